@@ -1,0 +1,8 @@
+//! Drivers, frames and links: what moves bytes between two reactors.
+//!
+//! Knows no agents: ids, routes and merge functions are opaque bytes here. Reads no clock: time is an
+//! argument, in nanoseconds since 1970.
+
+pub mod driver;
+pub mod frame;
+pub mod pool;

@@ -1,0 +1,180 @@
+//! A fixed set of equal buffers, and who owns each: a free list and a reference count a buffer.
+//!
+//! Invariants: a buffer is on the free list exactly when its count is zero; bytes are written only
+//! through the sole handle of a buffer; a pool never grows. One pool belongs to one thread.
+
+#![expect(unsafe_code, reason = "buffers are lent out by index and outlive any one borrow")]
+
+use std::cell::{Cell, RefCell, UnsafeCell};
+use std::fmt;
+use std::ops::Range;
+use std::rc::Rc;
+
+use crate::frame::Frame;
+
+/// Buffers start at multiples of this, in bytes.
+pub const BUFFER_ALIGN: usize = 64;
+
+/// Ethernet 14 + IPv4 20 + UDP 8: room that is kept before a datagram's payload, so that the payload
+/// stands at 42 and the first message behind the 22 bytes of the link header at 64.
+pub const HEADROOM_BYTES: usize = 42;
+
+#[repr(align(64))]
+#[expect(dead_code, reason = "reached by pointer, in `Buffers::start`")]
+struct Line(UnsafeCell<[u8; BUFFER_ALIGN]>);
+
+const _: () = assert!(size_of::<Line>() == BUFFER_ALIGN);
+
+pub(crate) struct Buffers {
+    lines: Box<[Line]>,
+    stride: usize,
+    counts: Box<[Cell<u32>]>,
+    free: RefCell<Vec<u32>>,
+}
+
+/// A fixed set of buffers. Cloning makes another handle on the same set. Cost: taking and returning a
+/// buffer are a push and a pop.
+#[derive(Clone)]
+pub struct Pool(Rc<Buffers>);
+
+impl Pool {
+    /// `frames` buffers of `bytes` payload bytes each, behind [`HEADROOM_BYTES`] of headroom.
+    /// # Panics
+    /// When `frames` or `bytes` is zero or does not fit 32 bits.
+    pub fn new(frames: usize, bytes: usize) -> Pool {
+        assert!(frames > 0 && bytes > 0 && frames <= u32::MAX as usize);
+        let stride = (HEADROOM_BYTES + bytes).next_multiple_of(BUFFER_ALIGN);
+        assert!(stride <= u32::MAX as usize);
+        let lines = frames * (stride / BUFFER_ALIGN);
+        Pool(Rc::new(Buffers {
+            lines: (0..lines).map(|_| Line(UnsafeCell::new([0; BUFFER_ALIGN]))).collect(),
+            stride,
+            counts: (0..frames).map(|_| Cell::new(0)).collect(),
+            free: RefCell::new((0..frames as u32).rev().collect()),
+        }))
+    }
+
+    /// Takes a free buffer as a frame over its whole payload; its bytes are what the last user left.
+    /// `None` when all are on loan.
+    pub fn take(&self) -> Option<Frame> {
+        let index = self.0.free.borrow_mut().pop()?;
+        self.0.counts[index as usize].set(1);
+        Some(Frame::whole(self.0.clone(), index))
+    }
+
+    /// How many buffers nobody holds.
+    pub fn frames_free(&self) -> usize {
+        self.0.free.borrow().len()
+    }
+
+    /// How many buffers there are.
+    pub fn frames_count(&self) -> usize {
+        self.0.counts.len()
+    }
+
+    /// Payload bytes of one buffer.
+    pub fn payload_bytes(&self) -> usize {
+        self.0.stride - HEADROOM_BYTES
+    }
+}
+
+impl fmt::Debug for Pool {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "Pool({} of {} free)", self.frames_free(), self.frames_count())
+    }
+}
+
+impl Buffers {
+    pub(crate) fn stride(&self) -> usize {
+        self.stride
+    }
+
+    pub(crate) fn retain(&self, index: u32) {
+        let count = &self.counts[index as usize];
+        count.set(count.get().checked_add(1).expect("fewer than 2^32 handles"));
+    }
+
+    pub(crate) fn release(&self, index: u32) {
+        let count = &self.counts[index as usize];
+        count.set(count.get() - 1);
+        if count.get() == 0 {
+            self.free.borrow_mut().push(index);
+        }
+    }
+
+    pub(crate) fn is_sole(&self, index: u32) -> bool {
+        self.counts[index as usize].get() == 1
+    }
+
+    /// Start of the buffer, with the buffer's whole stride behind it.
+    fn start(&self, index: u32, range: &Range<usize>) -> *mut u8 {
+        assert!(range.start <= range.end && range.end <= self.stride);
+        let at = index as usize * self.stride + range.start;
+        let lines = self.lines.as_ptr().cast::<u8>().cast_mut();
+        assert!(at + range.len() <= self.lines.len() * BUFFER_ALIGN);
+        // SAFETY: `at` lies within the one allocation `lines`, by the assertion above.
+        unsafe { lines.add(at) }
+    }
+
+    pub(crate) fn bytes(&self, index: u32, range: Range<usize>) -> &[u8] {
+        let start = self.start(index, &range);
+        // SAFETY: in bounds by `start`; every byte was initialised; nobody writes while a shared handle
+        // is borrowed, since `bytes_mut` needs the sole handle, exclusively.
+        unsafe { std::slice::from_raw_parts(start, range.len()) }
+    }
+
+    /// # Safety
+    /// The caller holds the only handle of buffer `index`, exclusively, for the result's lifetime.
+    #[expect(clippy::mut_from_ref, reason = "the handle, not the pool, is what is exclusive")]
+    pub(crate) unsafe fn bytes_mut(&self, index: u32, range: Range<usize>) -> &mut [u8] {
+        let start = self.start(index, &range);
+        // SAFETY: in bounds by `start`; the caller's handle is the only one, and `lines` are cells.
+        unsafe { std::slice::from_raw_parts_mut(start, range.len()) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_buffer_returns_once_when_its_last_handle_goes() {
+        let pool = Pool::new(2, 100);
+        let first = pool.take().unwrap();
+        let second = first.share();
+        assert_eq!(pool.frames_free(), 1);
+        drop(first);
+        assert_eq!(pool.frames_free(), 1);
+        drop(second);
+        assert_eq!(pool.frames_free(), 2);
+    }
+
+    #[test]
+    fn an_empty_pool_gives_nothing() {
+        let pool = Pool::new(1, 100);
+        let held = pool.take().unwrap();
+        assert!(pool.take().is_none());
+        drop(held);
+        assert!(pool.take().is_some());
+    }
+
+    #[test]
+    fn a_payload_stands_at_42_mod_64() {
+        let pool = Pool::new(3, 1472);
+        let frame = pool.take().unwrap();
+        assert_eq!(frame.as_ptr() as usize % BUFFER_ALIGN, HEADROOM_BYTES);
+        assert!(frame.len() >= 1472);
+    }
+
+    #[test]
+    fn a_shared_frame_is_not_written() {
+        let pool = Pool::new(1, 100);
+        let mut frame = pool.take().unwrap();
+        frame.bytes_mut().unwrap()[0] = 7;
+        let other = frame.slice(0..10);
+        assert!(frame.bytes_mut().is_none());
+        assert_eq!(other[0], 7);
+        drop(other);
+        assert!(frame.bytes_mut().is_some());
+    }
+}
