@@ -4,5 +4,9 @@
 //! argument, in nanoseconds since 1970.
 
 pub mod driver;
+pub mod error;
 pub mod frame;
+pub mod limits;
+pub mod link;
 pub mod pool;
+pub mod wire;

@@ -3,11 +3,25 @@
 //! A driver neither orders nor repeats; loss, duplication and reordering are the link's business. It is
 //! owned by one reactor and is not shared.
 
+use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::os::fd::RawFd;
 
 use crate::frame::Frame;
 use crate::pool::Pool;
+
+pub mod error;
+pub mod fault;
+pub mod kernel;
+pub mod pcap;
+pub mod sim;
+mod train;
+
+pub use error::DriverError;
+
+/// Datagrams are padded to multiples of this, in bytes, so that the concatenation that UDP_GRO makes
+/// of them keeps every message at a multiple of 16. What arrives otherwise was not sent by a link.
+pub const DATAGRAM_ALIGN: usize = 16;
 
 /// A frame that has arrived, and the address it came from.
 #[derive(Debug)]
@@ -28,19 +42,45 @@ pub struct Outgoing {
     pub to: SocketAddr,
 }
 
+/// What a driver has counted since it started.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counters {
+    /// Frames handed out by [`Driver::receive`].
+    pub received: u64,
+    /// Frames that the network took.
+    pub sent: u64,
+    /// Datagrams that were truncated or are not a multiple of [`DATAGRAM_ALIGN`]: dropped.
+    pub malformed: u64,
+    /// Outgoing frames that the network refused (no route, filtered, too large): dropped.
+    pub refused: u64,
+    /// Calls of [`Driver::receive`] that found no free buffer to receive into.
+    pub starved: u64,
+}
+
+/// Whether a datagram has a size that links send.
+pub(crate) fn is_whole(bytes: usize) -> bool {
+    bytes > 0 && bytes.is_multiple_of(DATAGRAM_ALIGN)
+}
+
 /// Moves frames. Poll-mode: no call blocks.
 pub trait Driver {
     /// The pool that frames to be sent are taken from.
     fn pool(&self) -> &Pool;
 
-    /// Appends at most `limit` arrived frames to `into`, and returns how many. `now`: nanoseconds since
-    /// 1970, for drivers that have no clock of their own.
+    /// The pool that received frames lie in: who keeps them on loan for long empties it.
+    fn receive_pool(&self) -> &Pool {
+        self.pool()
+    }
+
+    /// Appends at most `limit` arrived frames to `into`, and returns how many. Not 0: there may be
+    /// more; 0: a caller may park on [`Driver::descriptor`]. `now`: nanoseconds since 1970, for drivers
+    /// that have no clock of their own.
     fn receive(&mut self, now: u64, limit: usize, into: &mut Vec<Received>) -> usize;
 
     /// Sends frames from the front of `frames`, removing those that it took. What stays (a full ring, a
     /// full socket buffer) is offered again next turn. A frame that the network refuses is dropped and
     /// counted, never an error: the link repeats it.
-    fn transmit(&mut self, now: u64, frames: &mut std::collections::VecDeque<Outgoing>);
+    fn transmit(&mut self, now: u64, frames: &mut VecDeque<Outgoing>);
 
     /// Asks for completions of frames that were sent but are still held.
     fn reclaim(&mut self) {}
@@ -55,6 +95,9 @@ pub trait Driver {
     fn descriptor(&self) -> Option<RawFd> {
         None
     }
+
+    /// What it has counted since it started.
+    fn counters(&self) -> Counters;
 
     /// Name and mode, as shown by `daedal boxes`: `kernel (gso, gro)`.
     fn mode(&self) -> String;

@@ -1,0 +1,82 @@
+//! Why a driver did not start: what, where, what to do. Once it runs, a driver counts instead.
+
+use std::io;
+use std::net::SocketAddr;
+
+/// Why a driver could not be started.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum DriverError {
+    /// Someone else has bound the port.
+    #[error(
+        "port {} of {} is taken; stop the process that has it (`ss -lunp`), or choose another port, \
+         or 0 for any",
+        address.port(),
+        address.ip()
+    )]
+    PortTaken {
+        /// What was to be bound.
+        address: SocketAddr,
+    },
+    /// No interface of this host has the address.
+    #[error(
+        "{} is not an address of this host; choose one that `ip address` lists, or {} for all of them",
+        address.ip(),
+        if address.is_ipv4() { "0.0.0.0" } else { "[::]" }
+    )]
+    AddressNotHere {
+        /// What was to be bound.
+        address: SocketAddr,
+    },
+    /// The port needs a privilege.
+    #[error(
+        "port {} of {} may not be bound by this user; choose a port from 1024, or grant \
+         CAP_NET_BIND_SERVICE",
+        address.port(),
+        address.ip()
+    )]
+    PortNotAllowed {
+        /// What was to be bound.
+        address: SocketAddr,
+    },
+    /// The host has no such address family.
+    #[error("this host has no {}; bind an address of the other family", family(*address))]
+    FamilyMissing {
+        /// What was to be bound.
+        address: SocketAddr,
+    },
+    /// A setting lies outside its bounds.
+    #[error("driver at {address}: {setting} is {value}; choose from {min} to {max}{}", step_text(*step))]
+    Setting {
+        /// Where the driver was to be.
+        address: SocketAddr,
+        /// Which setting.
+        setting: &'static str,
+        /// What it was.
+        value: usize,
+        /// The least that works.
+        min: usize,
+        /// The most that works.
+        max: usize,
+        /// What it has to be a multiple of.
+        step: usize,
+    },
+    /// The system refused something else.
+    #[error("driver at {address}: {what} failed: {source}; see `daedal preflight`")]
+    System {
+        /// Where the driver was to be.
+        address: SocketAddr,
+        /// The call.
+        what: &'static str,
+        /// What the system said.
+        source: io::Error,
+    },
+}
+
+fn family(address: SocketAddr) -> &'static str {
+    if address.is_ipv4() { "IPv4" } else { "IPv6" }
+}
+
+fn step_text(step: usize) -> String {
+    if step == 1 { String::new() } else { format!(", a multiple of {step}") }
+}

@@ -1,0 +1,335 @@
+//! A link: reliable, unordered exchange of messages between two reactors, over frames that get
+//! lost, doubled and reordered. Without sockets or clock: frames and time are arguments.
+//!
+//! Two acknowledgements (`protocol.md` 2): *received* stops repeats and nothing more; *done* tells
+//! the sender that it may forget. What ties messages to agents is the caller's: a message is known
+//! here by the conversation and number under which the caller closed it.
+//!
+//! Does not order messages (Ovid §3.4), encrypt, or control congestion: the peer's credit bounds
+//! what is under way.
+//!
+//! Invariants: a packet number is taken once in a session; a frame goes back to its pool once all
+//! its messages are done or parked; what is not done when a session ends is handed back, never
+//! dropped.
+
+mod config;
+mod event;
+mod flush;
+mod hear;
+mod notice;
+mod packet;
+mod receive;
+mod rtt;
+mod segment;
+mod send;
+mod session;
+mod window;
+
+use std::collections::VecDeque;
+
+use zerocopy::IntoBytes;
+use zerocopy::little_endian::{U16, U32};
+
+use crate::error::Drops;
+use crate::frame::Frame;
+use crate::limits;
+use crate::pool::Pool;
+use crate::wire::U48;
+use crate::wire::link::{self, LinkHeader};
+use crate::wire::message::MessageHeader;
+use crate::wire::padded;
+use crate::wire::record::ControlHead;
+
+pub use config::{Endpoint, LinkConfig, LinkLimits, Schema};
+pub use event::{Arrival, Counters, LinkEvent, Named, PacketId, Undone};
+
+use notice::Notices;
+use packet::Content;
+use receive::Inbound;
+use rtt::Rtt;
+use segment::Cutter;
+use send::{Heard, Outbound};
+use session::Opening;
+
+/// A session that stands, and what is under way in it.
+#[derive(Debug)]
+struct Live {
+    id: u32,
+    outbound: Outbound,
+    inbound: Inbound,
+    cutter: Cutter,
+    /// Entries of our table that went out.
+    schemas_sent: usize,
+    /// Packets with parts of our table, and how many of them were not received yet.
+    schemas_packets: usize,
+    schemas_unheard: usize,
+    /// Both tables are known.
+    is_open: bool,
+    /// Segments on their way, and how many there may be.
+    segments_unheard: usize,
+    segments_unheard_max: usize,
+    /// Credit was missing since it last grew.
+    is_stalled: bool,
+    ask_due: u64,
+    asks: u32,
+    /// Repeats and questions since the peer was last heard.
+    silence: u32,
+    /// Acknowledged by the last packet that was sealed.
+    sealed_ack: u64,
+}
+
+/// Joins two reactors. Each end has its own.
+#[derive(Debug)]
+pub struct Link {
+    config: LinkConfig,
+    opening: Opening,
+    /// When to ask for a session again.
+    hello_due: u64,
+    hellos: u32,
+    live: Option<Live>,
+    notices: Notices,
+    rtt: Rtt,
+    events: VecDeque<LinkEvent>,
+    heard: Vec<Heard>,
+    control: Vec<Frame>,
+    /// Frame for notices when the pool is empty.
+    notice_frame: Option<Frame>,
+    control_packets: u64,
+    /// Something had to wait for a frame, or for the next turn.
+    retry_at: u64,
+    counters: Counters,
+    drops: Drops,
+}
+
+impl Link {
+    /// A link that opens its session with the next flush. Takes its control frames from `pool`.
+    /// # Panics
+    /// When `config` breaks a bound that its fields state, or `pool`'s frames are too small.
+    pub fn new(config: LinkConfig, pool: &Pool, now: u64) -> Link {
+        let payload = config.payload_bytes_max;
+        assert!(payload.is_multiple_of(limits::RECORD_ALIGN) && payload <= pool.payload_bytes());
+        assert!((limits::PAYLOAD_BYTES_MIN..=limits::PAYLOAD_BYTES_MAX).contains(&payload));
+        assert!(config.schemas.len() <= limits::SCHEMAS_MAX);
+        assert!(config.local != config.peer && config.limits.credit_frames > 0);
+        let LinkLimits { timeout_ns_min, timeout_ns_max, .. } = config.limits;
+        let mut link = Link {
+            opening: Opening::new(config.nonce),
+            hello_due: now,
+            hellos: 0,
+            live: None,
+            notices: Notices::default(),
+            rtt: Rtt::new(limits::TIMEOUT_NS_FIRST, timeout_ns_min, timeout_ns_max),
+            events: VecDeque::new(),
+            heard: Vec::new(),
+            control: Vec::with_capacity(limits::CONTROL_FRAMES),
+            notice_frame: None,
+            control_packets: 0,
+            retry_at: u64::MAX,
+            counters: Counters::default(),
+            drops: Drops::default(),
+            config,
+        };
+        link.reserve(pool);
+        link
+    }
+
+    /// Free tail, of at least `bytes`, of the frame that is being filled: a message record, header
+    /// first, is written to its start, then kept by [`Link::close`]. `None`: no session yet, no
+    /// credit, or no frame; the caller keeps the message and tries again next turn.
+    /// # Panics
+    /// When `bytes` is more than [`Link::record_bytes_max`].
+    pub fn open(&mut self, pool: &Pool, bytes: usize) -> Option<&mut [u8]> {
+        let live = self.live.as_mut().filter(|live| live.is_open)?;
+        assert!(bytes <= live.outbound.capacity(), "larger records go by `send_large`");
+        if live.outbound.tail(bytes).is_none() {
+            self.seal(Content::Messages);
+            let live = self.live.as_mut()?;
+            if !live.outbound.has_room(0) {
+                live.is_stalled = true;
+                return None;
+            }
+            live.outbound.fill(pool.take()?);
+        }
+        self.live.as_mut()?.outbound.tail(bytes)
+    }
+
+    /// Keeps the record of `bytes` bytes that was written to the tail just opened: nothing else is
+    /// called in between.
+    /// # Panics
+    /// When no tail is open, or its start is not a message record of exactly that length.
+    pub fn close(&mut self, bytes: usize, conversation: u32, number: u64) {
+        let live = self.live.as_mut().expect("opened before");
+        let tail = live.outbound.tail(bytes).expect("a tail of at least `bytes` was opened");
+        assert!(is_record(&tail[..bytes]), "a record is what its header says");
+        live.outbound.keep(bytes);
+        live.outbound.name(conversation, number);
+    }
+
+    /// Longest record, in bytes, that [`Link::open`] takes. 0 while there is no session.
+    pub fn record_bytes_max(&self) -> usize {
+        self.live.as_ref().map_or(0, |live| live.outbound.capacity())
+    }
+
+    /// Sends a record that is longer than a frame, in segments. When all of it was received it
+    /// comes back as [`LinkEvent::Parked`].
+    /// # Errors
+    /// Gives the record back when [`limits::LARGE_AT_ONCE`] are under way, or there is no session:
+    /// the caller keeps it and tries again.
+    /// # Panics
+    /// When `record` is not one message record, or longer than the wire takes.
+    pub fn send_large(
+        &mut self,
+        record: Vec<u8>,
+        conversation: u32,
+        number: u64,
+    ) -> Result<(), Vec<u8>> {
+        assert!(is_record(&record), "a record is what its header says");
+        match self.live.as_mut().filter(|live| live.is_open) {
+            Some(live) => live.cutter.push(record, conversation, number),
+            None => Err(record),
+        }
+    }
+
+    /// The caller is through with a packet. `parked`: positions, ascending, among its messages, of
+    /// those that were copied out and are not done; each is named by [`Link::settle_by_name`] later.
+    /// A packet of an earlier session, or one that is finished, changes nothing.
+    /// # Panics
+    /// When `parked` does not ascend.
+    pub fn finish(&mut self, packet: PacketId, parked: &[u16]) {
+        assert!(parked.is_sorted_by(|one, next| one < next));
+        let Some(live) = self.live.as_mut().filter(|live| live.id == packet.session) else {
+            return;
+        };
+        if live.inbound.finish(packet.number, parked.is_empty()) && !parked.is_empty() {
+            self.notices.park(packet.number, parked.to_vec());
+        }
+    }
+
+    /// A message that was parked, or came as [`LinkEvent::Large`], is done: `outcome` is 0. Any other
+    /// outcome is the caller's own, and tells the sender's why it will not be done here.
+    pub fn settle_by_name(&mut self, name: Named, outcome: u32) {
+        self.notices.settle(name, outcome);
+    }
+
+    /// Moves messages that were received, and are not done, from their frames to the outbox
+    /// ([`LinkEvent::Parked`]): for a pool that runs low.
+    pub fn unload(&mut self) {
+        if let Some(live) = &mut self.live {
+            live.outbound.unload(&mut self.events);
+        }
+    }
+
+    /// What happened, oldest first.
+    pub fn next_event(&mut self) -> Option<LinkEvent> {
+        self.events.pop_front()
+    }
+
+    /// When [`Link::flush`] must be called at the latest, nanoseconds; `None`: not before something
+    /// else happens.
+    pub fn next_deadline(&self) -> Option<u64> {
+        let live = match &self.live {
+            Some(live) => live.outbound.timer().min(live.ask_due),
+            None => self.hello_due,
+        };
+        Some(live.min(self.retry_at)).filter(|at| *at != u64::MAX)
+    }
+
+    /// Whether messages may be sent.
+    pub fn is_open(&self) -> bool {
+        self.live.as_ref().is_some_and(|live| live.is_open)
+    }
+
+    /// What `kind` stands for in messages from the peer; `None`: its table has no such entry.
+    pub fn peer_schema(&self, kind: u16) -> Option<Schema> {
+        self.live.as_ref()?.inbound.schema(kind)
+    }
+
+    /// This end and the other.
+    pub fn endpoints(&self) -> (Endpoint, Endpoint) {
+        (self.config.local, self.config.peer)
+    }
+
+    /// Packets that were sealed and are not done.
+    pub fn packets_undone(&self) -> usize {
+        self.live.as_ref().map_or(0, |live| live.outbound.undone())
+    }
+
+    /// Large messages of the peer that are half assembled.
+    pub fn large_halves(&self) -> usize {
+        self.live.as_ref().map_or(0, |live| live.inbound.joiner.halves())
+    }
+
+    /// Smoothed round trip, nanoseconds; `None` before it was measured.
+    pub fn rtt_ns(&self) -> Option<u64> {
+        self.rtt.smoothed()
+    }
+
+    /// Counters.
+    pub fn counters(&self) -> Counters {
+        self.counters
+    }
+
+    /// What was dropped, and why.
+    pub fn drops(&self) -> &Drops {
+        &self.drops
+    }
+
+    /// Gives the frame that is being filled its number.
+    fn seal(&mut self, content: Content) {
+        let Some(live) = &mut self.live else { return };
+        let ack = live.inbound.ack();
+        let header = LinkHeader { ack: U48::new(ack), ..header(&self.config, 0, live.id) };
+        if live.outbound.seal(header, content) {
+            live.sealed_ack = ack;
+        }
+    }
+}
+
+/// Who a payload says that it is from and for; `None` if it has no link header of ours.
+/// For callers that look up the link of a frame.
+pub fn addressed(payload: &[u8]) -> Option<(Endpoint, u8)> {
+    let header = LinkHeader::new_checked(payload).ok()?;
+    let source = Endpoint { agent_box: header.source_box.get(), reactor: header.source_reactor };
+    Some((source, header.destination_reactor))
+}
+
+fn header(config: &LinkConfig, flags: u8, session: u32) -> LinkHeader {
+    LinkHeader {
+        version: link::VERSION,
+        flags,
+        source_box: U16::new(config.local.agent_box),
+        source_reactor: config.local.reactor,
+        destination_reactor: config.peer.reactor,
+        session: U32::new(session),
+        ..Default::default()
+    }
+}
+
+fn is_record(record: &[u8]) -> bool {
+    MessageHeader::new_checked(record)
+        .is_ok_and(|header| MessageHeader::BYTES + header.length.get() as usize == record.len())
+}
+
+/// Writes a control record to the start of `into`, with zeroed padding; returns its padded bytes.
+/// # Panics
+/// When it does not fit.
+fn emit_control(into: &mut [u8], kind: u8, argument: u32, parts: &[&[u8]]) -> usize {
+    let length: usize = parts.iter().map(|part| part.len()).sum();
+    let head = ControlHead {
+        kind,
+        length: U16::new(u16::try_from(length).expect("a frame is shorter than 64 KiB")),
+        argument: U32::new(argument),
+        ..Default::default()
+    };
+    into[..ControlHead::BYTES].copy_from_slice(head.as_bytes());
+    let mut at = ControlHead::BYTES;
+    for part in parts {
+        into[at..at + part.len()].copy_from_slice(part);
+        at += part.len();
+    }
+    into[at..padded(at)].fill(0);
+    padded(at)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,407 @@
+//! Send side of a session: packets that are being filled, wait to be sent, or are not done.
+//!
+//! Knows packets, not what control records mean. Invariants: a packet keeps its number and its
+//! bytes however often it is sent; a buffer is written or sent again only while nobody else holds
+//! it (`protocol.md` 11, "In place"); *received* stops repeats, *done* frees the frame (Ovid §6.1).
+
+use std::collections::VecDeque;
+
+use zerocopy::little_endian::{U16, U64};
+
+use super::packet::{Content, Packet, Run, messages, numbers, runs_of};
+use super::rtt::Rtt;
+use super::{Counters, LinkEvent, Undone};
+use crate::frame::Frame;
+use crate::limits::{NOTICE_PACKETS, REORDER_PACKETS, REPEATS_PER_FLUSH, SPAN_PACKETS};
+use crate::pool::Pool;
+use crate::wire::link::LinkHeader;
+use crate::wire::padded;
+
+/// Bytes behind the last record that make a payload a multiple of 16.
+pub(super) const TAIL_BYTES: usize = padded(LinkHeader::BYTES) - LinkHeader::BYTES;
+/// What a payload holds beside its records.
+pub(super) const AROUND_BYTES: usize = LinkHeader::BYTES + TAIL_BYTES;
+
+#[derive(Debug)]
+struct Filling {
+    frame: Frame,
+    used: usize,
+    runs: u32,
+}
+
+/// A packet without messages that was received.
+#[derive(Debug)]
+pub(super) struct Heard {
+    pub(super) content: Content,
+    pub(super) frame: Frame,
+}
+
+#[derive(Debug)]
+pub(super) struct Outbound {
+    /// Number of `packets[0]`.
+    base: u64,
+    packets: VecDeque<Packet>,
+    /// Of `packets`, then of `filling`.
+    runs: VecDeque<Run>,
+    runs_base: u64,
+    filling: Option<Filling>,
+    /// Bytes that the records of one frame may take.
+    capacity: usize,
+    /// Packets up to this one went to the driver.
+    sent: u64,
+    /// Packets up to this one were received.
+    received: u64,
+    received_highest: u64,
+    credit: u64,
+    /// No packet is due before this.
+    timer: u64,
+    /// Packets that were received and are not done.
+    waiting: usize,
+}
+
+impl Outbound {
+    /// `payload_bytes`: of the largest datagram that both ends take.
+    pub(super) fn new(payload_bytes: usize, credit: u64) -> Outbound {
+        Outbound {
+            base: 1,
+            packets: VecDeque::new(),
+            runs: VecDeque::new(),
+            runs_base: 0,
+            filling: None,
+            capacity: payload_bytes - AROUND_BYTES,
+            sent: 0,
+            received: 0,
+            received_highest: 0,
+            credit,
+            timer: u64::MAX,
+            waiting: 0,
+        }
+    }
+
+    pub(super) fn capacity(&self) -> usize {
+        self.capacity
+    }
+
+    /// Number that the next sealed packet gets.
+    pub(super) fn next(&self) -> u64 {
+        self.base + self.packets.len() as u64
+    }
+
+    /// Whether one more packet may be sealed, `beyond` packets over the credit.
+    pub(super) fn has_room(&self, beyond: u64) -> bool {
+        let next = self.next() + u64::from(self.filling.is_some());
+        // The last numbers of the span are kept for notices, which need no credit.
+        let span = SPAN_PACKETS - NOTICE_PACKETS + beyond.min(NOTICE_PACKETS);
+        next <= self.credit.saturating_add(beyond) && next < self.base + span
+    }
+
+    pub(super) fn is_waiting(&self) -> bool {
+        self.waiting > 0
+    }
+
+    pub(super) fn timer(&self) -> u64 {
+        self.timer
+    }
+
+    /// How many packets wait to be sent for the first time.
+    pub(super) fn unsent(&self) -> usize {
+        (self.next() - 1 - self.sent) as usize
+    }
+
+    /// Packets that are not done.
+    pub(super) fn undone(&self) -> usize {
+        self.packets.iter().filter(|packet| !packet.is_done).count()
+    }
+
+    /// Free tail of the frame that is being filled: at least `bytes`. None: start another.
+    pub(super) fn tail(&mut self, bytes: usize) -> Option<&mut [u8]> {
+        let end = LinkHeader::BYTES + self.capacity;
+        let filling = self.filling.as_mut()?;
+        let start = LinkHeader::BYTES + filling.used;
+        if end - start < padded(bytes) {
+            return None;
+        }
+        let frame = filling.frame.bytes_mut().expect("an unsealed frame has one handle");
+        Some(&mut frame[start..end])
+    }
+
+    /// Starts to fill `frame`; what was being filled has been sealed.
+    pub(super) fn fill(&mut self, frame: Frame) {
+        assert!(self.filling.is_none(), "sealed before");
+        self.filling = Some(Filling { frame, used: 0, runs: 0 });
+    }
+
+    /// Whether a frame is being filled that holds something.
+    pub(super) fn is_filling(&self) -> bool {
+        self.filling.as_ref().is_some_and(|filling| filling.used > 0)
+    }
+
+    /// Keeps `bytes` bytes written to the tail, and zeroes their padding.
+    pub(super) fn keep(&mut self, bytes: usize) {
+        let end = padded(bytes);
+        let tail = self.tail(bytes).expect("a tail of at least `bytes` was open");
+        tail[bytes..end].fill(0);
+        self.filling.as_mut().expect("it has a tail").used += end;
+    }
+
+    /// The record just kept is message `number` of `conversation`.
+    pub(super) fn name(&mut self, conversation: u32, number: u64) {
+        let filling = self.filling.as_mut().expect("a record was kept");
+        let last = self.runs.back_mut().filter(|_| filling.runs > 0);
+        if let Some(run) = last
+            && run.conversation == conversation
+            && run.first.wrapping_add(u64::from(run.count)) == number
+        {
+            run.count += 1;
+            return;
+        }
+        self.runs.push_back(Run { conversation, first: number, count: 1 });
+        filling.runs += 1;
+    }
+
+    /// Gives the frame that is being filled its number; an empty one goes back to its pool.
+    /// `header` has all but the packet. Whether a packet was sealed.
+    pub(super) fn seal(&mut self, mut header: LinkHeader, content: Content) -> bool {
+        let number = self.next();
+        let Some(Filling { mut frame, used, runs }) = self.filling.take_if(|it| it.used > 0) else {
+            self.filling = None;
+            return false;
+        };
+        header.packet = crate::wire::U48::new(number);
+        let bytes = used + AROUND_BYTES;
+        let payload = frame.bytes_mut().expect("an unsealed frame has one handle");
+        header.emit(payload);
+        payload[LinkHeader::BYTES + used..bytes].fill(0);
+        let runs_first = self.runs_base + self.runs.len() as u64 - u64::from(runs);
+        self.packets.push_back(Packet {
+            frame: Some(frame),
+            bytes,
+            content,
+            runs,
+            runs_first,
+            sent_at: 0,
+            due: u64::MAX,
+            times_sent: 0,
+            is_received: false,
+            is_done: false,
+            is_overdue: false,
+        });
+        true
+    }
+
+    /// Sends what was never sent.
+    pub(super) fn transmit(&mut self, now: u64, rtt: &Rtt, mut send: impl FnMut(Frame)) {
+        while self.sent + 1 < self.next() {
+            self.sent += 1;
+            let packet = &mut self.packets[(self.sent - self.base) as usize];
+            let frame = packet.frame.as_ref().expect("not sent, so not done");
+            send(frame.slice(0..packet.bytes));
+            packet.sent_at = now;
+            packet.times_sent = 1;
+            packet.due = now + rtt.timeout(0);
+            self.timer = self.timer.min(packet.due);
+        }
+    }
+
+    /// Sends again what is due. Returns whether anything was.
+    pub(super) fn repeat(
+        &mut self,
+        now: u64,
+        rtt: &Rtt,
+        pool: &Pool,
+        counters: &mut Counters,
+        mut send: impl FnMut(Frame),
+    ) -> bool {
+        if now < self.timer {
+            return false;
+        }
+        let (mut timer, mut budget) = (u64::MAX, REPEATS_PER_FLUSH);
+        let first = (self.received + 1).max(self.base) - self.base;
+        for packet in self.packets.iter_mut().skip(first as usize) {
+            if packet.is_received || packet.times_sent == 0 {
+                continue;
+            }
+            if packet.due <= now && budget > 0 {
+                budget -= 1;
+                if let Some(frame) = packet.again(now, rtt, pool, counters) {
+                    send(frame);
+                }
+            }
+            timer = timer.min(packet.due);
+        }
+        self.timer = timer;
+        budget < REPEATS_PER_FLUSH
+    }
+
+    /// Packets up to `through` were received, and those that `words` name above it.
+    pub(super) fn hear_received(
+        &mut self,
+        now: u64,
+        through: u64,
+        words: &[U64],
+        rtt: &mut Rtt,
+        heard: &mut Vec<Heard>,
+    ) {
+        let mut sample = None;
+        let last = through.min(self.sent);
+        for number in self.received.max(self.base - 1) + 1..=last {
+            self.hear_one(number, &mut sample, heard);
+        }
+        self.received = self.received.max(last);
+        for number in numbers(through, words, self.sent) {
+            self.hear_one(number, &mut sample, heard);
+        }
+        if let Some(sent_at) = sample {
+            rtt.sample(now.saturating_sub(sent_at));
+        }
+        self.find_lost(now);
+        if self.received == self.sent {
+            self.timer = u64::MAX;
+        }
+        self.shrink();
+    }
+
+    fn hear_one(&mut self, number: u64, sample: &mut Option<u64>, heard: &mut Vec<Heard>) {
+        let Some(index) = number.checked_sub(self.base) else { return };
+        let packet = &mut self.packets[index as usize];
+        if packet.is_received {
+            return;
+        }
+        packet.is_received = true;
+        if packet.times_sent == 1 {
+            *sample = Some(packet.sent_at);
+        }
+        self.received_highest = self.received_highest.max(number);
+        if packet.is_done {
+            return;
+        }
+        if packet.content == Content::Messages {
+            self.waiting += 1;
+            return;
+        }
+        packet.is_done = true;
+        let frame = packet.frame.take().expect("kept until it is done");
+        heard.push(Heard { content: packet.content, frame });
+    }
+
+    /// Packets sent once, that [`REORDER_PACKETS`] later ones overtook, are due now: RFC 9002
+    /// §6.1.1.
+    fn find_lost(&mut self, now: u64) {
+        let first = (self.received + 1).max(self.base);
+        for number in first..=self.received_highest.saturating_sub(REORDER_PACKETS) {
+            let packet = &mut self.packets[(number - self.base) as usize];
+            if !packet.is_received && packet.times_sent == 1 && packet.due > now {
+                packet.due = now;
+                self.timer = now;
+            }
+        }
+    }
+
+    /// Packets up to `through` are done, and those that `words` name above it.
+    pub(super) fn hear_done(
+        &mut self,
+        through: u64,
+        words: &[U64],
+        events: &mut VecDeque<LinkEvent>,
+    ) {
+        for number in self.base..=through.min(self.sent) {
+            self.finish(number, &[], events);
+        }
+        for number in numbers(through, words, self.sent) {
+            self.finish(number, &[], events);
+        }
+        self.shrink();
+    }
+
+    /// All messages of a packet are done but those at the positions `parked`, ascending: they go
+    /// back to the outbox.
+    pub(super) fn hear_parked(
+        &mut self,
+        number: u64,
+        parked: &[U16],
+        events: &mut VecDeque<LinkEvent>,
+    ) {
+        if number <= self.sent {
+            self.finish(number, parked, events);
+            self.shrink();
+        }
+    }
+
+    fn finish(&mut self, number: u64, parked: &[U16], events: &mut VecDeque<LinkEvent>) {
+        let Some(index) = number.checked_sub(self.base) else { return };
+        let packet = &mut self.packets[index as usize];
+        if packet.is_done || packet.content != Content::Messages {
+            return;
+        }
+        packet.is_done = true;
+        self.waiting -= usize::from(std::mem::replace(&mut packet.is_received, true));
+        let frame = packet.frame.take();
+        let runs = runs_of(&self.runs, self.runs_base, packet);
+        if parked.is_empty() {
+            events.extend(runs.map(|run| LinkEvent::Done {
+                conversation: run.conversation,
+                first: run.first,
+                count: run.count,
+            }));
+            return;
+        }
+        let mut records = frame.as_ref().map(messages);
+        for (position, (conversation, number)) in runs.flat_map(Run::names).enumerate() {
+            let record = records.as_mut().and_then(Iterator::next);
+            let is_parked = u16::try_from(position)
+                .is_ok_and(|it| parked.binary_search_by_key(&it, |parked| parked.get()).is_ok());
+            if !is_parked {
+                events.push_back(LinkEvent::Done { conversation, first: number, count: 1 });
+            } else if let Some(record) = record {
+                let record = record.to_vec();
+                events.push_back(LinkEvent::Parked { conversation, number, record });
+            }
+        }
+    }
+
+    fn shrink(&mut self) {
+        while self.packets.front().is_some_and(|packet| packet.is_done && packet.times_sent > 0) {
+            let packet = self.packets.pop_front().expect("there is a front");
+            self.base += 1;
+            self.runs_base += u64::from(packet.runs);
+            self.runs.drain(..packet.runs as usize);
+        }
+    }
+
+    pub(super) fn hear_credit(&mut self, credit: u64) -> bool {
+        let grew = credit > self.credit;
+        self.credit = self.credit.max(credit);
+        grew
+    }
+
+    /// Frees the frames of packets that were received and are not done; their messages go to the
+    /// outbox.
+    pub(super) fn unload(&mut self, events: &mut VecDeque<LinkEvent>) {
+        for packet in self.packets.iter_mut().filter(|packet| packet.is_received) {
+            let Some(frame) = packet.frame.take() else { continue };
+            let names = runs_of(&self.runs, self.runs_base, packet).flat_map(Run::names);
+            events.extend(names.zip(messages(&frame)).map(|((conversation, number), record)| {
+                LinkEvent::Parked { conversation, number, record: record.to_vec() }
+            }));
+        }
+    }
+
+    /// Everything that is not done, and not in the outbox already.
+    pub(super) fn abandon(mut self) -> (Vec<Undone>, Vec<Frame>) {
+        // The caller has gone on: what it was filling counts as sealed.
+        self.seal(LinkHeader::default(), Content::Messages);
+        let (mut undone, mut notices) = (Vec::new(), Vec::new());
+        for packet in &mut self.packets {
+            let Some(frame) = packet.frame.take() else { continue };
+            if packet.content == Content::Notices {
+                notices.push(frame);
+                continue;
+            }
+            let names = runs_of(&self.runs, self.runs_base, packet).flat_map(Run::names);
+            undone.extend(names.zip(messages(&frame)).map(|((conversation, number), record)| {
+                Undone { conversation, number, record: record.to_vec() }
+            }));
+        }
+        (undone, notices)
+    }
+}

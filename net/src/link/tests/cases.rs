@@ -1,0 +1,360 @@
+//! One thing at a time: two links, and a network that does what the test says.
+
+use std::net::SocketAddr;
+
+use super::super::*;
+use super::world::{PAYLOAD, record, schemas};
+use crate::driver::Outgoing;
+use crate::error::DropReason;
+use crate::limits::{
+    CONTROL_FRAMES, LARGE_AT_ONCE, LARGE_FRAMES_PER_FLUSH, TIMEOUT_NS_FIRST, TIMEOUT_NS_MIN,
+};
+use crate::wire::record::{Record, Records};
+
+pub(super) struct Pair {
+    pub(super) now: u64,
+    pub(super) links: [Link; 2],
+    pub(super) pools: [Pool; 2],
+    pub(super) rx: Pool,
+}
+
+pub(super) fn config(index: u16, nonce: u64, credit_frames: u32) -> LinkConfig {
+    LinkConfig {
+        local: Endpoint { agent_box: index, reactor: 0 },
+        peer: Endpoint { agent_box: 1 - index, reactor: 0 },
+        payload_bytes_max: PAYLOAD,
+        schemas: schemas(100 + u64::from(index)),
+        nonce,
+        limits: LinkLimits { credit_frames, ..Default::default() },
+    }
+}
+
+impl Pair {
+    pub(super) fn new(frames: usize, credit: u32) -> Pair {
+        let pools = [0, 1].map(|_| Pool::new(frames, PAYLOAD));
+        let link = |index: u16| {
+            Link::new(config(index, 7 + u64::from(index), credit), &pools[usize::from(index)], 1000)
+        };
+        Pair { now: 1000, links: [link(0), link(1)], pools, rx: Pool::new(64, PAYLOAD) }
+    }
+
+    pub(super) fn opened(frames: usize, credit: u32) -> Pair {
+        let mut pair = Pair::new(frames, credit);
+        for _ in 0..6 {
+            pair.exchange();
+        }
+        for link in &mut pair.links {
+            assert_eq!(link.next_event(), Some(LinkEvent::Opened));
+            assert_eq!(link.next_event(), None);
+        }
+        pair
+    }
+
+    pub(super) fn flush(&mut self, index: usize) -> Vec<Vec<u8>> {
+        let (mut out, to) = (VecDeque::new(), SocketAddr::from(([127, 0, 0, 1], 1)));
+        self.links[index].flush(self.now, &self.pools[index], &mut out, to);
+        out.into_iter().map(|Outgoing { frame, .. }| frame.to_vec()).collect()
+    }
+
+    pub(super) fn receive(&mut self, index: usize, bytes: &[u8]) -> Result<Arrival, DropReason> {
+        let mut frame = self.rx.take().unwrap();
+        frame.bytes_mut().unwrap()[..bytes.len()].copy_from_slice(bytes);
+        frame.truncate(bytes.len());
+        self.links[index].receive(self.now, frame)
+    }
+
+    /// Both flush, and get everything that the other said; what arrives stays unfinished.
+    pub(super) fn exchange(&mut self) -> Vec<(usize, Arrival)> {
+        self.now += 1000;
+        let frames = [self.flush(0), self.flush(1)];
+        let mut arrivals = Vec::new();
+        for (from, frames) in frames.iter().enumerate() {
+            for bytes in frames {
+                let arrival = self.receive(1 - from, bytes).unwrap();
+                arrivals.extend(arrival.packet.is_some().then_some((1 - from, arrival)));
+            }
+        }
+        arrivals
+    }
+
+    pub(super) fn send(&mut self, index: usize, number: u64, body: usize) -> bool {
+        let bytes = record(index as u64, 1, 0, number, body);
+        let Some(tail) = self.links[index].open(&self.pools[index], bytes.len()) else {
+            return false;
+        };
+        tail[..bytes.len()].copy_from_slice(&bytes);
+        self.links[index].close(bytes.len(), 0, number);
+        true
+    }
+
+    fn events(&mut self, index: usize) -> Vec<LinkEvent> {
+        std::iter::from_fn(|| self.links[index].next_event()).collect()
+    }
+}
+
+fn done(first: u64, count: u32) -> LinkEvent {
+    LinkEvent::Done { conversation: 0, first, count }
+}
+
+#[test]
+fn schema_tables_longer_than_a_frame_are_agreed_at_opening() {
+    let pair = Pair::opened(20, 8);
+    for (link, count) in pair.links.iter().zip([101, 100]) {
+        for kind in 0..count {
+            assert_eq!(link.peer_schema(kind).unwrap().hash, u64::from(kind));
+        }
+        assert_eq!(link.peer_schema(count), None);
+    }
+}
+
+#[test]
+fn messages_of_one_turn_share_a_frame_and_are_done_as_one_run() {
+    let mut pair = Pair::opened(20, 8);
+    (5..10).for_each(|number| assert!(pair.send(0, number, 3)));
+    let arrivals = pair.exchange();
+    let [(1, arrival)] = &arrivals[..] else { panic!("one frame: {arrivals:?}") };
+    let numbers: Vec<_> = arrival.messages().map(|it| it.header.number.get()).collect();
+    assert_eq!(numbers, [5, 6, 7, 8, 9]);
+    pair.exchange();
+    assert_eq!(pair.events(0), [], "received is not done (Ovid §6.1)");
+    assert_eq!(pair.links[0].packets_undone(), 1);
+    pair.links[1].finish(arrival.packet.unwrap(), &[]);
+    pair.exchange();
+    assert_eq!(pair.events(0), [done(5, 5)]);
+    assert_eq!(pair.links[0].packets_undone(), 0);
+}
+
+#[test]
+fn an_exchange_in_both_directions_needs_no_frame_of_its_own_for_acknowledgements() {
+    let mut pair = Pair::opened(20, 8);
+    let before = pair.links.each_ref().map(|link| link.counters().control_frames);
+    for number in 0..20 {
+        for index in 0..2 {
+            assert!(pair.send(index, number, 3));
+        }
+        for (at, arrival) in pair.exchange() {
+            pair.links[at].finish(arrival.packet.unwrap(), &[]);
+        }
+    }
+    assert_eq!(pair.links.each_ref().map(|link| link.counters().control_frames), before);
+    assert_eq!(pair.links[0].counters().repeated, 0);
+}
+
+#[test]
+fn only_parked_messages_leave_their_frame_for_the_outbox() {
+    let mut pair = Pair::opened(20, 8);
+    (0..4).for_each(|number| assert!(pair.send(0, number, 20)));
+    let (_, arrival) = pair.exchange().remove(0);
+    pair.links[1].finish(arrival.packet.unwrap(), &[1]);
+    drop(arrival);
+    pair.exchange();
+    let record = record(0, 1, 0, 1, 20);
+    let parked = LinkEvent::Parked { conversation: 0, number: 1, record };
+    assert_eq!(pair.events(0), [done(0, 1), parked, done(2, 1), done(3, 1)]);
+    assert_eq!(pair.pools[0].frames_free(), 20 - CONTROL_FRAMES - 1);
+    pair.links[1].settle_by_name(named(1), 0);
+    pair.links[1].settle_by_name(named(2), 0);
+    pair.exchange();
+    let named = LinkEvent::SettledByName { name: named(1), count: 2, outcome: 0 };
+    assert_eq!(pair.events(0), [named]);
+}
+
+#[test]
+fn without_credit_nothing_is_sent_and_finishing_gives_it_back() {
+    let mut pair = Pair::opened(40, 3);
+    let mut sent = 0;
+    while pair.send(0, sent, 400) {
+        sent += 1;
+    }
+    assert_eq!(sent, 3);
+    let arrivals = pair.exchange();
+    assert_eq!(arrivals.len(), 3);
+    pair.exchange();
+    assert!(!pair.send(0, sent, 400), "received frames give no credit");
+    pair.links[1].finish(arrivals[1].1.packet.unwrap(), &[0]);
+    pair.exchange();
+    assert!(pair.send(0, sent, 400), "a parked one does");
+    assert!(!pair.send(0, sent + 1, 400));
+}
+
+#[test]
+fn an_exhausted_pool_still_lets_control_through() {
+    let mut pair = Pair::opened(20, 64);
+    assert!(pair.send(0, 0, 3));
+    let (_, arrival) = pair.exchange().remove(0);
+    let taken: Vec<_> = std::iter::from_fn(|| pair.pools[1].take()).collect();
+    assert!(!pair.send(1, 0, 3));
+    pair.links[1].finish(arrival.packet.unwrap(), &[0]);
+    pair.links[1].settle_by_name(named(0), 0);
+    for _ in 0..3 {
+        pair.exchange();
+    }
+    let events = pair.events(0);
+    assert!(matches!(events[..], [LinkEvent::Parked { .. }, LinkEvent::SettledByName { .. }]));
+    assert_eq!(pair.links[0].packets_undone(), 0);
+    drop(taken);
+    assert!(pair.send(1, 0, 3));
+}
+
+#[test]
+fn a_lost_packet_is_repeated_when_three_later_ones_arrived() {
+    let mut pair = Pair::opened(40, 64);
+    (0..5).for_each(|number| assert!(pair.send(0, number, 400)));
+    let frames = pair.flush(0);
+    for bytes in &frames[1..] {
+        pair.receive(1, bytes).unwrap();
+    }
+    pair.exchange();
+    let again = pair.flush(0);
+    assert_eq!(again, frames[..1], "the same packet, byte for byte");
+}
+
+#[test]
+fn a_packet_is_repeated_after_the_timeout_ever_later_and_for_ever() {
+    let mut pair = Pair::opened(40, 64);
+    assert!(pair.send(0, 0, 3));
+    let first = pair.flush(0);
+    let mut waits = Vec::new();
+    for _ in 0..40 {
+        let due = pair.links[0].next_deadline().unwrap();
+        waits.push(due - pair.now);
+        pair.now = due - 1;
+        assert_eq!(pair.flush(0), Vec::<Vec<u8>>::new());
+        pair.now = due;
+        assert!(pair.flush(0).contains(&first[0]));
+    }
+    assert!(waits[0] >= TIMEOUT_NS_MIN && waits[0] < TIMEOUT_NS_FIRST);
+    assert!(waits.is_sorted() && *waits.last().unwrap() == LinkLimits::default().timeout_ns_max);
+}
+
+#[test]
+fn a_frame_that_the_driver_still_holds_is_copied_not_touched() {
+    let mut pair = Pair::opened(40, 64);
+    assert!(pair.send(0, 0, 3));
+    let (mut held, to) = (VecDeque::new(), SocketAddr::from(([127, 0, 0, 1], 1)));
+    pair.links[0].flush(pair.now, &pair.pools[0], &mut held, to);
+    let bytes = held[0].frame.to_vec();
+    pair.now = pair.links[0].next_deadline().unwrap();
+    assert_eq!(pair.flush(0), Vec::<Vec<u8>>::new(), "it waits one more timeout");
+    pair.now = pair.links[0].next_deadline().unwrap();
+    assert_eq!(pair.flush(0), std::slice::from_ref(&bytes));
+    let counters = pair.links[0].counters();
+    assert_eq!((counters.repeats_held, counters.repeated_copied), (1, 1));
+    assert!(held[0].frame.is_exclusive() && *held[0].frame == *bytes);
+}
+
+#[test]
+fn a_restarted_peer_gets_everything_that_was_not_done_again() {
+    let mut pair = Pair::opened(40, 8);
+    (0..3).for_each(|number| assert!(pair.send(0, number, 400)));
+    let arrivals = pair.exchange();
+    pair.links[1].finish(arrivals[0].1.packet.unwrap(), &[]);
+    pair.exchange();
+    assert!(pair.send(0, 3, 5), "not even sealed");
+    let large = record(0, 1, 0, 4, 100_000);
+    pair.links[0].send_large(large.clone(), 0, 4).unwrap();
+    pair.links[1] = Link::new(config(1, 99, 8), &pair.pools[1], pair.now);
+    for _ in 0..8 {
+        pair.now += 1000;
+        for index in 0..2 {
+            for bytes in pair.flush(index) {
+                let _ = pair.receive(1 - index, &bytes);
+            }
+        }
+    }
+    let mut events = pair.events(0);
+    assert_eq!(events.remove(0), done(0, 1));
+    let LinkEvent::Broken { undone } = events.remove(0) else { panic!("{events:?}") };
+    assert_eq!(events, [LinkEvent::Opened]);
+    let numbers: Vec<_> = undone.iter().map(|it| (it.conversation, it.number)).collect();
+    assert_eq!(numbers, [(0, 1), (0, 2), (0, 3), (0, 4)]);
+    assert_eq!(undone[3].record, large);
+    assert_eq!(undone[0].record, record(0, 1, 0, 1, 400));
+}
+
+#[test]
+fn a_small_message_overtakes_a_large_one() {
+    let mut pair = Pair::opened(1000, 256);
+    let large = record(0, 1, 0, 0, 200_000);
+    pair.links[0].send_large(large.clone(), 0, 0).unwrap();
+    assert_eq!(pair.flush(0).len(), LARGE_FRAMES_PER_FLUSH);
+    assert_eq!(pair.links[0].next_deadline(), Some(pair.now), "there is more to send");
+    assert!(pair.send(0, 1, 3));
+    let frames = pair.flush(0);
+    let (header, area) = LinkHeader::parse(&frames[0]).unwrap();
+    assert!(matches!(Records::new(area).next(), Some(Ok(Record::Message(_)))), "{header:?}");
+}
+
+#[test]
+fn large_messages_come_whole_and_enough_of_them_are_refused() {
+    let mut pair = Pair::opened(1000, 256);
+    for number in 0..LARGE_AT_ONCE as u64 {
+        pair.links[0].send_large(record(0, 1, 0, number, 30_000), 0, number).unwrap();
+    }
+    let refused = pair.links[0].send_large(record(0, 1, 0, 9, 30_000), 0, 9);
+    assert_eq!(refused, Err(record(0, 1, 0, 9, 30_000)));
+    for _ in 0..100 {
+        pair.exchange();
+    }
+    for number in 0..LARGE_AT_ONCE as u64 {
+        let record = record(0, 1, 0, number, 30_000);
+        assert!(pair.events(1).contains(&LinkEvent::Large { record }) || number > 0);
+    }
+    let parked = pair.events(0);
+    assert_eq!(parked.len(), LARGE_AT_ONCE);
+    assert!(pair.links[0].send_large(record(0, 1, 0, 9, 30_000), 0, 9).is_ok());
+    assert_eq!(pair.pools[0].frames_free(), 1000 - CONTROL_FRAMES - 1);
+}
+
+#[test]
+fn unloading_frees_received_frames_and_done_still_comes() {
+    let mut pair = Pair::opened(20, 8);
+    (0..2).for_each(|number| assert!(pair.send(0, number, 3)));
+    pair.links[0].unload();
+    let (_, arrival) = pair.exchange().remove(0);
+    pair.links[0].unload();
+    assert_eq!(pair.events(0), [], "what was not received stays");
+    pair.exchange();
+    pair.links[0].unload();
+    assert_eq!(pair.events(0).len(), 2);
+    assert_eq!(pair.pools[0].frames_free(), 20 - CONTROL_FRAMES - 1);
+    pair.links[1].finish(arrival.packet.unwrap(), &[]);
+    pair.exchange();
+    assert_eq!(pair.events(0), [done(0, 2)]);
+}
+
+#[test]
+fn a_lost_status_is_asked_for_and_nothing_is_asked_afterwards() {
+    let mut pair = Pair::opened(20, 8);
+    assert!(pair.send(0, 0, 3));
+    let (_, arrival) = pair.exchange().remove(0);
+    pair.exchange();
+    pair.links[1].finish(arrival.packet.unwrap(), &[]);
+    assert_eq!(pair.flush(1).len(), 1, "the status, which gets lost");
+    for _ in 0..2 {
+        assert_eq!(pair.events(0), []);
+        pair.flush(0);
+        pair.now = pair.links[0].next_deadline().unwrap();
+        pair.exchange();
+    }
+    assert_eq!(pair.events(0), [done(0, 1)]);
+    pair.exchange();
+    assert_eq!(pair.links.each_ref().map(Link::next_deadline), [None, None]);
+}
+
+#[test]
+fn names_of_parked_messages_outlive_the_session() {
+    let mut pair = Pair::opened(40, 8);
+    pair.links[1].settle_by_name(named(6), 0);
+    assert_eq!(pair.flush(1).len(), 1, "the notice, which gets lost");
+    pair.links[0] = Link::new(config(0, 99, 8), &pair.pools[0], pair.now);
+    for _ in 0..8 {
+        pair.exchange();
+    }
+    let named = LinkEvent::SettledByName { name: named(6), count: 1, outcome: 0 };
+    assert_eq!(pair.events(0), [LinkEvent::Opened, named]);
+}
+
+fn named(number: u64) -> Named {
+    Named { source: 0, space: 1, destination: 1, number }
+}

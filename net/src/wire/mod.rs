@@ -1,0 +1,53 @@
+//! What stands in a datagram: a link header of 22 bytes, then records, each at a multiple of 16
+//! from the first. Little-endian, unaligned; every length is checked before it is used.
+//!
+//! Does not know sessions, order or loss: those are the link's.
+
+pub mod control;
+pub mod link;
+pub mod message;
+pub mod record;
+
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
+
+use crate::limits::RECORD_ALIGN;
+
+/// A 48-bit unsigned number, little-endian.
+#[derive(
+    Clone, Copy, Default, PartialEq, Eq, FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned,
+)]
+#[repr(C)]
+pub struct U48([u8; 6]);
+
+impl U48 {
+    /// The largest.
+    pub const MAX: u64 = (1 << 48) - 1;
+
+    /// The low 48 bits of `value`.
+    pub const fn new(value: u64) -> U48 {
+        let [a, b, c, d, e, f, _, _] = value.to_le_bytes();
+        U48([a, b, c, d, e, f])
+    }
+
+    /// The number.
+    pub const fn get(self) -> u64 {
+        let [a, b, c, d, e, f] = self.0;
+        u64::from_le_bytes([a, b, c, d, e, f, 0, 0])
+    }
+}
+
+impl std::fmt::Debug for U48 {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(out, "U48({})", self.get())
+    }
+}
+
+/// `bytes`, rounded up to where the next record may start.
+/// # Panics
+/// When that does not fit a `usize`.
+pub const fn padded(bytes: usize) -> usize {
+    bytes.next_multiple_of(RECORD_ALIGN)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,36 @@
+//! Replays the fuzzers' corpora on the stable toolchain: `cargo fuzz` needs nightly, this does not.
+
+use std::path::Path;
+
+#[path = "../../ci/fuzz/bodies/frame_records.rs"]
+mod frame_records;
+#[path = "../../ci/fuzz/bodies/link_header.rs"]
+mod link_header;
+#[path = "../../ci/fuzz/bodies/message_header.rs"]
+mod message_header;
+
+fn replay(target: &str, run: fn(&[u8])) {
+    let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("../ci/fuzz/corpus").join(target);
+    let mut count = 0;
+    for entry in std::fs::read_dir(&corpus).expect("the corpus is checked in") {
+        let path = entry.expect("a readable folder").path();
+        run(&std::fs::read(path).expect("a readable file"));
+        count += 1;
+    }
+    assert!(count > 0, "{} is empty", corpus.display());
+}
+
+#[test]
+fn the_link_header_corpus_passes() {
+    replay("link_header", link_header::run);
+}
+
+#[test]
+fn the_message_header_corpus_passes() {
+    replay("message_header", message_header::run);
+}
+
+#[test]
+fn the_frame_records_corpus_passes() {
+    replay("frame_records", frame_records::run);
+}
