@@ -4,4 +4,26 @@
 //! What happens is a function of its inputs, so a box, the simulator and a model checker run the same
 //! code and see the same.
 
+pub mod agent;
+pub mod box_table;
+pub mod context;
+pub mod control;
+pub mod controller;
+pub mod done;
+pub mod encode;
 pub mod id;
+pub mod latt;
+pub mod manager;
+pub mod merge;
+pub mod message;
+pub mod path;
+pub mod place;
+pub mod point;
+pub mod port;
+pub mod refine;
+pub mod route;
+pub mod state;
+#[doc(hidden)]
+pub mod support;
+
+pub use daedal_macros::{message, state};

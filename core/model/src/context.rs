@@ -1,0 +1,220 @@
+//! What a transition sees of the world, and all that it can do to it.
+
+use std::marker::PhantomData;
+use std::time::Duration;
+
+use crate::agent::{Agent, ReplyTo};
+use crate::encode::{Body, Encode, Encoded, Encoder, Full, encode_to_vec};
+use crate::id::{AgentId, Number, Point, Stamp, Trace};
+use crate::message::{Schema, Wire};
+
+/// The message in hand, as its header tells it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Envelope {
+    /// Its name, which is also where its reply goes. Number and space of a timer's message are its own.
+    pub name: ReplyTo,
+    /// Its routing key, if it has one.
+    pub point: Option<Point>,
+    /// When it is, for the agent that handles it.
+    pub now: Stamp,
+    /// What it is followed by.
+    pub trace: Trace,
+}
+
+/// Where a message that a transition sends is to go, and what of it must be known before its bytes are.
+#[derive(Clone, Copy, Debug)]
+pub struct Letter {
+    /// Whom it is for.
+    pub to: Addressee,
+    /// Its type.
+    pub schema: Schema,
+    /// Its routing key.
+    pub point: Option<Point>,
+    /// Goes to every child of a keyed agent.
+    pub broadcast: bool,
+    /// Whether its sender waits for an answer.
+    pub asks: bool,
+}
+
+/// Whom a message is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Addressee {
+    /// An agent, by its logical id.
+    Agent(AgentId),
+    /// Whoever sent the message of this name.
+    Asker(ReplyTo),
+    /// The agent itself, after a delay.
+    Myself(Duration),
+}
+
+/// A timer that was set by [`Context::after`]: number of the agent's timer, counted from 0.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Timer(pub u64);
+
+/// What carries out what a transition does: a box's turn, or a test.
+///
+/// A message is sent in two steps, so that it is serialised into the very place that it leaves from:
+/// `open` gives room, `close` says how much of it was used. `widen` gives more room to a message that did
+/// not fit; where there is none, `close_with` takes bytes that were written elsewhere.
+pub trait Effects {
+    /// Begins a message: gives room for its body.
+    fn open(&mut self, letter: &Letter) -> &mut [u8];
+    /// Gives more room for the message that was begun, empty again; `None` when there is no more.
+    fn widen(&mut self) -> Option<&mut [u8]>;
+    /// Ends a message whose body is the first `bytes` of the room that was given last.
+    fn close(&mut self, bytes: usize) -> Number;
+    /// Ends a message with a body that did not fit any room.
+    fn close_with(&mut self, body: &[u8]) -> Number;
+    /// Forgets a timer; says whether it was pending.
+    fn cancel(&mut self, timer: Timer) -> bool;
+    /// Whether more messages wait to be sent than the sender should add to.
+    fn is_pressed(&self) -> bool;
+}
+
+/// A transition's view of the world. Source: Ovid §3.1.
+pub struct Context<'a, A> {
+    envelope: &'a Envelope,
+    id: AgentId,
+    effects: &'a mut dyn Effects,
+    agent: PhantomData<fn(&mut A)>,
+}
+
+impl<A> std::fmt::Debug for Context<'_, A> {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        out.debug_struct("Context").field("id", &self.id).field("envelope", self.envelope).finish()
+    }
+}
+
+impl<'a, A: Agent> Context<'a, A> {
+    /// For those who run agents: a box's turn, or a test.
+    pub fn new(id: AgentId, envelope: &'a Envelope, effects: &'a mut dyn Effects) -> Self {
+        Context { envelope, id, effects, agent: PhantomData }
+    }
+
+    /// The same context, for an agent that this one wraps: one of the same message and reply.
+    pub fn of<B>(&mut self) -> Context<'_, B>
+    where
+        B: Agent<Message = A::Message, Reply = A::Reply>,
+    {
+        Context::new(self.id, self.envelope, self.effects)
+    }
+
+    /// The agent's own logical id.
+    pub fn id(&self) -> AgentId {
+        self.id
+    }
+
+    /// The stamp of the message in hand. Never goes back.
+    pub fn now(&self) -> Stamp {
+        self.envelope.now
+    }
+
+    /// The sender of the message in hand, as this agent may know it.
+    pub fn source(&self) -> AgentId {
+        self.envelope.name.source
+    }
+
+    /// The routing key of the message in hand.
+    pub fn point(&self) -> Option<Point> {
+        self.envelope.point
+    }
+
+    /// Where a reply to the message in hand goes. Keep it to answer later, with [`Context::reply_to`].
+    pub fn reply_address(&self) -> ReplyTo {
+        self.envelope.name
+    }
+
+    /// Sends a message. It is processed exactly once, in no particular order (Ovid §3.4).
+    pub fn send<B: Body>(&mut self, to: impl Into<AgentId>, body: &B) {
+        self.post(Addressee::Agent(to.into()), body, false);
+    }
+
+    /// Sends a message whose answer comes to [`Agent::answered`], under the number that is returned. One
+    /// that is never answered costs its number's place.
+    pub fn ask<B: Body>(&mut self, to: impl Into<AgentId>, body: &B) -> Number {
+        self.post(Addressee::Agent(to.into()), body, true)
+    }
+
+    /// Answers the message in hand.
+    pub fn reply<R: Encode<A::Reply> + ?Sized>(&mut self, reply: &R) {
+        self.reply_to(self.envelope.name, reply);
+    }
+
+    /// Answers a message that came earlier.
+    pub fn reply_to<R: Encode<A::Reply> + ?Sized>(&mut self, to: ReplyTo, reply: &R) {
+        let to = Addressee::Asker(to);
+        let schema = <A::Reply as Wire>::SCHEMA;
+        let letter = Letter { to, schema, point: None, broadcast: false, asks: false };
+        write::<A::Reply, R>(self.effects, &letter, reply);
+    }
+
+    /// Sends itself a message, once `delay` has gone by.
+    pub fn after<B: Body<Message = A::Message>>(&mut self, delay: Duration, body: &B) -> Timer {
+        Timer(self.post(Addressee::Myself(delay), body, false).0)
+    }
+
+    /// Forgets a timer. `false`: its message has come or is on its way, or it was cancelled before.
+    pub fn cancel(&mut self, timer: Timer) -> bool {
+        self.effects.cancel(timer)
+    }
+
+    /// Whether messages that this agent sent wait for want of room. A shim that takes load from outside
+    /// stops taking it while this is so (`Agent`s need not look: their input is held back for them).
+    pub fn is_pressed(&self) -> bool {
+        self.effects.is_pressed()
+    }
+
+    /// [`Context::send`] of a message that was encoded elsewhere: what shims bring in for others.
+    pub fn send_encoded(&mut self, to: impl Into<AgentId>, message: &Encoded) {
+        self.post_encoded(to.into(), message, false);
+    }
+
+    /// [`Context::ask`] of a message that was encoded elsewhere.
+    pub fn ask_encoded(&mut self, to: impl Into<AgentId>, message: &Encoded) -> Number {
+        self.post_encoded(to.into(), message, true)
+    }
+
+    fn post_encoded(&mut self, to: AgentId, message: &Encoded, asks: bool) -> Number {
+        let (schema, point) = (message.schema(), message.point());
+        let to = Addressee::Agent(to);
+        let letter = Letter { to, schema, point, broadcast: message.is_broadcast(), asks };
+        let bytes = message.bytes();
+        let mut room = Some(self.effects.open(&letter));
+        while let Some(place) = room {
+            if let Some(place) = place.get_mut(..bytes.len()) {
+                place.copy_from_slice(bytes);
+                return self.effects.close(bytes.len());
+            }
+            room = self.effects.widen();
+        }
+        self.effects.close_with(bytes)
+    }
+
+    fn post<B: Body>(&mut self, to: Addressee, body: &B, asks: bool) -> Number {
+        let schema = <B::Message as Wire>::SCHEMA;
+        let letter =
+            Letter { to, schema, point: body.point(), broadcast: body.is_broadcast(), asks };
+        write::<B::Message, B>(self.effects, &letter, body)
+    }
+}
+
+/// Serialises `body` into the room that `effects` has for it.
+fn write<M: Wire, B: Encode<M> + ?Sized>(
+    effects: &mut dyn Effects,
+    letter: &Letter,
+    body: &B,
+) -> Number {
+    let mut encoder = Encoder::new(effects.open(letter));
+    if body.encode(&mut encoder).is_ok() {
+        let bytes = encoder.written();
+        return effects.close(bytes);
+    }
+    while let Some(room) = effects.widen() {
+        let mut encoder = Encoder::new(room);
+        if let Ok::<(), Full>(()) = body.encode(&mut encoder) {
+            let bytes = encoder.written();
+            return effects.close(bytes);
+        }
+    }
+    effects.close_with(&encode_to_vec(body))
+}

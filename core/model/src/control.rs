@@ -1,0 +1,563 @@
+//! The messages of the control plane: what controller, box managers and reactors' ports tell each other.
+//!
+//! They travel like every other message, so they hold plain integers and text; whoever receives one reads
+//! ids, paths and actions out of it, and what cannot be read is refused or left out.
+//! Sources: Ovid §6.1 (box managers), §6.3 (controller).
+
+#![expect(missing_docs, reason = "rkyv documents no fields of a variant's resolver; ours all are")]
+
+use thiserror::Error;
+
+use crate::agent::Refusal;
+use crate::id::{AgentId, BoxId, Epoch, Point, ReactorAddress, Space};
+use crate::message;
+use crate::path::AgentPath;
+use crate::point::PointRange;
+use crate::route::{Action, PickBy, Route, Share};
+use crate::state::StateError;
+
+/// Spaces from here on are not the controller's to give: managers, ports and the controller itself must
+/// speak before anybody could give them one.
+pub const BOOTSTRAP_SPACES: u32 = 1 << 31;
+
+/// The space of the agents that a process starts with: of its `incarnation`, a number that no other
+/// process has. Two lives of one box share it once in 2^31.
+pub fn bootstrap_space(incarnation: u64) -> Space {
+    let mixed = xxhash_rust::xxh3::xxh3_64(&incarnation.to_le_bytes()) as u32;
+    Space(BOOTSTRAP_SPACES | mixed)
+}
+
+/// The path of a box's manager.
+/// # Errors
+/// [`BoxNameError`] when `name` is no name for a box.
+pub fn manager_path(name: &str) -> Result<AgentPath, BoxNameError> {
+    let error = || BoxNameError { name: name.chars().take(64).collect() };
+    let last = name.rsplit('-').next().unwrap_or_default();
+    let like_a_port = last.len() < name.len() && last.bytes().all(|byte| byte.is_ascii_digit());
+    let path = AgentPath::parse(&format!("{}{name}", crate::latt::BOX_PREFIX));
+    let fits = name.len() <= 48 && !name.contains(['/', ':']) && !like_a_port;
+    path.ok().filter(|_| fits && !name.is_empty()).ok_or_else(error)
+}
+
+/// The path of a reactor's port.
+/// # Errors
+/// [`BoxNameError`] when `name` is no name for a box.
+pub fn port_path(name: &str, reactor: u8) -> Result<AgentPath, BoxNameError> {
+    let manager = manager_path(name)?;
+    Ok(AgentPath::parse(&format!("{manager}-{reactor}")).expect("digits fit behind a short name"))
+}
+
+/// A text that cannot name a box.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[error(
+    "{name:?} cannot name a box: write at most 48 letters, digits and `-`, without `-` and a number at the end, which is how reactors are named"
+)]
+pub struct BoxNameError {
+    /// The text, cut after 64 characters.
+    pub name: String,
+}
+
+/// One life of a physical agent: what a box must know to run it, and what it reports when it does.
+#[message(crate = crate)]
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Hosting {
+    /// Path with incarnation.
+    pub path: String,
+    /// The code, by the name under which boxes know it.
+    pub template: String,
+    /// What the code is started with.
+    pub parameters: String,
+    /// Path of the agent that its messages come from, as their destinations see it.
+    pub source: String,
+    /// The space of its messages.
+    pub space: u32,
+    /// Epoch of the route to it.
+    pub epoch: u32,
+    /// The reactor that it is pinned to, or runs in.
+    pub reactor: Option<u8>,
+    /// The first point that it owns.
+    pub first: u64,
+    /// The last point that it owns.
+    pub last: u64,
+}
+
+/// What the controller is told and asked.
+#[message(crate = crate)]
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ToController {
+    /// A box is there. Answered by `Registered`, or refused.
+    Register {
+        /// Its name.
+        name: String,
+        /// How it is reached.
+        address: String,
+        /// How many reactors it has.
+        reactors: u8,
+        /// Of this process; no other has the same.
+        incarnation: u64,
+        /// The id that it had under an earlier controller; 0: none.
+        agent_box: u16,
+    },
+    /// What a box runs. Answered by `Reported`. From here on it starts only what this controller says.
+    Report {
+        /// Its name.
+        name: String,
+        /// Of this process.
+        incarnation: u64,
+        /// Of `Registered`: which controller it answers.
+        term: u32,
+        /// What runs.
+        running: Vec<Hosting>,
+    },
+    /// A box ends, and what it runs with it. Answered by `Reported`.
+    Gone {
+        /// Its name.
+        name: String,
+        /// Of this process.
+        incarnation: u64,
+    },
+    /// A box is there. What matters is that it is sent: a controller that has restarted is noticed by it.
+    /// Answered by `Reported`.
+    Here,
+    /// Where messages for `destination` go. Answered by `Learned`, or refused.
+    Lookup {
+        /// Logical id of the agent that was sent to.
+        destination: u64,
+        /// Path of the sender, as destinations see it.
+        source: String,
+    },
+    /// Adds an agent of the top level. Answered by `Created` once it runs, or refused.
+    Create {
+        /// Its path.
+        path: String,
+        /// What it is, by a template of the system.
+        template: String,
+        /// What it is started with; empty: what the template says.
+        parameters: String,
+        /// The box that it must run in.
+        agent_box: Option<String>,
+        /// The reactor that it must run in.
+        reactor: Option<u8>,
+    },
+    /// Ends an agent of the top level. Answered by `Stopped` once it has ended, or refused.
+    Stop {
+        /// Its path.
+        path: String,
+    },
+    /// Answered by `Text`.
+    Describe(View),
+}
+
+/// What the controller can describe.
+#[message(crate = crate)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum View {
+    /// The tree, and where its leaves run.
+    Tree,
+    /// What it tells clients.
+    Routes,
+    /// The boxes.
+    Boxes,
+}
+
+/// What the controller answers.
+#[message(crate = crate)]
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum FromController {
+    /// The box is part of the system, and is now asked for a `Report`.
+    Registered {
+        /// Its id.
+        agent_box: u16,
+        /// Which controller this is; later ones have higher numbers.
+        term: u32,
+    },
+    /// A report, or an end, was heard.
+    Reported,
+    /// It was not done.
+    Refused(Reason, String),
+    /// All that is needed to reach an agent.
+    Learned(Knowledge),
+    /// It runs.
+    Created,
+    /// It has ended.
+    Stopped,
+    /// A description.
+    Text(String),
+}
+
+/// Why a look-up or another request was refused; the text beside it says more.
+#[message(crate = crate)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reason {
+    /// There is no such agent.
+    UnknownAgent,
+    /// The sibling rule forbids it.
+    NotASibling,
+    /// Too much is asked.
+    Overloaded,
+    /// What was written does not fit.
+    Invalid,
+}
+
+impl Reason {
+    /// As an agent is told that sent a message.
+    pub fn refusal(self) -> Refusal {
+        match self {
+            Reason::UnknownAgent | Reason::Invalid => Refusal::UnknownAgent,
+            Reason::NotASibling => Refusal::NotASibling,
+            Reason::Overloaded => Refusal::Overloaded,
+        }
+    }
+}
+
+/// Routes, places and boxes, as the controller tells them.
+#[message(crate = crate)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Knowledge {
+    /// What tables say, by logical id: the agent that was asked for first, then its parts.
+    pub routes: Vec<RouteEntry>,
+    /// Where physical agents run.
+    pub places: Vec<PlaceEntry>,
+    /// How the boxes of those places are reached.
+    pub boxes: Vec<BoxEntry>,
+}
+
+/// One route.
+#[message(crate = crate)]
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RouteEntry {
+    /// Logical path of the destination: its hash is the table's key, and the sibling rule is judged by it.
+    pub path: String,
+    /// Version of the entry.
+    pub epoch: u32,
+    /// What is done.
+    pub action: ActionEntry,
+}
+
+/// [`Action`], in plain integers.
+#[message(crate = crate)]
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ActionEntry {
+    /// To a physical id.
+    To(u64),
+    /// By point: last point and child of each share.
+    PickPoint(Vec<(u64, u64)>),
+    /// In turn.
+    PickRoundRobin(Vec<(u64, u64)>),
+    /// To the one with the fewest messages outstanding.
+    PickLeastOutstanding(Vec<(u64, u64)>),
+    /// To all.
+    Each(Vec<u64>),
+    /// Through stages, then to a logical id.
+    Through(Vec<u64>, u64),
+    /// It waits.
+    Hold,
+    /// Nobody.
+    Unknown,
+}
+
+/// One place.
+#[message(crate = crate)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PlaceEntry {
+    /// Physical id of the agent.
+    pub physical: u64,
+    /// The box that it runs in.
+    pub agent_box: u16,
+    /// The reactor that it runs in.
+    pub reactor: u8,
+}
+
+/// One box.
+#[message(crate = crate)]
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BoxEntry {
+    /// Its id.
+    pub agent_box: u16,
+    /// Its name.
+    pub name: String,
+    /// How it is reached.
+    pub address: String,
+}
+
+/// What a box manager is told.
+#[message(crate = crate)]
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ToManager {
+    /// Starts an agent. Answered by `Started`, `Stale`, or refused.
+    Start {
+        /// The agent's life.
+        hosting: Hosting,
+        /// Who says so.
+        term: u32,
+        /// Which process is meant.
+        incarnation: u64,
+    },
+    /// Ends an agent. Answered by `Stopped`, `Stale`, or refused.
+    Stop {
+        /// Its path.
+        path: String,
+        /// Who says so.
+        term: u32,
+        /// Which process is meant.
+        incarnation: u64,
+    },
+    /// From the box's own turn: the controller's process is another than before. Not answered.
+    ControllerIsNew,
+    /// From itself: time to be heard. Not answered.
+    Beat,
+}
+
+/// What a box manager answers.
+#[message(crate = crate)]
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum FromManager {
+    /// It runs; maybe it did before, as another life than the one asked for.
+    Started(Hosting),
+    /// It does not run.
+    Stopped,
+    /// It was not done: it was meant for another process, or came from an earlier controller.
+    Stale,
+    /// It cannot be done.
+    Refused(String),
+}
+
+/// What a reactor's port is told.
+#[message(crate = crate)]
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ToPort {
+    /// Runs an agent. Answered by `Done`, or refused.
+    Host(Hosting),
+    /// Ends an agent. Answered by `Done`.
+    Unhost {
+        /// Its path, with incarnation.
+        path: String,
+    },
+    /// Takes the state of an agent, between two of its transitions. Answered by `Captured`, or refused.
+    Capture {
+        /// Its path, with or without incarnation.
+        path: String,
+    },
+    /// From the controller: what was held or has changed. Not answered.
+    Learn(Knowledge),
+    /// From another box: a route of this epoch, or an older one, led to where nobody is. Not answered.
+    Forget {
+        /// Logical id of the destination, as the sender named it.
+        destination: u64,
+        /// Epoch of the route that was used.
+        epoch: u32,
+    },
+    /// From the reactor's own turn: a message waits, for there is no route for it. Not answered.
+    Miss {
+        /// Logical id of the destination, as the sender named it.
+        destination: u64,
+        /// Path of the sender, as destinations see it.
+        source: String,
+    },
+    /// From the reactor's own turn: a command was carried out. Not answered.
+    Finished {
+        /// The path that the command named.
+        path: String,
+        /// Why it failed, if it did.
+        refused: Option<String>,
+        /// The state, if it was to be captured.
+        state: Option<Vec<u8>>,
+    },
+    /// From the box's own turn: the controller's process is another than before. Not answered.
+    ControllerIsNew,
+}
+
+/// What a reactor's port answers.
+#[message(crate = crate)]
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum FromPort {
+    /// It is done.
+    Done,
+    /// A state: what [`Captured::from_bytes`](crate::state::Captured::from_bytes) reads.
+    Captured(Vec<u8>),
+    /// It cannot be done.
+    Refused(String),
+}
+
+/// What the controller's journal is told.
+#[message(crate = crate)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Raise {
+    /// How many spaces more.
+    pub spaces: u32,
+    /// How many epochs more.
+    pub epochs: u32,
+}
+
+/// What the journal answers, once it is synced: the numbers below, down to as many as were asked for, are
+/// the asker's, and will never be anybody else's.
+#[message(crate = crate)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Raised {
+    /// One more than the highest space.
+    pub space: u32,
+    /// One more than the highest epoch.
+    pub epoch: u32,
+}
+
+impl Hosting {
+    /// The space of its messages.
+    pub fn space(&self) -> Space {
+        Space(self.space)
+    }
+
+    /// Epoch of the route to it.
+    pub fn epoch(&self) -> Epoch {
+        Epoch(self.epoch)
+    }
+
+    /// The points that it owns.
+    pub fn range(&self) -> PointRange {
+        PointRange { first: Point(self.first), last: Point(self.last) }
+    }
+}
+
+/// [`Knowledge`], read.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Learned {
+    /// Logical path of a destination, and its route.
+    pub routes: Vec<(AgentPath, Route)>,
+    /// Physical id of an agent, and where it runs.
+    pub places: Vec<(AgentId, ReactorAddress)>,
+    /// A box, its name, and how it is reached.
+    pub boxes: Vec<(BoxId, String, String)>,
+}
+
+impl Knowledge {
+    /// Reads it. A route that no table may hold is left out; so its destination stays unknown.
+    pub fn read(&self) -> Learned {
+        let route = |entry: &RouteEntry| {
+            let route = Route { epoch: Epoch(entry.epoch), action: entry.action.read() };
+            let path = AgentPath::parse(&entry.path).ok()?;
+            route.action.check().is_ok().then_some((path, route))
+        };
+        let place = |entry: &PlaceEntry| {
+            let agent_box = BoxId(entry.agent_box);
+            (AgentId(entry.physical), ReactorAddress { agent_box, reactor: entry.reactor })
+        };
+        let agent_box =
+            |entry: &BoxEntry| (BoxId(entry.agent_box), entry.name.clone(), entry.address.clone());
+        Learned {
+            routes: self.routes.iter().filter_map(route).collect(),
+            places: self.places.iter().map(place).collect(),
+            boxes: self.boxes.iter().map(agent_box).collect(),
+        }
+    }
+
+    /// Whether some part of the agent is held.
+    pub fn is_held(&self) -> bool {
+        self.routes.iter().any(|entry| entry.action == ActionEntry::Hold)
+    }
+}
+
+impl ActionEntry {
+    /// Writes an action.
+    pub fn of(action: &Action) -> ActionEntry {
+        let ids = |ids: &[AgentId]| ids.iter().map(|id| id.0).collect();
+        match action {
+            Action::To(id) => ActionEntry::To(id.0),
+            Action::Pick { by, among } => {
+                let shares = among.iter().map(|share| (share.last.0, share.child.0)).collect();
+                match by {
+                    PickBy::Point => ActionEntry::PickPoint(shares),
+                    PickBy::RoundRobin => ActionEntry::PickRoundRobin(shares),
+                    PickBy::LeastOutstanding => ActionEntry::PickLeastOutstanding(shares),
+                }
+            }
+            Action::Each(children) => ActionEntry::Each(ids(children)),
+            Action::Through { stages, next } => ActionEntry::Through(ids(stages), next.0),
+            Action::Hold => ActionEntry::Hold,
+            Action::Unknown => ActionEntry::Unknown,
+        }
+    }
+
+    /// Reads it; [`Action::check`] says whether a table may hold it.
+    pub fn read(&self) -> Action {
+        let ids = |ids: &[u64]| ids.iter().map(|id| AgentId(*id)).collect();
+        let pick = |by, shares: &[(u64, u64)]| {
+            let share =
+                |(last, child): &(u64, u64)| Share { last: Point(*last), child: AgentId(*child) };
+            Action::Pick { by, among: shares.iter().map(share).collect() }
+        };
+        match self {
+            ActionEntry::To(id) => Action::To(AgentId(*id)),
+            ActionEntry::PickPoint(shares) => pick(PickBy::Point, shares),
+            ActionEntry::PickRoundRobin(shares) => pick(PickBy::RoundRobin, shares),
+            ActionEntry::PickLeastOutstanding(shares) => pick(PickBy::LeastOutstanding, shares),
+            ActionEntry::Each(children) => Action::Each(ids(children)),
+            ActionEntry::Through(stages, next) => {
+                Action::Through { stages: ids(stages), next: AgentId(*next) }
+            }
+            ActionEntry::Hold => Action::Hold,
+            ActionEntry::Unknown => Action::Unknown,
+        }
+    }
+}
+
+/// The system's own agents do not move: what they know, they learn again (protocol 9).
+pub(crate) fn not_restored<S>() -> Result<S, StateError> {
+    Err(StateError::Forbidden("agents of the control plane learn their state again".to_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn actions_are_written_and_read() {
+        let among = vec![
+            Share { last: Point(4), child: AgentId(1) },
+            Share { last: Point::MAX, child: AgentId(2) },
+        ];
+        let pick = |by| Action::Pick { by, among: among.clone() };
+        for action in [
+            Action::To(AgentId(3)),
+            pick(PickBy::Point),
+            pick(PickBy::RoundRobin),
+            pick(PickBy::LeastOutstanding),
+            Action::Each(vec![AgentId(1), AgentId(2)]),
+            Action::Through { stages: vec![AgentId(5)], next: AgentId(6) },
+            Action::Hold,
+            Action::Unknown,
+        ] {
+            assert_eq!(ActionEntry::of(&action).read(), action);
+        }
+    }
+
+    #[test]
+    fn a_route_that_no_table_may_hold_is_left_out() {
+        let entry = |path: &str, action| RouteEntry { path: path.to_owned(), epoch: 1, action };
+        let routes = vec![
+            entry("kvs", ActionEntry::PickPoint(vec![(4, 1)])),
+            entry("no path", ActionEntry::To(1)),
+            entry("log", ActionEntry::Hold),
+        ];
+        let knowledge = Knowledge { routes, ..Knowledge::default() };
+        let route = Route { epoch: Epoch(1), action: Action::Hold };
+        assert_eq!(knowledge.read().routes, [(AgentPath::parse("log").unwrap(), route)]);
+        assert!(knowledge.is_held());
+    }
+
+    #[test]
+    fn a_box_is_not_named_like_another_ones_reactor() {
+        assert_eq!(manager_path("a").unwrap().as_str(), "box-a");
+        assert_eq!(port_path("rack-7b", 2).unwrap().as_str(), "box-rack-7b-2");
+        assert_eq!(manager_path("7").unwrap().as_str(), "box-7");
+        for name in ["", "a-1", "a-", "-1", "a/b", "a:2", "a b", &"x".repeat(49)] {
+            let error = manager_path(name).unwrap_err().to_string();
+            assert!(error.contains("cannot name a box"), "{error}");
+        }
+    }
+
+    #[test]
+    fn bootstrap_spaces_are_never_the_controllers() {
+        let spaces: std::collections::BTreeSet<_> = (0..1000).map(bootstrap_space).collect();
+        assert_eq!(spaces.len(), 1000);
+        assert!(spaces.iter().all(|space| space.0 >= BOOTSTRAP_SPACES));
+    }
+}

@@ -1,0 +1,93 @@
+//! Spaces and epochs that the controller may give: only those that its journal has synced as given.
+//! Source: protocol 9.
+
+use std::collections::VecDeque;
+use std::ops::Range;
+
+use super::{Asked, Controller};
+use crate::context::Context;
+use crate::control::{BOOTSTRAP_SPACES, Raise, Raised};
+use crate::id::{AgentId, Epoch, Space};
+use crate::latt::JOURNAL;
+
+/// How many of each are asked for at once: a restart of the controller wastes fewer than this.
+pub const BLOCK: u32 = 1024;
+
+/// More are asked for when fewer than this are left.
+const LOW: u32 = BLOCK / 4;
+
+/// Numbers that are synced and not given.
+#[derive(Debug, Default)]
+pub(super) struct Reserve {
+    spaces: VecDeque<Range<u32>>,
+    epochs: VecDeque<Range<u32>>,
+    /// The first epoch that this controller was given; none before that.
+    pub(super) term: Option<u32>,
+    /// Whether no controller was before this one.
+    pub(super) is_first: bool,
+    is_asking: bool,
+}
+
+impl Reserve {
+    pub(super) fn wants_more(&self) -> bool {
+        let left = |ranges: &VecDeque<Range<u32>>| -> u32 { ranges.iter().map(span).sum() };
+        !self.is_asking && left(&self.spaces).min(left(&self.epochs)) < LOW
+    }
+
+    pub(super) fn take_epoch(&mut self) -> Option<Epoch> {
+        take(&mut self.epochs).map(Epoch)
+    }
+
+    pub(super) fn take_both(&mut self) -> Option<(Space, Epoch)> {
+        if self.spaces.is_empty() || self.epochs.is_empty() {
+            return None;
+        }
+        Some((Space(take(&mut self.spaces)?), self.take_epoch()?))
+    }
+
+    fn add(&mut self, raised: Raised) {
+        // Number 0 is nobody's: it stands for what has not been given yet.
+        let block = |high: u32| high.saturating_sub(BLOCK).max(1)..high;
+        let spaces = block(raised.space.min(BOOTSTRAP_SPACES));
+        let epochs = block(raised.epoch);
+        if self.term.is_none() {
+            self.is_first = raised.epoch == BLOCK;
+            self.term = Some(epochs.start);
+        }
+        self.spaces.push_back(spaces);
+        self.epochs.push_back(epochs);
+    }
+}
+
+fn span(range: &Range<u32>) -> u32 {
+    range.end.saturating_sub(range.start)
+}
+
+fn take(ranges: &mut VecDeque<Range<u32>>) -> Option<u32> {
+    let first = ranges.front_mut()?;
+    let number = first.next();
+    if first.start >= first.end {
+        ranges.pop_front();
+    }
+    number
+}
+
+impl Controller {
+    pub(super) fn raise(&mut self, context: &mut Context<'_, Controller>) {
+        self.reserve.is_asking = true;
+        let number = context.ask(JOURNAL, &Raise { spaces: BLOCK, epochs: BLOCK });
+        self.asked.insert((AgentId::of(JOURNAL), number), Asked::Raise);
+    }
+
+    /// The journal has answered, or it is not known whether it has: then numbers are wasted, not given
+    /// twice.
+    pub(super) fn raised(&mut self, raised: Option<Raised>, context: &mut Context<'_, Controller>) {
+        self.reserve.is_asking = false;
+        let Some(raised) = raised else { return };
+        let is_news = self.reserve.term.is_none();
+        self.reserve.add(raised);
+        if is_news {
+            self.begin(context);
+        }
+    }
+}

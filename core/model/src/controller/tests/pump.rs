@@ -1,0 +1,616 @@
+//! A small world for the control plane: processes with agents, and messages between them that arrive in
+//! any order. Processes die and take their outbox along; what was not done by a process that died comes
+//! again to the one after it. Every life that is hosted is checked against all lives before it.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::agent::{Agent, Answer, Outcome};
+use crate::box_table::BoxTable;
+use crate::context::{Addressee, Context, Effects, Envelope, Letter, Timer};
+use crate::control::{
+    ArchivedToManager, FromController, FromPort, Hosting, Raise, Raised, ToController, ToManager,
+    ToPort, bootstrap_space, manager_path, port_path,
+};
+use crate::controller::{Controller, System};
+use crate::encode::encode_to_vec;
+use crate::id::{AgentId, Name, Number, ReactorAddress, Space};
+use crate::latt::{CONTROLLER, JOURNAL};
+use crate::manager::{BoxDescription, BoxManager, Registration};
+use crate::message::{Schema, Wire};
+use crate::path::AgentPath;
+use crate::port::{Command, Port};
+use crate::route::{Action, Route, pick};
+
+const ROOM_BYTES: usize = 1 << 16;
+const CLIENT: &str = "client";
+
+/// Numbers of one seed (splitmix64).
+#[derive(Debug)]
+pub struct Seeded(pub u64);
+
+impl Seeded {
+    pub fn below(&mut self, bound: usize) -> usize {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut mixed = self.0;
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        ((mixed ^ (mixed >> 31)) % bound as u64) as usize
+    }
+}
+
+/// What an agent has sent.
+#[derive(Debug)]
+pub struct Outbox {
+    id: AgentId,
+    space: Space,
+    process: u64,
+    numbers: BTreeMap<AgentId, u64>,
+    open: Option<Letter>,
+    room: Vec<u8>,
+    sent: Vec<Packet>,
+}
+
+/// A message on its way.
+#[derive(Clone, Debug)]
+struct Packet {
+    from: u64,
+    name: Name,
+    to: To,
+    schema: Schema,
+    body: Vec<u8>,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum To {
+    Agent(AgentId),
+    Asker(Name),
+}
+
+impl Outbox {
+    fn new(id: AgentId, process: u64) -> Outbox {
+        Outbox {
+            id,
+            space: bootstrap_space(process),
+            process,
+            numbers: BTreeMap::new(),
+            open: None,
+            room: vec![0; ROOM_BYTES],
+            sent: Vec::new(),
+        }
+    }
+
+    fn post(&mut self, to: To, schema: Schema, body: Vec<u8>) -> Number {
+        let key = match to {
+            To::Agent(id) => id,
+            To::Asker(name) => name.source,
+        };
+        let number = self.numbers.entry(key).or_default();
+        let name = Name { source: self.id, space: self.space, number: Number(*number) };
+        *number += 1;
+        self.sent.push(Packet { from: self.process, name, to, schema, body });
+        name.number
+    }
+}
+
+impl Effects for Outbox {
+    fn open(&mut self, letter: &Letter) -> &mut [u8] {
+        self.open = Some(*letter);
+        &mut self.room
+    }
+
+    fn widen(&mut self) -> Option<&mut [u8]> {
+        None
+    }
+
+    fn close(&mut self, bytes: usize) -> Number {
+        let body = self.room[..bytes].to_vec();
+        self.close_with(&body)
+    }
+
+    fn close_with(&mut self, body: &[u8]) -> Number {
+        let letter = self.open.take().expect("a message was begun");
+        let to = match letter.to {
+            Addressee::Agent(id) => To::Agent(id),
+            Addressee::Asker(name) => To::Asker(name),
+            // Hearts do not beat here: the world says itself when a link breaks.
+            Addressee::Myself(_) => return Number(0),
+        };
+        self.post(to, letter.schema, body.to_vec())
+    }
+
+    fn cancel(&mut self, _: Timer) -> bool {
+        false
+    }
+
+    fn is_pressed(&self) -> bool {
+        false
+    }
+}
+
+/// An agent with its outbox.
+#[derive(Debug)]
+struct Cell<A> {
+    agent: A,
+    out: Outbox,
+}
+
+impl<A: Agent> Cell<A> {
+    fn new(agent: A, path: &str, process: u64) -> Cell<A> {
+        let mut cell = Cell { agent, out: Outbox::new(AgentId::from(path), process) };
+        let envelope = Envelope::default();
+        cell.agent.start(&mut Context::new(cell.out.id, &envelope, &mut cell.out));
+        cell
+    }
+
+    fn wants(&self, packet: &Packet) -> bool {
+        match packet.to {
+            To::Asker(_) => true,
+            To::Agent(_) => self.agent.wants(A::Message::access(&packet.body).unwrap()),
+        }
+    }
+
+    fn take(&mut self, packet: &Packet) {
+        let envelope = Envelope { name: packet.name, ..Envelope::default() };
+        let mut context = Context::new(self.out.id, &envelope, &mut self.out);
+        match packet.to {
+            To::Agent(_) => {
+                assert_eq!(packet.schema, A::Message::SCHEMA);
+                let message = A::Message::access(&packet.body).unwrap();
+                self.agent.transition(message, &mut context);
+            }
+            To::Asker(asked) => {
+                let outcome = Outcome::Reply { schema: packet.schema, body: &packet.body };
+                let answer = Answer { from: packet.name.source, to: asked.number, outcome };
+                self.agent.answered(&answer, &mut context);
+            }
+        }
+    }
+}
+
+/// One process of a box.
+#[derive(Debug)]
+pub struct Process {
+    own: BoxDescription,
+    manager: Cell<BoxManager>,
+    ports: Vec<Cell<Port>>,
+    pub hosted: BTreeMap<String, Hosting>,
+    routes: Vec<BTreeMap<AgentId, Route>>,
+    pub places: BoxTable,
+    pub refused: Vec<String>,
+    done: Vec<Packet>,
+}
+
+impl Process {
+    pub fn registration(&self) -> &Registration {
+        self.manager.agent.registration()
+    }
+}
+
+/// The world.
+#[derive(Debug)]
+pub struct World {
+    pub random: Seeded,
+    system: System,
+    controller: Option<Cell<Controller>>,
+    controller_done: Vec<Packet>,
+    /// What the journal has synced.
+    pub synced: Raised,
+    journal: Outbox,
+    pub boxes: Vec<Option<Process>>,
+    /// Boxes that run, and that no message reaches or leaves.
+    pub away: BTreeSet<usize>,
+    /// Whether what boxes are told to start does not arrive as yet.
+    pub are_starts_late: bool,
+    client: Outbox,
+    pub told: Vec<FromController>,
+    pub captured: Vec<FromPort>,
+    queue: Vec<Packet>,
+    processes: u64,
+    spaces: BTreeSet<u32>,
+    epochs: BTreeSet<u32>,
+    lives: BTreeSet<String>,
+}
+
+impl World {
+    pub fn new(system: System, seed: u64) -> World {
+        let mut world = World {
+            random: Seeded(seed),
+            system,
+            controller: None,
+            controller_done: Vec::new(),
+            synced: Raised { space: 0, epoch: 0 },
+            journal: Outbox::new(AgentId::of(JOURNAL), 1),
+            boxes: Vec::new(),
+            away: BTreeSet::new(),
+            are_starts_late: false,
+            client: Outbox::new(AgentId::of(CLIENT), 2),
+            told: Vec::new(),
+            captured: Vec::new(),
+            queue: Vec::new(),
+            processes: 2,
+            spaces: BTreeSet::new(),
+            epochs: BTreeSet::new(),
+            lives: BTreeSet::new(),
+        };
+        world.start_controller();
+        world
+    }
+
+    fn process(&mut self) -> u64 {
+        self.processes += 1;
+        self.processes
+    }
+
+    pub fn controller(&self) -> &Controller {
+        &self.controller.as_ref().expect("it is there").agent
+    }
+
+    pub fn start_controller(&mut self) {
+        let process = self.process();
+        let agent = Controller::new(&self.system).unwrap();
+        self.controller = Some(Cell::new(agent, CONTROLLER, process));
+        self.collect();
+        // Each box sees that the link leads to another process.
+        for index in 0..self.boxes.len() {
+            self.say_that_the_controller_is_new(index);
+        }
+    }
+
+    /// A manager is told so by its own box: it saw the link break.
+    pub fn say_that_the_controller_is_new(&mut self, index: usize) {
+        let Some(process) = &mut self.boxes[index] else { return };
+        let manager = &mut process.manager.out;
+        let body = encode_to_vec::<ToManager>(&ToManager::ControllerIsNew);
+        manager.post(To::Agent(manager.id), ToManager::SCHEMA, body);
+        self.collect();
+    }
+
+    pub fn kill_controller(&mut self) {
+        let Some(dead) = self.controller.take() else { return };
+        let done = std::mem::take(&mut self.controller_done);
+        self.bury(dead.out.process, &[], done);
+    }
+
+    /// Starts a box's process at an address; gives its index.
+    pub fn start_box(&mut self, name: &str, address: &str, reactors: u8) -> usize {
+        let incarnation = self.process();
+        let (name, address) = (name.to_owned(), address.to_owned());
+        let own = BoxDescription { name: name.clone(), address, reactors, incarnation };
+        let manager = BoxManager::new(own.clone()).unwrap();
+        let path = manager_path(&name).unwrap();
+        let port =
+            |k| Cell::new(Port::default(), port_path(&name, k).unwrap().as_str(), incarnation);
+        self.boxes.push(Some(Process {
+            own,
+            manager: Cell::new(manager, path.as_str(), incarnation),
+            ports: (0..reactors).map(port).collect(),
+            hosted: BTreeMap::new(),
+            routes: vec![BTreeMap::new(); usize::from(reactors)],
+            places: BoxTable::default(),
+            refused: Vec::new(),
+            done: Vec::new(),
+        }));
+        self.collect();
+        self.boxes.len() - 1
+    }
+
+    pub fn kill_box(&mut self, index: usize) {
+        let Some(dead) = self.boxes[index].take() else { return };
+        let ports = dead.ports.iter().map(|port| port.out.id);
+        let own: Vec<AgentId> = ports.chain([dead.manager.out.id]).collect();
+        self.bury(dead.own.incarnation, &own, dead.done);
+    }
+
+    /// Of a process that died: some of what it sent is still on its way, and some of what it did has to
+    /// be done again, for its sender did not hear of it. What it sent to its own agents is gone.
+    fn bury(&mut self, dead: u64, own: &[AgentId], done: Vec<Packet>) {
+        let random = &mut self.random;
+        self.queue.retain(|packet| {
+            let left = match packet.to {
+                To::Agent(id) => !own.contains(&id),
+                To::Asker(_) => true,
+            };
+            packet.from != dead || left && random.below(2) == 0
+        });
+        for packet in done {
+            let sender_lives = self.controller.as_ref().map(|cell| cell.out.process)
+                == Some(packet.from)
+                || self.live().any(|process| process.own.incarnation == packet.from);
+            if sender_lives && matches!(packet.to, To::Agent(_)) && self.random.below(3) == 0 {
+                self.queue.push(packet);
+            }
+        }
+    }
+
+    pub fn live(&self) -> impl Iterator<Item = &Process> {
+        self.boxes.iter().flatten()
+    }
+
+    /// Everything that somebody runs, by logical path.
+    pub fn hosted(&self) -> BTreeMap<String, Hosting> {
+        let logical = |hosting: &Hosting| AgentPath::parse(&hosting.path).unwrap().logical();
+        let all = self.live().flat_map(|process| process.hosted.values());
+        all.map(|hosting| (logical(hosting).to_string(), hosting.clone())).collect()
+    }
+
+    /// A client asks the controller; the answer comes into `told`.
+    pub fn ask(&mut self, message: &ToController) {
+        let body = encode_to_vec::<ToController>(message);
+        self.client.post(To::Agent(AgentId::of(CONTROLLER)), ToController::SCHEMA, body);
+        self.collect();
+    }
+
+    /// A client asks a port for the state of an agent.
+    pub fn capture(&mut self, port: &AgentPath, path: &str) {
+        let capture = ToPort::Capture { path: path.to_owned() };
+        let body = encode_to_vec::<ToPort>(&capture);
+        self.client.post(To::Agent(port.logical_id()), ToPort::SCHEMA, body);
+        self.collect();
+        self.settle();
+    }
+
+    /// How many look-ups are on their way to the controller.
+    pub fn lookups(&self) -> usize {
+        let is_lookup = |packet: &&Packet| {
+            packet.schema == ToController::SCHEMA
+                && matches!(
+                    ToController::owned(ToController::access(&packet.body).unwrap()),
+                    ToController::Lookup { .. }
+                )
+        };
+        self.queue.iter().filter(is_lookup).count()
+    }
+
+    /// Asks, and waits until nothing moves.
+    pub fn answer(&mut self, message: &ToController) -> Option<FromController> {
+        self.told.clear();
+        self.ask(message);
+        self.settle();
+        self.told.pop()
+    }
+
+    /// A message to a port from its own reactor.
+    pub fn tell_port(&mut self, index: usize, reactor: usize, message: &ToPort) {
+        let port = &mut self.boxes[index].as_mut().unwrap().ports[reactor].out;
+        let body = encode_to_vec::<ToPort>(message);
+        port.post(To::Agent(port.id), ToPort::SCHEMA, body);
+        self.collect();
+    }
+
+    /// Delivers until nothing can be delivered.
+    pub fn settle(&mut self) {
+        for _ in 0..100_000 {
+            if !self.step() {
+                return;
+            }
+        }
+        panic!("the control plane does not come to rest");
+    }
+
+    /// Delivers one message; `false` when none can be.
+    pub fn step(&mut self) -> bool {
+        let count = self.queue.len();
+        let first = if count == 0 { 0 } else { self.random.below(count) };
+        for index in (0..count).map(|step| (first + step) % count) {
+            let packet = self.queue[index].clone();
+            if self.deliver(&packet) {
+                self.queue.swap_remove(index);
+                self.collect();
+                return true;
+            }
+        }
+        false
+    }
+
+    fn deliver(&mut self, packet: &Packet) -> bool {
+        let (id, space) = match packet.to {
+            To::Agent(id) => (id, None),
+            To::Asker(name) => (name.source, Some(name.space)),
+        };
+        let is_sender = |index: &usize| {
+            let process = self.boxes[*index].as_ref();
+            process.is_some_and(|process| process.own.incarnation == packet.from)
+        };
+        let from_away = self.away.iter().copied().find(is_sender);
+        let to_box = self.find_box(id, space, packet.from);
+        let to_away = to_box.filter(|index| self.away.contains(index));
+        let is_start = packet.schema == ToManager::SCHEMA
+            && matches!(ToManager::access(&packet.body).unwrap(), ArchivedToManager::Start { .. });
+        if from_away != to_away || is_start && self.are_starts_late {
+            return false;
+        }
+        if id == AgentId::of(JOURNAL) && space.is_none() {
+            let raise = Raise::owned(Raise::access(&packet.body).unwrap());
+            self.synced.space += raise.spaces;
+            self.synced.epoch += raise.epochs;
+            let body = encode_to_vec::<Raised>(&self.synced);
+            self.journal.post(To::Asker(packet.name), Raised::SCHEMA, body);
+            return true;
+        }
+        if packet.schema == FromPort::SCHEMA && id == AgentId::of(CLIENT) {
+            self.captured.push(FromPort::owned(FromPort::access(&packet.body).unwrap()));
+            return true;
+        }
+        if id == AgentId::of(CLIENT) {
+            let told = FromController::access(&packet.body).unwrap();
+            self.told.push(FromController::owned(told));
+            return true;
+        }
+        if id == AgentId::of(CONTROLLER) {
+            let Some(cell) = &mut self.controller else { return space.is_some() };
+            if space.is_none_or(|space| space == cell.out.space) {
+                cell.take(packet);
+                self.controller_done.push(packet.clone());
+            }
+            return true;
+        }
+        self.deliver_to_box(id, space, packet)
+    }
+
+    fn deliver_to_box(&mut self, id: AgentId, space: Option<Space>, packet: &Packet) -> bool {
+        let Some(index) = self.find_box(id, space, packet.from) else { return space.is_some() };
+        let Some(process) = &mut self.boxes[index] else { return false };
+        if process.manager.out.id == id {
+            if !process.manager.wants(packet) {
+                return false;
+            }
+            process.manager.take(packet);
+        } else {
+            let reactor = process.ports.iter().position(|port| port.out.id == id).unwrap();
+            process.ports[reactor].take(packet);
+            for command in self.boxes[index].as_mut().unwrap().ports[reactor].agent.take_commands()
+            {
+                self.carry_out(index, reactor, command);
+            }
+        }
+        if let Some(process) = &mut self.boxes[index] {
+            process.done.push(packet.clone());
+        }
+        true
+    }
+
+    /// A reply goes to the process that asked; a message of a process to its own agents stays there; the
+    /// controller's goes where the controller knows the box to be.
+    fn find_box(&self, id: AgentId, space: Option<Space>, from: u64) -> Option<usize> {
+        let has = |process: &Process| {
+            process.manager.out.id == id || process.ports.iter().any(|port| port.out.id == id)
+        };
+        let fits = |process: &Process| match space {
+            Some(space) => process.manager.out.space == space,
+            None if from == process.own.incarnation => true,
+            None => self.controller.as_ref().is_some_and(|cell| {
+                let member = cell.agent.members.get(&process.own.name);
+                let current = member.and_then(|member| member.current.as_ref());
+                current.is_some_and(|current| current.address == process.own.address)
+            }),
+        };
+        self.boxes.iter().position(|process| {
+            process.as_ref().is_some_and(|process| has(process) && fits(process))
+        })
+    }
+
+    fn carry_out(&mut self, index: usize, reactor: usize, command: Command) {
+        let finished = |path: String, refused, state| ToPort::Finished { path, refused, state };
+        match command {
+            Command::Host(hosting) if hosting.template == "Missing" => {
+                let why = Some("this box has no template Missing".to_owned());
+                self.tell_port(index, reactor, &finished(hosting.path, why, None));
+            }
+            Command::Host(hosting) => {
+                self.check_life(&hosting);
+                let path = hosting.path.clone();
+                let process = self.boxes[index].as_mut().unwrap();
+                process.hosted.insert(path.clone(), hosting);
+                self.tell_port(index, reactor, &finished(path, None, None));
+            }
+            Command::Unhost(path) => {
+                let process = self.boxes[index].as_mut().unwrap();
+                assert!(process.hosted.remove(&path).is_some(), "{path} does not run");
+                self.tell_port(index, reactor, &finished(path, None, None));
+            }
+            Command::Capture(path) => {
+                let runs = self.boxes[index].as_ref().unwrap().hosted.contains_key(&path);
+                let refused = (!runs).then(|| format!("{path} does not run here"));
+                let state = runs.then(|| path.clone().into_bytes());
+                self.tell_port(index, reactor, &finished(path, refused, state));
+            }
+            Command::Learn(learned) => {
+                let process = self.boxes[index].as_mut().unwrap();
+                for (path, route) in learned.routes {
+                    let table = &mut process.routes[reactor];
+                    let old = table.get(&path.physical_id()).map(|route| route.epoch);
+                    if old.is_none_or(|old| old <= route.epoch) {
+                        table.insert(path.physical_id(), route);
+                    }
+                }
+                learned.places.iter().for_each(|(id, at)| process.places.learn_place(*id, *at));
+                for (id, _, address) in &learned.boxes {
+                    process.places.learn_box(*id, address);
+                }
+            }
+            Command::Refuse { why, .. } => {
+                self.boxes[index].as_mut().unwrap().refused.push(why);
+            }
+            Command::Forget(id, epoch) => {
+                let table = &mut self.boxes[index].as_mut().unwrap().routes[reactor];
+                if table.get(&id).is_some_and(|route| route.epoch <= epoch) {
+                    table.remove(&id);
+                }
+            }
+        }
+    }
+
+    /// No space, epoch or path of a life is used twice, ever; and no agent has two lives at a time.
+    fn check_life(&mut self, hosting: &Hosting) {
+        assert!(self.spaces.insert(hosting.space), "space {} again: {hosting:?}", hosting.space);
+        assert!(self.epochs.insert(hosting.epoch), "epoch {} again: {hosting:?}", hosting.epoch);
+        assert!(self.lives.insert(hosting.path.clone()), "a life again: {hosting:?}");
+        assert!(hosting.space < self.synced.space && hosting.epoch < self.synced.epoch);
+        let logical = AgentPath::parse(&hosting.path).unwrap().logical().to_string();
+        assert!(!self.hosted().contains_key(&logical), "two lives at a time: {hosting:?}");
+    }
+
+    fn collect(&mut self) {
+        let mut outs = vec![&mut self.journal, &mut self.client];
+        outs.extend(self.controller.as_mut().map(|cell| &mut cell.out));
+        for process in self.boxes.iter_mut().flatten() {
+            outs.push(&mut process.manager.out);
+            outs.extend(process.ports.iter_mut().map(|port| &mut port.out));
+        }
+        outs.into_iter().for_each(|out| self.queue.append(&mut out.sent));
+    }
+
+    /// What a reactor's tables say about where a message goes: the route, looked up again and again.
+    pub fn resolve(&self, index: usize, reactor: usize, at: &str, point: u64) -> Found {
+        let process = self.boxes[index].as_ref().unwrap();
+        let mut id = AgentId::from(at);
+        loop {
+            match process.routes[reactor].get(&id).map(|route| &route.action) {
+                None => return Found::Miss,
+                Some(Action::Pick { among, .. }) => id = pick(among, crate::id::Point(point)),
+                Some(Action::To(physical)) => {
+                    let place = process.places.place(*physical).expect("it came with the route");
+                    return Found::At(*physical, place);
+                }
+                Some(Action::Hold) => return Found::Hold,
+                Some(Action::Unknown) => return Found::Unknown,
+                Some(other) => panic!("{other:?} leads nowhere"),
+            }
+        }
+    }
+
+    /// Sends as a reactor would: a miss is asked about. Checks that what is found runs there.
+    pub fn reach(&mut self, index: usize, source: &str, at: &str, point: u64) -> Found {
+        if self.resolve(index, 0, at, point) == Found::Miss {
+            let destination = AgentId::from(at).0;
+            let source = source.to_owned();
+            self.tell_port(index, 0, &ToPort::Miss { destination, source });
+            self.settle();
+        }
+        self.resolve(index, 0, at, point)
+    }
+
+    /// Whether the life runs where the table says.
+    pub fn is_there(&self, found: Found) -> bool {
+        let Found::At(physical, place) = found else { return false };
+        let member =
+            self.controller().members.iter().find(|(_, member)| member.id == place.agent_box);
+        let Some((name, _)) = member else { return false };
+        self.live().filter(|process| process.own.name == *name).any(|process| {
+            let is = |hosting: &Hosting| {
+                AgentId::from(hosting.path.as_str()) == physical
+                    && hosting.reactor == Some(place.reactor)
+            };
+            process.hosted.values().any(is)
+        })
+    }
+}
+
+/// Where a message goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Found {
+    Miss,
+    Hold,
+    Unknown,
+    At(AgentId, ReactorAddress),
+}
