@@ -1,1 +1,31 @@
-//! (skeleton)
+//! The turn, and around it reactors, rings, handles and shims: what runs agents.
+
+pub mod alone;
+mod arrival;
+mod conversation;
+pub mod deliver;
+mod doze;
+mod gather;
+pub mod handle;
+mod hosting;
+pub mod idle;
+pub mod journal;
+pub mod kinds;
+pub mod links;
+mod local;
+mod mesh;
+pub mod metrics;
+mod plane;
+pub mod planted;
+pub mod reactor;
+mod record;
+mod routes;
+pub mod shim;
+mod slot;
+mod sync;
+pub mod template;
+mod timer;
+pub mod turn;
+
+pub use deliver::hosted;
+pub use hosting::{CONTROLLER_AT, Placed};

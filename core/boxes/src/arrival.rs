@@ -1,0 +1,199 @@
+//! What comes over links: frames, whose messages are handled where they lie, and what the links
+//! themselves have to tell.
+
+use daedal_model::done::WINDOW;
+use daedal_model::id::{AgentId, Number, Space};
+use daedal_net::driver::Driver;
+use daedal_net::link::{Arrival, LinkEvent, Named, Undone};
+
+use crate::conversation::{ConversationIndex, Until};
+use crate::deliver::Trust;
+use crate::hosting::CONTROLLER_AT;
+use crate::kinds::Kind;
+use crate::plane::{Via, parse};
+use crate::planted::{self, Bug};
+use crate::record::{Head, refusal, refusal_code};
+use crate::turn::{Fate, Turn};
+
+/// Outcome of a message that is done.
+const DONE: u32 = 0;
+/// Outcome of a message whose agent is not there. Refusals follow it.
+const RETURNED: u32 = 256;
+
+impl<D: Driver> Turn<D> {
+    pub(crate) fn read_links(&mut self) -> bool {
+        let mut received = self.plane.links.poll(self.plane.now);
+        let any = !received.is_empty();
+        for frame in received.drain(..) {
+            if let Some((link, arrival)) = self.plane.links.receive(self.plane.now, frame) {
+                self.hear(link);
+                if let Some(arrival) = arrival {
+                    self.read_frame(link, &arrival);
+                }
+            }
+        }
+        self.plane.links.give_back(received);
+        any
+    }
+
+    fn read_frame(&mut self, link: u32, arrival: &Arrival) {
+        let Some(packet) = arrival.packet else { return };
+        // Few messages are parked: no allocation where none is.
+        let mut parked = Vec::new();
+        for (position, message) in arrival.messages().enumerate() {
+            let head = Head::read(&message);
+            let fate = self.arrive_by_link(link, head, message.body);
+            if fate != Fate::Done {
+                parked.push(position as u16);
+            }
+        }
+        if planted::is(Bug::DoneOnReceipt) {
+            parked.clear();
+        }
+        self.plane.links.finish(link, packet, &parked);
+    }
+
+    /// Handles a message of a link. Whatever is not done is parked, as its sender sees it; what will
+    /// never be done is settled at once.
+    fn arrive_by_link(&mut self, link: u32, mut head: Head, body: &[u8]) -> Fate {
+        let kinds = self.plane.templates.kinds();
+        head.kind = self.plane.links.kind(link, head.kind, kinds).unwrap_or(Kind::NONE);
+        let fate = self.arrive(&head, body, Trust::Nobody, Via::Link(link));
+        if matches!(fate, Fate::Returned | Fate::Refused(_)) {
+            self.settle_by_name(link, &head, fate);
+        }
+        fate
+    }
+
+    /// Tells the sender of a message that was parked what became of it.
+    pub(crate) fn settle_by_name(&mut self, link: u32, head: &Head, fate: Fate) {
+        let outcome = match fate {
+            Fate::Done | Fate::Parked => DONE,
+            Fate::Returned => RETURNED,
+            Fate::Refused(refusal) => RETURNED + u32::from(refusal_code(refusal)),
+        };
+        let name = Named {
+            source: head.source.0,
+            space: head.space.0,
+            destination: head.destination.0,
+            number: head.number.0,
+        };
+        self.plane.links.settle_by_name(link, name, outcome);
+    }
+
+    /// Handles what a link has to tell.
+    pub(crate) fn hear(&mut self, link: u32) {
+        while let Some(event) = self.plane.links.next_event(link) {
+            match event {
+                LinkEvent::Opened => self.release_all(),
+                LinkEvent::Done { conversation, first, count } => {
+                    self.done(ConversationIndex(conversation), first, count);
+                }
+                LinkEvent::Parked { conversation, number, record } => {
+                    let at = ConversationIndex(conversation);
+                    self.hear_parked(link, at, Number(number), &record);
+                }
+                LinkEvent::SettledByName { name, count, outcome } => {
+                    // More than a window of them cannot be outstanding, whatever the peer says.
+                    for number in (name.number..).take(count.min(WINDOW as u32) as usize) {
+                        self.hear_settled(&Named { number, ..name }, outcome);
+                    }
+                }
+                LinkEvent::Large { record } => self.read_large(link, &record),
+                LinkEvent::Broken { undone } => self.mend(link, undone),
+            }
+        }
+    }
+
+    fn done(&mut self, at: ConversationIndex, first: u64, count: u32) {
+        for number in (first..).take(count as usize) {
+            self.plane.conversations[at].done(Number(number));
+        }
+        self.plane.relieve(at);
+    }
+
+    fn read_large(&mut self, link: u32, record: &[u8]) {
+        let message = parse(record);
+        let head = Head::read(&message);
+        if self.arrive_by_link(link, head, message.body) == Fate::Done {
+            self.settle_by_name(link, &head, Fate::Done);
+        }
+    }
+
+    /// The peer has a message, but has not done it: it is kept here until it is settled.
+    fn hear_parked(&mut self, link: u32, at: ConversationIndex, number: Number, record: &[u8]) {
+        let head = Head::read(&parse(record));
+        let key = (head.space, head.destination, number);
+        match self.early.remove(&key) {
+            None => self.plane.keep(at, number, record, Until::Settled { link }),
+            Some(outcome) => self.settle_kept(at, head.destination, record, outcome),
+        }
+    }
+
+    fn hear_settled(&mut self, name: &Named, outcome: u32) {
+        let (space, to) = (Space(name.space), AgentId(name.destination));
+        let number = Number(name.number);
+        let Some(slot) = self.plane.spaces.get(&space).copied() else { return };
+        match self.plane.conversations.keeper(slot, to, number) {
+            Some((at, record)) => self.settle_kept(at, to, &record, outcome),
+            // It came before the word that the message was parked, or a second time; the latter
+            // leaves an entry that the end of the session clears.
+            None => {
+                self.early.insert((space, to, number), outcome);
+            }
+        }
+    }
+
+    fn settle_kept(&mut self, at: ConversationIndex, to: AgentId, record: &[u8], outcome: u32) {
+        let number = Head::read(&parse(record)).number;
+        match outcome.checked_sub(RETURNED) {
+            None => self.done(at, number.0, 1),
+            Some(code) => {
+                let fate = refusal(code as u8).map_or(Fate::Returned, Fate::Refused);
+                self.came_back(at, to, record, fate);
+            }
+        }
+    }
+
+    /// A session ended, for its peer started again: everything that it held, or that was parked there,
+    /// goes out once more under its old name. Its agents are gone with it, so the routes to them are
+    /// asked for anew, and whoever waited there for a reply waits no longer.
+    fn mend(&mut self, link: u32, undone: Vec<Undone>) {
+        self.early.clear();
+        self.plane.origins.retain(|_, via| *via != Via::Link(link));
+        self.plane.routes.forget_reactor(self.plane.links.peer(link));
+        for it in undone {
+            let at = ConversationIndex(it.conversation);
+            let head = Head::read(&parse(&it.record));
+            if head.answers.is_some() {
+                self.done(at, it.number, 1);
+            } else {
+                self.plane.conversations[at].came_back_from(head.number, head.destination);
+                self.plane.keep(at, Number(it.number), &it.record, Until::Sendable);
+            }
+        }
+        self.plane.conversations.unsettle(link);
+        self.give_up_asks(link);
+        self.settle_routes();
+        if self.plane.links.peer(link) == CONTROLLER_AT {
+            self.tell_that_the_controller_is_new();
+        }
+    }
+
+    /// What the peer had done, but not answered, nobody knows.
+    fn give_up_asks(&mut self, link: u32) {
+        let asks: Vec<_> =
+            self.plane.conversations.iter().map(|(at, it)| (at, it.asks_over(link))).collect();
+        for (at, numbers) in asks {
+            for number in numbers {
+                self.plane.no_answer(at, number, None);
+            }
+        }
+    }
+
+    fn release_all(&mut self) {
+        for at in self.plane.conversations.waiting() {
+            self.plane.release(at);
+        }
+    }
+}

@@ -1,0 +1,359 @@
+//! What a reactor keeps of each (agent, destination) that its agents write to: the next number, which
+//! numbers are done, and the messages that are not on their way.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use daedal_model::done::{NumberSet, WINDOW};
+use daedal_model::id::{AgentId, Number};
+use daedal_model::message::Schema;
+use hashbrown::HashMap;
+
+use crate::kinds::Kind;
+use crate::plane::parse;
+use crate::slot::SlotIndex;
+
+/// Index of a conversation in its reactor. Never reused while anything of it is outstanding.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct ConversationIndex(pub u32);
+
+/// Index of a destination in its reactor's routing table.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct RouteIndex(pub u32);
+
+/// One agent's messages to one logical destination.
+#[derive(Debug)]
+pub(crate) struct Conversation {
+    pub from: SlotIndex,
+    pub to: AgentId,
+    pub route: RouteIndex,
+    /// Type of the last message, since most conversations have one.
+    pub lately: (Schema, Kind),
+    next: u64,
+    done: NumberSet,
+    /// Messages that are not on their way, by number.
+    outbox: BTreeMap<Number, Waiting>,
+    /// How many of those could be sent, if there were a route and room.
+    sendable: usize,
+    /// The controller is to be asked for the destination, or was.
+    pub is_asked_for: bool,
+    /// Asks that went over links and were not answered, with the link. Numbers ascend.
+    asks: VecDeque<(Number, u32)>,
+    /// Messages that go to several, until all have done them.
+    fanned: BTreeMap<Number, Fan>,
+    /// Asks that were answered, or given up, before they were known to be done: they may be sent once
+    /// more, and are not answered once more.
+    closed: BTreeSet<Number>,
+    /// Whether it stands among those that want room.
+    is_starved: bool,
+}
+
+/// A message that goes to several.
+#[derive(Debug)]
+struct Fan {
+    /// The leaves, in the order of the route, and whether the message is on its way to each.
+    leaves: Vec<(AgentId, bool)>,
+    /// How many have not done it.
+    left: usize,
+}
+
+/// A message record that its conversation keeps, and what for.
+#[derive(Debug)]
+pub(crate) struct Waiting {
+    pub record: Vec<u8>,
+    pub until: Until,
+}
+
+/// What a kept message waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Until {
+    /// A route, or room in the link: it is sent when there is one.
+    Sendable,
+    /// The destination has it, but could not process it yet; the peer of this link will tell.
+    Settled {
+        /// Index of the link.
+        link: u32,
+    },
+}
+
+impl Conversation {
+    /// Gives a message its number.
+    #[inline]
+    pub fn number(&mut self) -> Number {
+        let number = Number(self.next);
+        self.next += 1;
+        number
+    }
+
+    /// The number that the next message will have: what spreads messages over equals.
+    #[inline]
+    pub fn turn(&self) -> u64 {
+        self.next
+    }
+
+    /// The lowest number that is kept.
+    #[inline]
+    pub fn floor(&self) -> Number {
+        self.done.floor()
+    }
+
+    /// Whether one more message would go beyond what the receiver's done box can tell apart.
+    #[inline]
+    pub fn is_full(&self) -> bool {
+        self.is_beyond(Number(self.next))
+    }
+
+    /// Whether a message of this number would.
+    #[inline]
+    pub fn is_beyond(&self, number: Number) -> bool {
+        number.0 - self.done.floor().0 >= WINDOW
+    }
+
+    /// Whether messages wait to be sent, so that others must queue up behind them.
+    #[inline]
+    pub fn is_waiting(&self) -> bool {
+        self.sendable > 0
+    }
+
+    /// How many messages are not on their way.
+    pub fn kept_count(&self) -> usize {
+        self.outbox.len()
+    }
+
+    /// `number` was processed by one who had it; once by all, it need not be kept any longer.
+    #[inline]
+    pub fn done(&mut self, number: Number) {
+        if !self.fanned.is_empty()
+            && let Some(fan) = self.fanned.get_mut(&number)
+        {
+            fan.left -= 1;
+            if fan.left > 0 {
+                return;
+            }
+            self.fanned.remove(&number);
+        }
+        self.done.insert(number).expect("numbers are sent only within the window");
+        if !self.closed.is_empty() {
+            self.closed.remove(&number);
+        }
+        if !self.outbox.is_empty() {
+            self.take(number);
+        }
+    }
+
+    /// An ask went over a link.
+    #[inline]
+    pub fn asked(&mut self, number: Number, link: u32) {
+        if !self.closed.is_empty() && self.closed.contains(&number) {
+            return;
+        }
+        match self.asks.back() {
+            Some((last, _)) if *last >= number => {
+                if let Err(at) = self.asks.binary_search(&(number, link)) {
+                    self.asks.insert(at, (number, link));
+                }
+            }
+            _ => self.asks.push_back((number, link)),
+        }
+    }
+
+    /// Whether an ask that went over a link is not answered yet.
+    #[inline]
+    pub fn is_asked(&self, number: Number) -> bool {
+        let at = self.asks.partition_point(|(asked, _)| *asked < number);
+        self.asks.get(at).is_some_and(|(asked, _)| *asked == number)
+    }
+
+    /// An ask was answered.
+    #[inline]
+    pub fn answered(&mut self, number: Number) {
+        if !self.done.contains(number) {
+            self.closed.insert(number);
+        }
+        let at = self.asks.partition_point(|(asked, _)| *asked < number);
+        while self.asks.get(at).is_some_and(|(asked, _)| *asked == number) {
+            self.asks.remove(at);
+        }
+    }
+
+    /// Asks that were processed by the peer of a link, as far as is known, and not answered.
+    pub fn asks_over(&self, link: u32) -> Vec<Number> {
+        let over = self
+            .asks
+            .iter()
+            .filter(|(number, over)| *over == link && !self.outbox.contains_key(number));
+        over.map(|(number, _)| *number).collect()
+    }
+
+    /// `number` goes to so many leaves; says whether that is news.
+    pub fn fan_out(&mut self, number: Number, leaves: usize) -> bool {
+        let is_new = leaves > 1 && !self.fanned.contains_key(&number);
+        if is_new {
+            let fan = Fan { leaves: vec![(AgentId(0), false); leaves], left: leaves };
+            self.fanned.insert(number, fan);
+        }
+        is_new
+    }
+
+    /// Whether `number` is on its way to the leaf at `index` of its route.
+    pub fn is_on_its_way(&self, number: Number, index: usize) -> bool {
+        let leaf = self.fanned.get(&number).and_then(|fan| fan.leaves.get(index));
+        leaf.is_some_and(|(_, is_sent)| *is_sent)
+    }
+
+    /// `number` is on its way to this leaf, at `index` of its route.
+    pub fn sent_to(&mut self, number: Number, index: usize, physical: AgentId) {
+        let fan = self.fanned.get_mut(&number);
+        if let Some(leaf) = fan.and_then(|fan| fan.leaves.get_mut(index)) {
+            *leaf = (physical, true);
+        }
+    }
+
+    /// `number` has come back from a leaf, among others perhaps: it must go there again.
+    pub fn came_back_from(&mut self, number: Number, physical: AgentId) {
+        let Some(fan) = self.fanned.get_mut(&number) else { return };
+        if let Some(leaf) = fan.leaves.iter_mut().find(|leaf| **leaf == (physical, true)) {
+            leaf.1 = false;
+        }
+    }
+
+    /// Keeps a record that is not on its way.
+    pub fn keep(&mut self, number: Number, waiting: Waiting) {
+        self.take(number);
+        self.sendable += usize::from(waiting.until == Until::Sendable);
+        self.outbox.insert(number, waiting);
+    }
+
+    fn take(&mut self, number: Number) -> Option<Waiting> {
+        let waiting = self.outbox.remove(&number)?;
+        self.sendable -= usize::from(waiting.until == Until::Sendable);
+        Some(waiting)
+    }
+
+    /// Takes out the lowest record that could be sent.
+    pub fn next_sendable(&mut self) -> Option<(Number, Vec<u8>)> {
+        if self.sendable == 0 {
+            return None;
+        }
+        let mut waiting = self.outbox.iter();
+        let (number, _) = waiting.find(|(_, it)| it.until == Until::Sendable)?;
+        let number = *number;
+        self.take(number).map(|waiting| (number, waiting.record))
+    }
+
+    /// Keeps a record that could not be sent after all.
+    pub fn put_back(&mut self, number: Number, record: Vec<u8>) {
+        self.keep(number, Waiting { record, until: Until::Sendable });
+    }
+}
+
+/// All conversations of a reactor.
+#[derive(Debug, Default)]
+pub(crate) struct Conversations {
+    all: Vec<Conversation>,
+    by_pair: HashMap<(SlotIndex, AgentId), ConversationIndex, foldhash::fast::FixedState>,
+    /// Conversations with messages that could not be sent for want of room, in the order of want.
+    starved: VecDeque<ConversationIndex>,
+}
+
+impl Conversations {
+    #[inline]
+    pub fn find(&self, from: SlotIndex, to: AgentId) -> Option<ConversationIndex> {
+        self.by_pair.get(&(from, to)).copied()
+    }
+
+    pub fn add(&mut self, from: SlotIndex, to: AgentId, route: RouteIndex) -> ConversationIndex {
+        let index = ConversationIndex(self.all.len() as u32);
+        self.all.push(Conversation {
+            from,
+            to,
+            route,
+            lately: (Schema(0), Kind::NONE),
+            next: 0,
+            done: NumberSet::default(),
+            outbox: BTreeMap::new(),
+            sendable: 0,
+            is_asked_for: false,
+            asks: VecDeque::new(),
+            fanned: BTreeMap::new(),
+            closed: BTreeSet::new(),
+            is_starved: false,
+        });
+        self.by_pair.insert((from, to), index);
+        index
+    }
+
+    /// A conversation wants room.
+    pub fn starve(&mut self, at: ConversationIndex) {
+        if !std::mem::replace(&mut self[at].is_starved, true) {
+            self.starved.push_back(at);
+        }
+    }
+
+    /// How many want room.
+    pub fn starved_count(&self) -> usize {
+        self.starved.len()
+    }
+
+    /// Takes out the one that has wanted room the longest.
+    pub fn next_starved(&mut self) -> Option<ConversationIndex> {
+        let at = self.starved.pop_front()?;
+        self[at].is_starved = false;
+        Some(at)
+    }
+
+    /// All of them, in the order in which they began.
+    pub fn iter(&self) -> impl Iterator<Item = (ConversationIndex, &Conversation)> {
+        self.all.iter().enumerate().map(|(index, it)| (ConversationIndex(index as u32), it))
+    }
+
+    /// Who of `from`'s conversations keeps a message that went to `physical`, and the message.
+    pub fn keeper(
+        &self,
+        from: SlotIndex,
+        physical: AgentId,
+        number: Number,
+    ) -> Option<(ConversationIndex, Vec<u8>)> {
+        self.iter().filter(|(_, it)| it.from == from).find_map(|(at, it)| {
+            let waiting = it.outbox.get(&number)?;
+            let to = AgentId(parse(&waiting.record).header.destination.get());
+            (to == physical).then(|| (at, waiting.record.clone()))
+        })
+    }
+
+    /// What was parked at a link's peer is to be sent again.
+    pub fn unsettle(&mut self, link: u32) {
+        for it in &mut self.all {
+            for waiting in it.outbox.values_mut() {
+                if waiting.until == (Until::Settled { link }) {
+                    waiting.until = Until::Sendable;
+                    it.sendable += 1;
+                }
+            }
+        }
+    }
+
+    /// The controller has said something: who still misses a route asks again.
+    pub fn ask_anew(&mut self) {
+        self.all.iter_mut().for_each(|it| it.is_asked_for = false);
+    }
+
+    /// Those with messages that could be sent.
+    pub fn waiting(&self) -> Vec<ConversationIndex> {
+        self.iter().filter(|(_, it)| it.is_waiting()).map(|(index, _)| index).collect()
+    }
+}
+
+impl std::ops::Index<ConversationIndex> for Conversations {
+    type Output = Conversation;
+    #[inline]
+    fn index(&self, index: ConversationIndex) -> &Conversation {
+        &self.all[index.0 as usize]
+    }
+}
+
+impl std::ops::IndexMut<ConversationIndex> for Conversations {
+    #[inline]
+    fn index_mut(&mut self, index: ConversationIndex) -> &mut Conversation {
+        &mut self.all[index.0 as usize]
+    }
+}

@@ -1,0 +1,180 @@
+//! Brings messages to agents: from bytes and a type that is known only here to a typed transition.
+//!
+//! A message that never left the process is not validated again; one that came over a link is checked
+//! before the agent sees it (rkyv's bytecheck). Invariant: [`Trust::Ours`] is given only to bytes that
+//! this process encoded, for the very schema that the header's kind stands for.
+
+#![expect(unsafe_code, reason = "bytes that this process encoded are read without a check")]
+
+use std::os::fd::RawFd;
+
+use daedal_model::agent::{Agent, Answer};
+use daedal_model::context::{Context, Effects, Envelope};
+use daedal_model::id::AgentId;
+use daedal_model::message::{Invalid, Schema, Wire};
+use daedal_model::port::{Command, Port};
+use daedal_model::state::{Captured, State};
+
+use crate::shim::Shim;
+
+/// Who encoded the bytes of a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Trust {
+    /// This process, as the message type that it says.
+    Ours,
+    /// Somebody else.
+    Nobody,
+}
+
+/// What became of a message that was offered to an agent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// The transition was applied.
+    Done,
+    /// The agent's filter does not want it now.
+    Later,
+}
+
+/// An agent of any type, as a turn runs it.
+pub trait Host {
+    /// Schema of what the agent is sent.
+    fn takes(&self) -> Schema;
+    /// The first transition.
+    fn start(&mut self, id: AgentId, envelope: &Envelope, effects: &mut dyn Effects);
+    /// Offers a message, whose schema is [`Host::takes`].
+    /// # Errors
+    /// [`Invalid`] when the bytes of a stranger are no message of the agent's type.
+    fn offer(
+        &mut self,
+        id: AgentId,
+        body: &[u8],
+        trust: Trust,
+        envelope: &Envelope,
+        effects: &mut dyn Effects,
+    ) -> Result<Verdict, Invalid>;
+    /// Hands over the answer to something that the agent asked.
+    fn answered(
+        &mut self,
+        id: AgentId,
+        answer: &Answer<'_>,
+        envelope: &Envelope,
+        effects: &mut dyn Effects,
+    );
+    /// Its state variables, as they are between two transitions (Ovid §5). A shim has none.
+    fn capture(&self) -> Option<Captured>;
+    /// Whether it is to be polled.
+    fn is_shim(&self) -> bool;
+    /// Polls the outside, if the agent is a shim: whether anything happened.
+    fn poll(&mut self, id: AgentId, envelope: &Envelope, effects: &mut dyn Effects) -> bool;
+    /// What the reactor is to do, if the agent is its port.
+    fn take_commands(&mut self) -> Vec<Command>;
+    /// What a shim's reactor may park on.
+    fn descriptor(&self) -> Option<RawFd>;
+}
+
+/// Reads the bytes of a message.
+pub(crate) fn open<M: Wire>(body: &[u8], trust: Trust) -> Result<&M::Archived, Invalid> {
+    match trust {
+        Trust::Ours if body.len() >= size_of::<M::Archived>() => {
+            // SAFETY: by the invariant of this file, `body` was encoded by this process as an `M`, root
+            // last, and archived forms are readable at any alignment.
+            Ok(unsafe { rkyv::access_unchecked::<M::Archived>(body) })
+        }
+        _ => M::access(body),
+    }
+}
+
+/// An agent of a known type, with what else its type can do.
+pub(crate) struct Hosted<A> {
+    agent: A,
+    capture: Option<fn(&A) -> Captured>,
+    outside: Option<Outside<A>>,
+    commands: Option<fn(&mut A) -> Vec<Command>>,
+}
+
+struct Outside<A> {
+    poll: fn(&mut A, &mut Context<'_, A>) -> bool,
+    descriptor: fn(&A) -> Option<RawFd>,
+}
+
+impl<A: Agent + State> Hosted<A> {
+    pub(crate) fn agent(agent: A) -> Self {
+        Hosted { agent, capture: Some(A::capture), outside: None, commands: None }
+    }
+}
+
+impl<A: Shim> Hosted<A> {
+    pub(crate) fn shim(agent: A) -> Self {
+        let outside = Outside { poll: A::poll, descriptor: A::descriptor };
+        Hosted { agent, capture: None, outside: Some(outside), commands: None }
+    }
+}
+
+/// An agent, to be run by a turn.
+pub fn hosted<A: Agent + State>(agent: A) -> Box<dyn Host> {
+    Box::new(Hosted::agent(agent))
+}
+
+impl Hosted<Port> {
+    pub(crate) fn port() -> Self {
+        let commands = Some(Port::take_commands as fn(&mut Port) -> Vec<Command>);
+        Hosted { agent: Port::default(), capture: None, outside: None, commands }
+    }
+}
+
+impl<A: Agent> Host for Hosted<A> {
+    fn takes(&self) -> Schema {
+        <A::Message as Wire>::SCHEMA
+    }
+
+    fn start(&mut self, id: AgentId, envelope: &Envelope, effects: &mut dyn Effects) {
+        self.agent.start(&mut Context::new(id, envelope, effects));
+    }
+
+    fn offer(
+        &mut self,
+        id: AgentId,
+        body: &[u8],
+        trust: Trust,
+        envelope: &Envelope,
+        effects: &mut dyn Effects,
+    ) -> Result<Verdict, Invalid> {
+        let message = open::<A::Message>(body, trust)?;
+        if !self.agent.wants(message) {
+            return Ok(Verdict::Later);
+        }
+        self.agent.transition(message, &mut Context::new(id, envelope, effects));
+        Ok(Verdict::Done)
+    }
+
+    fn answered(
+        &mut self,
+        id: AgentId,
+        answer: &Answer<'_>,
+        envelope: &Envelope,
+        effects: &mut dyn Effects,
+    ) {
+        self.agent.answered(answer, &mut Context::new(id, envelope, effects));
+    }
+
+    fn capture(&self) -> Option<Captured> {
+        self.capture.map(|capture| capture(&self.agent))
+    }
+
+    fn poll(&mut self, id: AgentId, envelope: &Envelope, effects: &mut dyn Effects) -> bool {
+        let Some(outside) = &self.outside else { return false };
+        (outside.poll)(&mut self.agent, &mut Context::new(id, envelope, effects))
+    }
+
+    fn is_shim(&self) -> bool {
+        self.outside.is_some()
+    }
+
+    fn take_commands(&mut self) -> Vec<Command> {
+        self.commands.map(|take| take(&mut self.agent)).unwrap_or_default()
+    }
+
+    fn descriptor(&self) -> Option<RawFd> {
+        self.outside.as_ref().and_then(|outside| (outside.descriptor)(&self.agent))
+    }
+}

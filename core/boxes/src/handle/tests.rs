@@ -1,0 +1,127 @@
+use super::*;
+use crate::doze::Event;
+use crate::idle::Idle;
+use crate::reactor::tests::{Request, Worker, block_on, poll_once, reactors, stop, turn};
+use daedal_model::id::Stamp;
+
+/// A handle and its shim, whose reactor is a test's.
+fn handle(calls_max: usize) -> (Handle, HandleShim) {
+    let bell = Arc::new(Doorbell::new(Event::new().unwrap()));
+    let desk = Arc::new(Desk::new(bell, calls_max));
+    (Handle::new(desk.clone()), HandleShim::new(desk))
+}
+
+const ECHO: Request = Request::Echo { value: 7 };
+
+#[test]
+fn a_full_queue_refuses_who_tries_and_makes_wait_who_asks() {
+    let (handle, shim) = handle(2);
+    let mut turn = turn(0, 1, Some(shim));
+    let tried = [(); 2].map(|()| handle.try_ask::<Worker>("w0", &ECHO).unwrap());
+    let overloaded = AskError::Refused(Refusal::Overloaded);
+    assert_eq!(handle.try_ask::<Worker>("w0", &ECHO).err(), Some(overloaded));
+    assert_eq!(handle.try_send("w0", &ECHO), Err(overloaded));
+    let (mut first, mut second) = (handle.ask::<Worker>("w0", &ECHO), handle.send("w0", &ECHO));
+    assert_eq!((poll_once(&mut first), poll_once(&mut second)), (None, None));
+    assert!(handle.0.is_called());
+    while turn.take(Stamp(1), true) {}
+    assert_eq!((poll_once(&mut second), poll_once(&mut first)), (Some(Ok(())), None));
+    while turn.take(Stamp(1), true) {}
+    assert!(!handle.0.is_called());
+    assert_eq!(block_on(first), Ok(7));
+    for ask in tried {
+        assert_eq!(block_on(ask), Ok(7));
+    }
+}
+
+#[test]
+fn callers_that_wait_for_room_are_all_woken() {
+    let all = reactors("narrow", 1, Idle::Frugal, 1);
+    std::thread::scope(|scope| {
+        for _ in 0..8 {
+            let handle = all[0].1.clone();
+            scope.spawn(move || {
+                for _ in 0..500 {
+                    handle.send_blocking("w0", &Request::Add { value: 1 }).unwrap();
+                }
+            });
+        }
+    });
+    let add = Request::Add { value: 0 };
+    while all[0].1.ask_blocking::<Worker>("w0", &add) != Ok(4000) {}
+    stop(all);
+}
+
+#[test]
+fn an_ask_that_is_dropped_in_the_queue_is_not_sent() {
+    let (handle, shim) = handle(2);
+    let mut turn = turn(0, 1, Some(shim));
+    drop(handle.try_ask::<Worker>("w0", &Request::Add { value: 1 }).unwrap());
+    let sum = handle.try_ask::<Worker>("w0", &Request::Add { value: 0 }).unwrap();
+    while turn.take(Stamp(1), true) {}
+    assert_eq!(block_on(sum), Ok(0));
+}
+
+#[test]
+fn a_reactor_that_ends_leaves_what_was_sent_unknown_and_the_rest_not_sent() {
+    let (handle, shim) = handle(2);
+    let mut turn = turn(0, 1, Some(shim));
+    let sent = handle.try_ask::<Worker>("w0", &Request::Ignore).unwrap();
+    while turn.take(Stamp(1), true) {}
+    let queued = handle.try_ask::<Worker>("w0", &ECHO).unwrap();
+    drop(turn);
+    assert_eq!(block_on(sent), Err(AskError::Unknown));
+    assert_eq!(block_on(queued), Err(AskError::Stopped));
+    assert_eq!(handle.ask_blocking::<Worker>("w0", &ECHO), Err(AskError::Stopped));
+}
+
+#[test]
+fn threads_that_wait_are_told_when_their_reactor_stops() {
+    let all = reactors("ends", 1, Idle::Frugal, 1);
+    let handle = all[0].1.clone();
+    let outcome = std::thread::scope(|scope| {
+        let waiting = scope.spawn(|| handle.ask_blocking::<Worker>("w0", &Request::Ignore));
+        assert_eq!(handle.ask_blocking::<Worker>("w0", &ECHO), Ok(7));
+        stop(all);
+        waiting.join().unwrap()
+    });
+    // Unless it came too late to be sent.
+    assert!(matches!(outcome, Err(AskError::Unknown | AskError::Stopped)));
+}
+
+#[test]
+fn messages_that_are_too_large_are_refused_where_they_are_made() {
+    let (handle, _shim) = handle(1);
+    let error = handle.try_send("w0", &vec![0u8; LARGE_BYTES_MAX + 1]).unwrap_err();
+    assert!(matches!(error, AskError::TooLarge(bytes) if bytes > LARGE_BYTES_MAX));
+    handle.try_send("w0", &vec![0u8; 1 << 20]).unwrap();
+}
+
+#[test]
+fn refusals_come_back_as_what_they_are() {
+    let (handle, shim) = handle(1);
+    let mut turn = turn(0, 1, Some(shim));
+    let asked = handle.try_ask::<HandleShim>("w0", &()).unwrap();
+    while turn.take(Stamp(1), true) {}
+    assert_eq!(block_on(asked), Err(AskError::Refused(Refusal::WrongSchema)));
+}
+
+#[test]
+fn asks_beyond_the_bound_wait_in_the_queue_until_others_are_given_up() {
+    let (handle, shim) = handle(CALLS_PER_VISIT);
+    let mut turn = turn(0, 1, Some(shim));
+    let mut open = Vec::new();
+    while open.len() < PENDING_MAX {
+        open.push(handle.try_ask::<Worker>("w0", &Request::Ignore).unwrap());
+        if open.len() % CALLS_PER_VISIT == 0 {
+            while turn.take(Stamp(1), true) {}
+        }
+    }
+    let late = handle.try_ask::<Worker>("w0", &ECHO).unwrap();
+    while turn.take(Stamp(1), true) {}
+    assert!(!handle.0.is_called(), "its reactor may sleep");
+    open.truncate(PENDING_MAX - DROPPED_MARK as usize);
+    assert!(handle.0.is_called(), "its reactor was woken");
+    while turn.take(Stamp(1), true) {}
+    assert_eq!(block_on(late), Ok(7));
+}

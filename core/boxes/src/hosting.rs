@@ -1,0 +1,286 @@
+//! Agents come and go, and routes with them: the cold half of a turn.
+//!
+//! A reactor's own port speaks with the control plane for it (Ovid §6.1): it hears what the reactor
+//! misses, and leaves commands, which are carried out here.
+
+use daedal_model::control::{Hosting, ToManager, ToPort, manager_path, port_path};
+use daedal_model::encode::{Encode, encode_to_vec};
+use daedal_model::id::{AgentId, BoxId, Epoch, ReactorAddress, Space};
+use daedal_model::message::Message;
+use daedal_model::path::AgentPath;
+use daedal_model::point::PointRange;
+use daedal_model::port::Command;
+use daedal_model::route::{Action, Route};
+use daedal_model::state::Captured;
+use daedal_net::driver::Driver;
+
+use crate::deliver::{Host, Hosted};
+use crate::kinds::Kind;
+use crate::plane::{Hand, Work, nobody, parse};
+use crate::record::Head;
+use crate::slot::{DoneBox, Sender, Slot, SlotIndex};
+use crate::template::parameters;
+use crate::turn::Turn;
+
+/// Where the controller is: every box knows that from its start.
+pub const CONTROLLER_AT: ReactorAddress = ReactorAddress { agent_box: BoxId(0), reactor: 0 };
+
+/// An agent that is to run here, as the controller decided.
+#[derive(Clone, Debug)]
+pub struct Placed {
+    /// Its physical path.
+    pub path: AgentPath,
+    /// The logical path that its messages come from: its own, or that of the virtual agent it stands for.
+    pub source: AgentPath,
+    /// Its own, never used before.
+    pub space: Space,
+    /// The points that it owns; all of them, unless it is a shard.
+    pub range: PointRange,
+}
+
+impl Placed {
+    /// An agent that stands for itself alone.
+    pub fn alone(path: AgentPath, space: Space) -> Placed {
+        Placed { source: path.logical(), path, space, range: PointRange::ALL }
+    }
+}
+
+impl<D: Driver> Turn<D> {
+    /// Runs an agent here, and makes its first transition.
+    pub fn host(&mut self, placed: Placed, host: Box<dyn Host>) {
+        let index = self.seat(placed, host);
+        self.settle_routes();
+        self.start(index);
+    }
+
+    /// Runs the reactor's port here. `box_name`: the box's, by which ports and managers go.
+    /// # Panics
+    /// When `box_name` cannot name a box.
+    pub fn host_port(&mut self, box_name: &str, space: Space) {
+        let path = port_path(box_name, self.plane.me.reactor).expect("the box's name was checked");
+        let index = self.seat(Placed::alone(path.clone(), space), Box::new(Hosted::port()));
+        self.port = Some(index);
+        self.manager = Some(manager_path(box_name).expect("the box's name was checked"));
+        self.fix_route(path, self.plane.me);
+    }
+
+    /// Takes note of an agent that stays where it is as long as this process: controllers, managers, ports.
+    pub fn fix_route(&mut self, path: AgentPath, at: ReactorAddress) {
+        let physical = path.physical_id();
+        self.plane.routes.fix(physical, at);
+        self.learn_route(path, Route { epoch: Epoch(0), action: Action::To(physical) });
+        self.settle_routes();
+    }
+
+    /// Takes note of where a box is.
+    pub fn put_box(&mut self, agent_box: BoxId, address: std::net::SocketAddr) {
+        self.plane.routes.put_box(agent_box, address);
+        self.settle_routes();
+    }
+
+    /// Takes note of a route, which `settle_routes` puts to use.
+    pub fn learn_route(&mut self, path: AgentPath, route: Route) {
+        self.plane.routes.learn(path, route);
+    }
+
+    fn seat(&mut self, placed: Placed, host: Box<dyn Host>) -> SlotIndex {
+        let index = SlotIndex(self.slots.len() as u32);
+        let physical = placed.path.physical_id();
+        let takes = self.plane.templates.kinds().kind(host.takes());
+        if host.is_shim() {
+            self.shims.push(index);
+        }
+        let source = placed.source.logical_id();
+        self.plane.senders.push(Sender {
+            source,
+            logical: placed.path.logical_id(),
+            path: placed.source,
+            space: placed.space,
+            lately: None,
+            pressed: false,
+            timers: 0,
+        });
+        self.slots.push(Some(Slot {
+            path: placed.path,
+            takes: takes.unwrap_or(Kind::NONE),
+            host,
+            physical,
+            source,
+            space: placed.space,
+            range: placed.range,
+            inbox: Default::default(),
+            done: DoneBox::default(),
+            last_stamp: self.plane.now,
+            runnable: false,
+        }));
+        self.plane.spaces.insert(placed.space, index);
+        self.plane.hosted.insert(physical, index);
+        self.plane.routes.place(physical, self.plane.me);
+        index
+    }
+
+    fn start(&mut self, index: SlotIndex) {
+        let Some(slot) = &mut self.slots[index.0 as usize] else { return };
+        let (envelope, id) = (nobody(slot.last_stamp), slot.source);
+        let mut work = Work { plane: &mut self.plane, slot: index, hand: Hand::default() };
+        slot.host.start(id, &envelope, &mut work);
+        self.after_transition(index);
+    }
+
+    /// Stops an agent. What waits in its inbox is gone with it; its senders are told to ask again.
+    pub fn unhost(&mut self, physical: AgentId) -> bool {
+        let Some(index) = self.plane.hosted.remove(&physical) else { return false };
+        let slot = self.slots[index.0 as usize].take().expect("it is hosted");
+        self.plane.spaces.remove(&slot.space);
+        self.plane.timers.cancel_all(index);
+        self.shims.retain(|shim| *shim != index);
+        self.plane.routes.unplace(physical);
+        self.settle_routes();
+        true
+    }
+
+    /// Asks the port about destinations that nothing is known of.
+    pub(crate) fn ask_for_routes(&mut self) {
+        for at in std::mem::take(&mut self.plane.missed) {
+            let it = &self.plane.conversations[at];
+            let (destination, from) = (it.to.0, it.from);
+            if self.plane.routes[it.route].way.is_missing() {
+                let source = self.plane.senders[from.0 as usize].path.to_string();
+                self.tell_port(&ToPort::Miss { destination, source });
+            }
+        }
+    }
+
+    /// Derives all ways anew, and sends what waited for one.
+    pub fn settle_routes(&mut self) {
+        self.plane.settle_routes();
+        for at in self.plane.conversations.waiting() {
+            self.plane.release(at);
+        }
+    }
+
+    pub(crate) fn tell_that_the_controller_is_new(&mut self) {
+        self.tell_port(&ToPort::ControllerIsNew);
+        let manager = self.manager.as_ref().map(AgentPath::logical_id);
+        if let Some(manager) = manager.filter(|id| self.plane.hosted.contains_key(id)) {
+            self.tell(manager, &ToManager::ControllerIsNew);
+        }
+    }
+
+    fn tell_port(&mut self, message: &ToPort) {
+        let port = self.port.and_then(|index| self.slots[index.0 as usize].as_ref());
+        if let Some(id) = port.map(|slot| slot.source) {
+            self.tell(id, message);
+        }
+    }
+
+    /// The turn speaks to agents of the system in its port's name.
+    fn tell<M: Message + Encode<M>>(&mut self, to: AgentId, message: &M) {
+        if let Some(port) = self.port {
+            self.plane.post(port, to, M::SCHEMA, &encode_to_vec::<M>(message));
+        }
+    }
+
+    /// Carries out what the port has left to do.
+    pub(crate) fn obey_port(&mut self, index: SlotIndex) {
+        let Some(slot) = &mut self.slots[index.0 as usize] else { return };
+        for command in slot.host.take_commands() {
+            match command {
+                Command::Host(hosting) => self.obey_host(&hosting),
+                Command::Unhost(path) => {
+                    let physical = AgentPath::parse(&path).map(|path| path.physical_id());
+                    let found = physical.is_ok_and(|physical| self.unhost(physical));
+                    let refused = (!found).then(|| format!("{path} does not run here"));
+                    self.tell_port(&ToPort::Finished { path, refused, state: None });
+                }
+                Command::Capture(path) => self.obey_capture(path),
+                Command::Learn(learned) => self.obey_learn(learned),
+                Command::Refuse { destination, source, refusal, why } => {
+                    tracing::debug!(%destination, source, why, "look-up refused");
+                    self.refuse_waiting(destination, &source, refusal);
+                }
+                Command::Forget(destination, epoch) => {
+                    self.plane.routes.forget_route(destination, epoch);
+                    self.settle_routes();
+                }
+            }
+        }
+    }
+
+    fn obey_host(&mut self, hosting: &Hosting) {
+        let refused = self.try_host(hosting).err();
+        let path = hosting.path.clone();
+        self.tell_port(&ToPort::Finished { path, refused, state: None });
+    }
+
+    fn try_host(&mut self, hosting: &Hosting) -> Result<(), String> {
+        let path = AgentPath::parse(&hosting.path).map_err(|error| error.to_string())?;
+        let source = AgentPath::parse(&hosting.source).map_err(|error| error.to_string())?;
+        if self.plane.hosted.contains_key(&path.physical_id()) {
+            return Ok(());
+        }
+        let parameters = parameters(&hosting.parameters);
+        let host = self.plane.templates.make(&hosting.template, &parameters)?;
+        let (space, range) = (hosting.space(), hosting.range());
+        self.host(Placed { path, source, space, range }, host);
+        Ok(())
+    }
+
+    /// The state of an agent between two of its transitions, in flight as its messages may be. `path`:
+    /// with or without its incarnation. `None` inside: it is a shim.
+    /// # Errors
+    /// A text for people: it does not run here.
+    pub fn capture(&self, path: &AgentPath) -> Result<Option<Captured>, String> {
+        let mut all = self.slots.iter().flatten();
+        all.find(|slot| slot.path == *path || slot.path.logical() == *path)
+            .map(|slot| slot.host.capture())
+            .ok_or_else(|| format!("{path} does not run here"))
+    }
+
+    fn obey_capture(&mut self, path: String) {
+        let wanted = AgentPath::parse(&path).map_err(|error| error.to_string());
+        let (state, refused) = match wanted.and_then(|path| self.capture(&path)) {
+            Ok(Some(captured)) => (Some(captured.to_bytes()), None),
+            Ok(None) => (None, Some(format!("{path} is a shim: it has no state to capture"))),
+            Err(why) => (None, Some(why)),
+        };
+        self.tell_port(&ToPort::Finished { path, refused, state });
+    }
+
+    fn obey_learn(&mut self, learned: daedal_model::control::Learned) {
+        for (path, route) in learned.routes {
+            self.plane.routes.learn(path, route);
+        }
+        for (physical, at) in learned.places {
+            self.plane.routes.place(physical, at);
+        }
+        for (agent_box, _, address) in learned.boxes {
+            match address.parse() {
+                Ok(address) => self.plane.routes.put_box(agent_box, address),
+                Err(_) => tracing::warn!(address, "a box's address is not one"),
+            }
+        }
+        self.plane.conversations.ask_anew();
+        self.settle_routes();
+    }
+
+    /// Answers what waits for a destination with a refusal.
+    fn refuse_waiting(&mut self, to: AgentId, source: &str, refusal: daedal_model::agent::Refusal) {
+        let senders = &self.plane.senders;
+        let concerned: Vec<_> = self
+            .plane
+            .conversations
+            .iter()
+            .filter(|(_, it)| it.to == to && senders[it.from.0 as usize].path.as_str() == source)
+            .map(|(at, _)| at)
+            .collect();
+        for at in concerned {
+            self.plane.conversations[at].is_asked_for = false;
+            while let Some((_, record)) = self.plane.conversations[at].next_sendable() {
+                let head = Head::read(&parse(&record));
+                self.plane.refuse(at, &head, refusal);
+            }
+            self.plane.relieve(at);
+        }
+    }
+}

@@ -1,0 +1,46 @@
+//! Bugs that the simulator puts in, to see that they are found. Without the feature `planted` there are
+//! none: [`is`] is `false`, and what it guards is not compiled.
+
+/// One of them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Bug {
+    /// A sender says that everything before a message is done.
+    FloorOverstated,
+    /// A frame counts as done when it is read, whatever became of its messages.
+    DoneOnReceipt,
+    /// A reply is told twice.
+    AnsweredTwice,
+    /// Every fourth timer is lost.
+    TimersLost,
+    /// A transition does not wake what waits for it.
+    WakeLost,
+    /// A message that came back is not sent again.
+    ReturnedLost,
+    /// A reply that comes after its asker was told that nothing is known is told too.
+    LateReplyTold,
+    /// A broadcast that found no room goes to all again, and its replies are gathered anew.
+    BroadcastAnew,
+}
+
+#[cfg(feature = "planted")]
+thread_local! {
+    static PLANTED: std::cell::Cell<Option<Bug>> = const { std::cell::Cell::new(None) };
+}
+
+/// Puts a bug into every turn of this thread; `None` takes it out.
+#[cfg(feature = "planted")]
+pub fn plant(bug: Option<Bug>) {
+    PLANTED.set(bug);
+}
+
+/// Whether a bug is in.
+#[inline(always)]
+pub(crate) fn is(bug: Bug) -> bool {
+    #[cfg(feature = "planted")]
+    return PLANTED.get() == Some(bug);
+    #[cfg(not(feature = "planted"))]
+    {
+        let _ = bug;
+        false
+    }
+}

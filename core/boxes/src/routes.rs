@@ -1,0 +1,269 @@
+//! A reactor's routing table and box table: caches of what the controller decided (Ovid §6.1, §6.3),
+//! resolved down to where each leaf is, so that a send is one look-up.
+//!
+//! What was decided is kept apart from what follows from it: `settle` derives every way anew whenever a
+//! route, a place or an agent of this reactor changes, which is rare.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
+
+use daedal_model::agent::Refusal;
+use daedal_model::id::{AgentId, BoxId, Epoch, Point, ReactorAddress};
+use daedal_model::path::AgentPath;
+use daedal_model::route::{Action, PickBy, Route};
+use hashbrown::HashMap;
+
+use crate::conversation::RouteIndex;
+use crate::plane::Via;
+
+/// How deep ways nest: as deep as a path has segments.
+const DEPTH_MAX: usize = 16;
+
+/// Where a message ends up: a leaf, and how it is reached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Leaf {
+    pub physical: AgentId,
+    pub via: Via,
+}
+
+/// A route, resolved.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Way {
+    /// Not known: messages wait, and the controller is asked.
+    Closed,
+    /// Not to be used just now: messages wait, and the controller will tell.
+    Held,
+    /// Known not to lead anywhere.
+    Refused(Refusal),
+    One(Leaf),
+    /// By point: each entry holds up to and including its point.
+    Pick(Box<[(Point, Way)]>),
+    /// One of them, whichever.
+    Spread(Box<[Way]>),
+    Each(Box<[Way]>),
+}
+
+impl Way {
+    /// The one leaf for a message.
+    #[inline]
+    pub fn leaf(&self, point: Option<Point>, turn: u64) -> Result<Leaf, Detour> {
+        match self {
+            Way::One(leaf) if leaf.via != Via::Nowhere => Ok(*leaf),
+            Way::Pick(among) => {
+                let point = point.ok_or(Detour::Refuse(Refusal::NoPoint))?;
+                let at = among.partition_point(|(last, _)| *last < point);
+                among.get(at).map_or(Err(Detour::Wait), |(_, way)| way.leaf(Some(point), turn))
+            }
+            Way::Spread(among) => {
+                let at = (turn % among.len().max(1) as u64) as usize;
+                among.get(at).map_or(Err(Detour::Wait), |way| way.leaf(point, turn))
+            }
+            Way::Refused(refusal) => Err(Detour::Refuse(*refusal)),
+            Way::Closed | Way::Held | Way::One(_) => Err(Detour::Wait),
+            Way::Each(_) => Err(Detour::Each),
+        }
+    }
+
+    /// Whether the controller has something to tell that is not known here, or is no longer so.
+    pub fn is_missing(&self) -> bool {
+        match self {
+            Way::Closed => true,
+            Way::Held | Way::Refused(_) => false,
+            Way::One(leaf) => leaf.via == Via::Nowhere,
+            Way::Pick(among) => among.iter().any(|(_, way)| way.is_missing()),
+            Way::Spread(among) | Way::Each(among) => among.iter().any(Way::is_missing),
+        }
+    }
+
+    /// All leaves, in the order of their points; `None` unless all are known.
+    pub fn leaves(&self) -> Option<Vec<Leaf>> {
+        match self {
+            Way::Closed | Way::Held | Way::Refused(_) => None,
+            Way::One(leaf) => (leaf.via != Via::Nowhere).then(|| vec![*leaf]),
+            Way::Pick(among) => gather(among.iter().map(|(_, way)| way)),
+            Way::Spread(among) | Way::Each(among) => gather(among.iter()),
+        }
+    }
+}
+
+fn gather<'a>(ways: impl Iterator<Item = &'a Way>) -> Option<Vec<Leaf>> {
+    let leaves: Option<Vec<Vec<Leaf>>> = ways.map(Way::leaves).collect();
+    Some(leaves?.concat())
+}
+
+/// Why a message has no one leaf to go to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Detour {
+    Wait,
+    Each,
+    Refuse(Refusal),
+}
+
+/// A destination that somebody of this reactor writes to.
+#[derive(Debug)]
+pub(crate) struct Destination {
+    pub id: AgentId,
+    pub epoch: Epoch,
+    pub way: Way,
+}
+
+/// Says how an agent is reached that is at a reactor, whose box has an address if it is known.
+type Reach<'a> = dyn FnMut(AgentId, ReactorAddress, Option<SocketAddr>) -> Via + 'a;
+
+/// What is known of routes, places and addresses.
+#[derive(Debug, Default)]
+pub(crate) struct Routes {
+    destinations: Vec<Destination>,
+    by_id: HashMap<AgentId, RouteIndex, foldhash::fast::FixedState>,
+    decided: BTreeMap<AgentId, Route>,
+    /// Logical paths of destinations, for the sibling rule.
+    paths: BTreeMap<AgentId, AgentPath>,
+    forbidden: Option<RouteIndex>,
+    places: BTreeMap<AgentId, ReactorAddress>,
+    boxes: BTreeMap<BoxId, SocketAddr>,
+    fixed: BTreeSet<AgentId>,
+}
+
+impl Routes {
+    /// The place of a destination in the table, and whether it is new there and not yet settled.
+    pub fn index(&mut self, id: AgentId) -> (RouteIndex, bool) {
+        if let Some(index) = self.by_id.get(&id) {
+            return (*index, false);
+        }
+        let index = RouteIndex(self.destinations.len() as u32);
+        self.destinations.push(Destination { id, epoch: Epoch(0), way: Way::Closed });
+        self.by_id.insert(id, index);
+        (index, true)
+    }
+
+    /// Takes note of a route, unless a newer one is known.
+    pub fn learn(&mut self, path: AgentPath, route: Route) {
+        let id = path.logical_id();
+        // Messages overtake each other: what was held under an epoch may be told after what came of it.
+        let is_news = self.decided.get(&id).is_none_or(|old| match route.action {
+            Action::Hold => old.epoch < route.epoch,
+            _ => old.epoch <= route.epoch,
+        });
+        if is_news {
+            self.decided.insert(id, route);
+        }
+        self.paths.insert(id, path);
+    }
+
+    /// Forgets the route to a destination, unless it is newer than `epoch`.
+    pub fn forget_route(&mut self, id: AgentId, epoch: Epoch) {
+        if self.decided.get(&id).is_some_and(|route| route.epoch <= epoch) {
+            self.decided.remove(&id);
+        }
+    }
+
+    /// Whether `source` may not write to `to` (Escher §2.2: siblings, and siblings of ancestors). Of
+    /// those that are not known yet the controller judges.
+    pub fn forbids(&self, source: &AgentPath, to: AgentId) -> bool {
+        self.paths.get(&to).is_some_and(|path| !source.may_send_to(path))
+    }
+
+    /// The route of those who write to whom they may not.
+    pub fn forbidden(&mut self) -> RouteIndex {
+        *self.forbidden.get_or_insert_with(|| {
+            let way = Way::Refused(Refusal::NotASibling);
+            self.destinations.push(Destination { id: AgentId(0), epoch: Epoch(0), way });
+            RouteIndex(self.destinations.len() as u32 - 1)
+        })
+    }
+
+    pub fn place(&mut self, physical: AgentId, at: ReactorAddress) {
+        self.places.insert(physical, at);
+    }
+
+    pub fn unplace(&mut self, physical: AgentId) {
+        self.places.remove(&physical);
+    }
+
+    pub fn put_box(&mut self, agent_box: BoxId, address: SocketAddr) {
+        self.boxes.insert(agent_box, address);
+    }
+
+    /// The address of a reactor: that of its box, with the port counted on.
+    fn address(&self, at: ReactorAddress) -> Option<SocketAddr> {
+        let mut address = *self.boxes.get(&at.agent_box)?;
+        address.set_port(address.port().checked_add(u16::from(at.reactor))?);
+        Some(address)
+    }
+
+    /// Takes note of a place that holds as long as the process: the controller's, say.
+    pub fn fix(&mut self, physical: AgentId, at: ReactorAddress) {
+        self.fixed.insert(physical);
+        self.places.insert(physical, at);
+    }
+
+    /// Forgets where all agents of a reactor are: it has started again, and they are gone.
+    pub fn forget_reactor(&mut self, at: ReactorAddress) {
+        let there: Vec<AgentId> =
+            self.places.iter().filter(|(_, place)| **place == at).map(|(id, _)| *id).collect();
+        for physical in there {
+            self.forget(physical);
+        }
+    }
+
+    /// Forgets whatever leads to `physical`: it is not where it was.
+    pub fn forget(&mut self, physical: AgentId) {
+        if self.fixed.contains(&physical) {
+            return;
+        }
+        self.places.remove(&physical);
+        self.decided.retain(|_, route| !matches!(route.action, Action::To(to) if to == physical));
+    }
+
+    /// Derives all ways anew. `via` says how a placed agent is reached.
+    pub fn settle(
+        &mut self,
+        mut via: impl FnMut(AgentId, ReactorAddress, Option<SocketAddr>) -> Via,
+    ) {
+        for index in 0..self.destinations.len() {
+            if self.forbidden == Some(RouteIndex(index as u32)) {
+                continue;
+            }
+            let id = self.destinations[index].id;
+            let way = self.way(id, DEPTH_MAX, &mut via);
+            let destination = &mut self.destinations[index];
+            destination.way = way;
+            destination.epoch = self.decided.get(&id).map_or(Epoch(0), |route| route.epoch);
+        }
+    }
+
+    fn way(&self, id: AgentId, depth: usize, via: &mut Reach<'_>) -> Way {
+        let route = match self.decided.get(&id) {
+            Some(route) if depth > 0 => route,
+            _ => return Way::Closed,
+        };
+        let mut child = |id: &AgentId| self.way(*id, depth - 1, via);
+        match &route.action {
+            Action::To(physical) => match self.places.get(physical) {
+                Some(at) => Way::One(Leaf {
+                    physical: *physical,
+                    via: via(*physical, *at, self.address(*at)),
+                }),
+                None => Way::Closed,
+            },
+            Action::Pick { by: PickBy::Point, among } => {
+                Way::Pick(among.iter().map(|share| (share.last, child(&share.child))).collect())
+            }
+            Action::Pick { among, .. } => {
+                Way::Spread(among.iter().map(|share| child(&share.child)).collect())
+            }
+            Action::Each(ids) => Way::Each(ids.iter().map(child).collect()),
+            Action::Through { next, .. } => child(next),
+            Action::Hold => Way::Held,
+            Action::Unknown => Way::Refused(Refusal::UnknownAgent),
+        }
+    }
+}
+
+impl std::ops::Index<RouteIndex> for Routes {
+    type Output = Destination;
+    #[inline]
+    fn index(&self, index: RouteIndex) -> &Destination {
+        &self.destinations[index.0 as usize]
+    }
+}

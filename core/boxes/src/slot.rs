@@ -1,0 +1,125 @@
+//! What a reactor keeps of each agent that it runs.
+
+use std::collections::VecDeque;
+
+use daedal_model::context::Envelope;
+use daedal_model::done::NumberSet;
+use daedal_model::id::{AgentId, Number, Space, Stamp};
+use daedal_model::path::AgentPath;
+use daedal_model::point::PointRange;
+use hashbrown::HashMap;
+
+use crate::conversation::ConversationIndex;
+use crate::deliver::Host;
+use crate::kinds::Kind;
+use crate::plane::Via;
+use crate::record::Head;
+
+/// Index of an agent in its reactor.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct SlotIndex(pub u32);
+
+/// An agent and its boxes (Ovid §3.1, Escher §2.1): what it is, what it has not done, what it has done.
+pub(crate) struct Slot {
+    pub path: AgentPath,
+    /// The type of message that it takes.
+    pub takes: Kind,
+    pub host: Box<dyn Host>,
+    /// Hash of its whole path.
+    pub physical: AgentId,
+    /// As its receivers see it.
+    pub source: AgentId,
+    pub space: Space,
+    /// The points that it owns.
+    pub range: PointRange,
+    pub inbox: VecDeque<Parked>,
+    pub done: DoneBox,
+    /// The last stamp it saw: time never goes back for it.
+    pub last_stamp: Stamp,
+    /// Whether it waits in the run queue.
+    pub runnable: bool,
+}
+
+/// Who an agent is to those it writes to.
+#[derive(Clone, Debug)]
+pub(crate) struct Sender {
+    /// Its topmost transformed ancestor's path, or its own: whom its receivers see.
+    pub path: AgentPath,
+    /// Hash of its path without versions and incarnations.
+    pub logical: AgentId,
+    /// The id of `path`.
+    pub source: AgentId,
+    pub space: Space,
+    /// The conversation that it used last.
+    pub lately: Option<(AgentId, ConversationIndex)>,
+    /// Too much of what it sent waits: its input is held back.
+    pub pressed: bool,
+    /// Its timers, counted.
+    pub timers: u64,
+}
+
+/// A message that could not run when it came: a copy (`protocol.md` 3), with where it came from.
+#[derive(Debug)]
+pub(crate) struct Parked {
+    pub head: Head,
+    pub body: Vec<u8>,
+    pub trust: crate::deliver::Trust,
+    pub via: Via,
+}
+
+/// Which messages an agent has processed, by (source, space). Only those that came over links are
+/// written down: within a box each message is handed over once.
+#[derive(Debug, Default)]
+pub(crate) struct DoneBox {
+    by_sender: HashMap<(AgentId, Space), NumberSet, foldhash::fast::FixedState>,
+}
+
+/// What a done box says of a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Admission {
+    New,
+    Seen,
+    OutOfWindow,
+}
+
+impl DoneBox {
+    /// Takes note of the sender's floor and of the message.
+    pub fn admit(&mut self, head: &Head) -> Admission {
+        let set = self.by_sender.entry((head.source, head.space)).or_default();
+        set.raise(Number(head.number.0.saturating_sub(u64::from(head.floor))));
+        match set.insert(head.number) {
+            Ok(true) => Admission::New,
+            Ok(false) => Admission::Seen,
+            Err(_) => Admission::OutOfWindow,
+        }
+    }
+}
+
+impl Slot {
+    /// Whether a message's point is the agent's business, whatever the message claims.
+    pub fn owns(&self, head: &Head) -> bool {
+        head.routing_point().is_none_or(|point| self.range.contains(point))
+    }
+
+    /// The envelope of a message for this agent.
+    #[inline]
+    pub fn envelope(&mut self, head: &Head, now: Stamp) -> Envelope {
+        self.last_stamp = self.last_stamp.max(now);
+        Envelope {
+            name: daedal_model::id::Name {
+                source: head.source,
+                space: head.space,
+                number: head.number,
+            },
+            point: head.routing_point(),
+            now: self.last_stamp,
+            trace: head.trace,
+        }
+    }
+}
+
+impl std::fmt::Debug for Slot {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(out, "Slot({})", self.path)
+    }
+}

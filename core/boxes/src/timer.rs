@@ -1,0 +1,69 @@
+//! Pending timers of a reactor's agents, in the order in which they are due.
+
+use std::collections::BTreeMap;
+
+use daedal_model::context::Timer;
+use daedal_model::id::Stamp;
+
+use crate::kinds::Kind;
+use crate::planted::{self, Bug};
+use crate::slot::SlotIndex;
+
+/// A message that an agent sends itself later.
+#[derive(Debug)]
+pub(crate) struct Alarm {
+    pub slot: SlotIndex,
+    pub timer: Timer,
+    pub kind: Kind,
+    pub body: Vec<u8>,
+}
+
+/// Timers by time, and their times by agent, so that one can be cancelled.
+#[derive(Debug, Default)]
+pub(crate) struct Timers {
+    by_time: BTreeMap<(Stamp, u64), Alarm>,
+    by_agent: BTreeMap<(SlotIndex, Timer), (Stamp, u64)>,
+    next: u64,
+}
+
+impl Timers {
+    pub fn set(&mut self, due: Stamp, alarm: Alarm) {
+        // Timers due at the same time go off in the order in which they were set.
+        let key = (due, self.next);
+        self.next += 1;
+        if self.next.is_multiple_of(4) && planted::is(Bug::TimersLost) {
+            return;
+        }
+        self.by_agent.insert((alarm.slot, alarm.timer), key);
+        self.by_time.insert(key, alarm);
+    }
+
+    /// Whether it was pending.
+    pub fn cancel(&mut self, slot: SlotIndex, timer: Timer) -> bool {
+        let key = self.by_agent.remove(&(slot, timer));
+        key.is_some_and(|key| self.by_time.remove(&key).is_some())
+    }
+
+    /// Forgets all timers of an agent that is gone.
+    pub fn cancel_all(&mut self, slot: SlotIndex) {
+        let of_slot = (slot, Timer(0))..=(slot, Timer(u64::MAX));
+        let keys: Vec<_> = self.by_agent.range(of_slot).map(|(k, v)| (*k, *v)).collect();
+        for (agent, key) in keys {
+            self.by_agent.remove(&agent);
+            self.by_time.remove(&key);
+        }
+    }
+
+    /// The next one that is due by `now`.
+    pub fn pop(&mut self, now: Stamp) -> Option<Alarm> {
+        let entry = self.by_time.first_entry().filter(|entry| entry.key().0 <= now)?;
+        let alarm = entry.remove();
+        self.by_agent.remove(&(alarm.slot, alarm.timer));
+        Some(alarm)
+    }
+
+    /// When the next one is due.
+    pub fn next_due(&self) -> Option<Stamp> {
+        self.by_time.first_key_value().map(|(key, _)| key.0)
+    }
+}

@@ -1,0 +1,546 @@
+//! The turn: what a reactor does over and over. Deliver, run, flush; no thread, no clock.
+//!
+//! A reactor on its thread, the simulator and the tests drive this same code: they say what time it is
+//! and call the phases. Within a turn local and ring work goes first, to a bounded budget, and sockets
+//! are visited when the caller says so, since asking them costs more than most turns.
+//!
+//! Messages of this reactor are handled in the order in which they were sent, straight out of the queue
+//! that they were written to; only what cannot run is copied into its agent's inbox, and such an agent
+//! stands in the run queue whenever its filter may have changed its mind.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+
+use daedal_model::agent::{Answer, Outcome, Refusal};
+use daedal_model::id::{AgentId, Number, ReactorAddress, Space, Stamp};
+use daedal_model::path::AgentPath;
+use daedal_net::driver::Driver;
+use daedal_net::wire::message::MessageHeader;
+use daedal_net::wire::padded;
+
+use crate::conversation::{ConversationIndex, Until};
+use crate::deliver::{Trust, Verdict};
+use crate::gather::Gather;
+use crate::links::Links;
+use crate::local::Arena;
+use crate::mesh::RingReceiver;
+use crate::metrics::Counts;
+use crate::plane::{Hand, Plane, Via, Work, nobody, parse};
+use crate::planted::{self, Bug};
+use crate::record::{ASKS, Head, RETURNED, refusal, refusal_code};
+use crate::slot::{Admission, Parked, Slot, SlotIndex};
+use crate::template::Templates;
+
+/// Local and ring messages of one turn.
+const BUDGET_MESSAGES: usize = 4096;
+/// Parked messages that are offered again in one turn.
+const BUDGET_PARKED: usize = 1024;
+
+/// What became of a message that came to this reactor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Fate {
+    /// Processed, or known to have been.
+    Done,
+    /// Kept here, in its agent's inbox.
+    Parked,
+    /// Its agent is not here, or does not own its point: its sender must ask for the route again.
+    Returned,
+    /// It will never be processed here.
+    Refused(Refusal),
+}
+
+/// One reactor's agents, and all that carries their messages.
+pub struct Turn<D> {
+    pub(crate) slots: Vec<Option<Slot>>,
+    pub(crate) plane: Plane<D>,
+    reading: Arena,
+    cursor: usize,
+    /// Rings from the other reactors of the box, with the reactor.
+    pub(crate) rings: Vec<(u8, RingReceiver)>,
+    run_queue: VecDeque<SlotIndex>,
+    pub(crate) shims: Vec<SlotIndex>,
+    /// The reactor's own port.
+    pub(crate) port: Option<SlotIndex>,
+    /// Its box's manager, which may run in another reactor.
+    pub(crate) manager: Option<AgentPath>,
+    /// What became of messages before the word came that they were parked.
+    pub(crate) early: BTreeMap<(Space, AgentId, Number), u32>,
+}
+
+impl<D: Driver> Turn<D> {
+    /// A reactor without agents.
+    pub fn new(me: ReactorAddress, templates: Arc<Templates>, links: Links<D>) -> Self {
+        Turn {
+            slots: Vec::new(),
+            plane: Plane::new(me, templates, links),
+            reading: Arena::default(),
+            cursor: 0,
+            rings: Vec::new(),
+            run_queue: VecDeque::new(),
+            shims: Vec::new(),
+            port: None,
+            manager: None,
+            early: BTreeMap::new(),
+        }
+    }
+
+    /// Takes one turn at `now`: whether there was anything to do. `sockets`: whether to visit them.
+    pub fn take(&mut self, now: Stamp, sockets: bool) -> bool {
+        self.plane.now = self.plane.now.max(now);
+        let mut busy = self.ring_alarms();
+        busy |= self.read_rings();
+        busy |= self.read_local();
+        if sockets {
+            let found = self.poll_shims() | self.read_links();
+            self.plane.counts.visits_found += u64::from(found);
+            busy |= found;
+        }
+        busy |= self.run_parked();
+        busy |= self.tell_unanswered();
+        busy |= self.flush() || self.is_runnable();
+        self.plane.counts.turns_busy += u64::from(busy);
+        busy
+    }
+
+    /// Whether the next turn has work without anything coming in.
+    pub fn is_runnable(&self) -> bool {
+        !self.plane.filling.is_empty()
+            || self.reading.from(self.cursor).is_some()
+            || !self.run_queue.is_empty()
+            || !self.plane.unanswered.is_empty()
+    }
+
+    /// When the next timer is due, of agents or links.
+    pub fn next_due(&self) -> Option<Stamp> {
+        let alarms = self.plane.timers.next_due();
+        let links = self.plane.links.next_due();
+        alarms.into_iter().chain(links).min()
+    }
+
+    /// What was counted so far.
+    pub fn counts(&self) -> &Counts {
+        &self.plane.counts
+    }
+
+    // ---- phases ----
+
+    fn ring_alarms(&mut self) -> bool {
+        let mut any = false;
+        while let Some(alarm) = self.plane.timers.pop(self.plane.now) {
+            any = true;
+            let sender = &self.plane.senders[alarm.slot.0 as usize];
+            let head = Head {
+                source: sender.logical,
+                space: sender.space,
+                number: Number(alarm.timer.0),
+                kind: alarm.kind,
+                floor: alarm.slot.0,
+                ..Head::default()
+            };
+            self.deliver(alarm.slot, &head, &alarm.body, Trust::Ours, Via::Nowhere);
+        }
+        any
+    }
+
+    fn read_rings(&mut self) -> bool {
+        let mut rings = std::mem::take(&mut self.rings);
+        let mut any = false;
+        for (from, ring) in &mut rings {
+            let mut left = BUDGET_MESSAGES;
+            while left > 0 && ring.pop(|record| self.arrive_by_ring(*from, record)) {
+                left -= 1;
+                any = true;
+            }
+        }
+        self.rings = rings;
+        any
+    }
+
+    fn read_local(&mut self) -> bool {
+        let mut left = BUDGET_MESSAGES;
+        while left > 0 {
+            if self.reading.from(self.cursor).is_none() {
+                self.reading.clear();
+                self.cursor = 0;
+                std::mem::swap(&mut self.reading, &mut self.plane.filling);
+                if self.reading.is_empty() {
+                    break;
+                }
+            }
+            // What is read cannot change meanwhile: agents write to the other arena.
+            let reading = std::mem::take(&mut self.reading);
+            while left > 0
+                && let Some(records) = reading.from(self.cursor)
+            {
+                left -= 1;
+                self.cursor += self.arrive_locally(records);
+            }
+            self.reading = reading;
+        }
+        left < BUDGET_MESSAGES
+    }
+
+    fn poll_shims(&mut self) -> bool {
+        let mut any = false;
+        for index in 0..self.shims.len() {
+            let slot_index = self.shims[index];
+            let Some(slot) = &mut self.slots[slot_index.0 as usize] else { continue };
+            slot.last_stamp = slot.last_stamp.max(self.plane.now);
+            let envelope = nobody(slot.last_stamp);
+            let id = slot.source;
+            let mut work = Work { plane: &mut self.plane, slot: slot_index, hand: Hand::default() };
+            any |= slot.host.poll(id, &envelope, &mut work);
+        }
+        any
+    }
+
+    fn run_parked(&mut self) -> bool {
+        let mut left = BUDGET_PARKED;
+        let mut any = false;
+        for _ in 0..self.run_queue.len() {
+            let Some(index) = self.run_queue.pop_front() else { break };
+            let Some(slot) = &mut self.slots[index.0 as usize] else { continue };
+            slot.runnable = false;
+            let (waiting, offers) = (slot.inbox.len(), slot.inbox.len().min(left));
+            for _ in 0..offers {
+                left -= 1;
+                any |= self.offer_parked(index);
+            }
+            if offers < waiting {
+                self.wake(index);
+            }
+        }
+        any
+    }
+
+    /// Offers the first parked message again; if it is not wanted yet, it goes to the end.
+    fn offer_parked(&mut self, index: SlotIndex) -> bool {
+        let Some(slot) = &mut self.slots[index.0 as usize] else { return false };
+        let Some(parked) = slot.inbox.pop_front() else { return false };
+        match self.offer(index, &parked.head, &parked.body, parked.trust, parked.via) {
+            Fate::Parked => {
+                if let Some(slot) = &mut self.slots[index.0 as usize] {
+                    slot.inbox.push_back(parked);
+                }
+                false
+            }
+            fate => {
+                self.settle_parked(&parked, fate);
+                true
+            }
+        }
+    }
+
+    /// Tells the sender of a parked message that it need not keep it any longer.
+    fn settle_parked(&mut self, parked: &Parked, fate: Fate) {
+        debug_assert_ne!(fate, Fate::Parked);
+        match parked.via {
+            Via::Link(link) => self.settle_by_name(link, &parked.head, fate),
+            Via::Local(_) => {
+                let at = ConversationIndex(parked.head.checkpoint);
+                self.plane.conversations[at].done(parked.head.number);
+            }
+            _ => {}
+        }
+    }
+
+    fn tell_unanswered(&mut self) -> bool {
+        let mut any = false;
+        while let Some(it) = self.plane.unanswered.pop_front() {
+            any = true;
+            let outcome = it.refusal.map_or(Outcome::Unknown, Outcome::Refused);
+            self.answered(it.slot, &Answer { from: it.from, to: it.number, outcome });
+        }
+        any
+    }
+
+    fn flush(&mut self) -> bool {
+        self.ask_for_routes();
+        self.plane.feed_the_starved();
+        self.wake_relieved();
+        self.plane.push_bounced();
+        self.plane.links.flush(self.plane.now)
+    }
+
+    fn wake_relieved(&mut self) {
+        for index in std::mem::take(&mut self.plane.relieved) {
+            self.wake(index);
+        }
+    }
+
+    /// Puts an agent into the run queue, if anything waits for it.
+    fn wake(&mut self, index: SlotIndex) {
+        let Some(slot) = &mut self.slots[index.0 as usize] else { return };
+        if !slot.inbox.is_empty() && !slot.runnable {
+            slot.runnable = true;
+            self.run_queue.push_back(index);
+        }
+    }
+
+    // ---- what comes in ----
+
+    /// Handles the first of `records`; returns how many bytes it takes up.
+    #[inline]
+    fn arrive_locally(&mut self, records: &[u8]) -> usize {
+        let message = parse(records);
+        let head = Head::read(&message);
+        let to = SlotIndex(head.floor);
+        let via = Via::Local(SlotIndex(head.epoch.0));
+        match self.slots.get(to.0 as usize) {
+            Some(Some(slot)) if slot.physical == head.destination || head.answers.is_some() => {
+                let fate = self.deliver(to, &head, message.body, Trust::Ours, via);
+                self.settle_locally(fate, &head, records);
+            }
+            _ => self.settle_locally(Fate::Returned, &head, records),
+        }
+        padded(MessageHeader::BYTES + message.header.length.get() as usize)
+    }
+
+    /// Tells a neighbour of this reactor what became of its message.
+    #[inline]
+    fn settle_locally(&mut self, fate: Fate, head: &Head, records: &[u8]) {
+        let at = ConversationIndex(head.checkpoint);
+        match fate {
+            Fate::Done => self.plane.conversations[at].done(head.number),
+            Fate::Parked => {}
+            Fate::Returned | Fate::Refused(_) => {
+                let length = MessageHeader::BYTES + parse(records).header.length.get() as usize;
+                self.came_back(at, head.destination, &records[..length], fate);
+            }
+        }
+    }
+
+    fn arrive_by_ring(&mut self, from: u8, record: &[u8]) {
+        let message = parse(record);
+        let head = Head::read(&message);
+        if head.has(RETURNED) {
+            return self.back_by_ring(&head, record);
+        }
+        let via = Via::Ring(from);
+        let fate = self.arrive(&head, message.body, Trust::Ours, via);
+        let code = match fate {
+            Fate::Done | Fate::Parked => return,
+            Fate::Returned => 0,
+            Fate::Refused(refusal) => refusal_code(refusal),
+        };
+        self.plane.bounce(from, record, code);
+    }
+
+    fn back_by_ring(&mut self, head: &Head, record: &[u8]) {
+        let Some(slot) = self.plane.spaces.get(&head.space).copied() else { return };
+        let Some(at) = self.conversation_with(slot, head.destination) else { return };
+        let fate = refusal(head.floor as u8).map_or(Fate::Returned, Fate::Refused);
+        self.came_back(at, head.destination, &unmarked(record), fate);
+    }
+
+    /// Handles a message from another reactor: finds its agent, and refuses what it has seen before.
+    pub(crate) fn arrive(&mut self, head: &Head, body: &[u8], trust: Trust, via: Via) -> Fate {
+        let index = match head.answers {
+            Some((_, space)) => match self.plane.spaces.get(&space) {
+                Some(index) => *index,
+                None => {
+                    self.plane.counts.stray_answers += 1;
+                    return Fate::Done;
+                }
+            },
+            None => match self.plane.hosted.get(&head.destination) {
+                Some(index) => *index,
+                None => return Fate::Returned,
+            },
+        };
+        let Some(slot) = &mut self.slots[index.0 as usize] else { return Fate::Returned };
+        let foreign = head.answers.is_none() && !slot.owns(head);
+        if foreign {
+            return Fate::Returned;
+        }
+        if matches!(via, Via::Link(_)) {
+            match slot.done.admit(head) {
+                Admission::New => {}
+                Admission::Seen => {
+                    self.plane.counts.duplicates += 1;
+                    return Fate::Done;
+                }
+                Admission::OutOfWindow => {
+                    self.plane.counts.invalid += 1;
+                    return Fate::Done;
+                }
+            }
+        }
+        if head.has(ASKS) {
+            self.plane.origins.insert(head.space, via);
+        }
+        self.deliver(index, head, body, trust, via)
+    }
+
+    /// Hands a message to the agent that it is for.
+    #[inline]
+    fn deliver(&mut self, to: SlotIndex, head: &Head, body: &[u8], trust: Trust, via: Via) -> Fate {
+        self.plane.counts.delivered += 1;
+        if let Some(answers) = head.answers {
+            return self.take_answer(to, head, answers.0, body, via);
+        }
+        let fate = self.offer(to, head, body, trust, via);
+        if fate == Fate::Parked {
+            self.park(to, head, body, trust, via);
+        }
+        fate
+    }
+
+    #[inline]
+    fn offer(&mut self, to: SlotIndex, head: &Head, body: &[u8], trust: Trust, via: Via) -> Fate {
+        let Some(slot) = &mut self.slots[to.0 as usize] else { return Fate::Returned };
+        if self.plane.is_pressed(to) {
+            return Fate::Parked;
+        }
+        if head.kind != slot.takes {
+            return Fate::Refused(Refusal::WrongSchema);
+        }
+        let envelope = slot.envelope(head, self.plane.now);
+        let hand = Hand { name: envelope.name, trace: head.trace, via };
+        let id = slot.source;
+        let mut work = Work { plane: &mut self.plane, slot: to, hand };
+        match slot.host.offer(id, body, trust, &envelope, &mut work) {
+            Ok(Verdict::Done) => {
+                self.after_transition(to);
+                Fate::Done
+            }
+            Ok(Verdict::Later) => Fate::Parked,
+            Err(_) => {
+                self.plane.counts.invalid += 1;
+                Fate::Refused(Refusal::WrongSchema)
+            }
+        }
+    }
+
+    /// An agent that has made a transition may want what it did not want before.
+    #[inline]
+    pub(crate) fn after_transition(&mut self, index: SlotIndex) {
+        if self.port == Some(index) {
+            self.obey_port(index);
+        }
+        if !planted::is(Bug::WakeLost) {
+            self.wake(index);
+        }
+    }
+
+    #[cold]
+    fn park(&mut self, to: SlotIndex, head: &Head, body: &[u8], trust: Trust, via: Via) {
+        self.plane.counts.copied_out += 1;
+        let parked = Parked { head: *head, body: body.to_vec(), trust, via };
+        if let Some(slot) = &mut self.slots[to.0 as usize] {
+            slot.inbox.push_back(parked);
+        }
+    }
+
+    fn take_answer(
+        &mut self,
+        to: SlotIndex,
+        head: &Head,
+        number: Number,
+        body: &[u8],
+        via: Via,
+    ) -> Fate {
+        let Some(schema) = self.plane.templates.kinds().schema(head.kind) else {
+            self.plane.counts.unknown_schema += 1;
+            return Fate::Done;
+        };
+        let from = head.source;
+        if let Some(at) = self.plane.conversations.find(to, from) {
+            // Answered by another life of one part, or given up as unknown: nobody is told twice.
+            let is_late =
+                matches!(via, Via::Link(_)) && !self.plane.conversations[at].is_asked(number);
+            if is_late && !planted::is(Bug::LateReplyTold) {
+                self.plane.counts.stray_answers += 1;
+                return Fate::Done;
+            }
+            if let Some(gather) = self.plane.gathers.get_mut(&(at, number)) {
+                if gather.add(head.child.unwrap_or(from), schema, body) {
+                    let gather = self.plane.gathers.remove(&(at, number));
+                    self.plane.conversations[at].answered(number);
+                    self.answer_for_all(to, from, number, &gather.expect("it was there just now"));
+                }
+                return Fate::Done;
+            }
+            self.plane.conversations[at].answered(number);
+        }
+        let answer = Answer { from, to: number, outcome: Outcome::Reply { schema, body } };
+        self.answered(to, &answer);
+        if planted::is(Bug::AnsweredTwice) {
+            self.answered(to, &answer);
+        }
+        Fate::Done
+    }
+
+    /// All children have answered: their replies become their parent's.
+    fn answer_for_all(&mut self, to: SlotIndex, from: AgentId, number: Number, gather: &Gather) {
+        let merged = gather.merge(&self.plane.templates);
+        let outcome = match &merged {
+            Some((schema, body)) => Outcome::Reply { schema: *schema, body },
+            None => Outcome::Refused(Refusal::WrongSchema),
+        };
+        self.answered(to, &Answer { from, to: number, outcome });
+    }
+
+    fn answered(&mut self, to: SlotIndex, answer: &Answer<'_>) {
+        let Some(slot) = &mut self.slots[to.0 as usize] else { return };
+        slot.last_stamp = slot.last_stamp.max(self.plane.now);
+        let envelope = nobody(slot.last_stamp);
+        let id = slot.source;
+        let mut work = Work { plane: &mut self.plane, slot: to, hand: Hand::default() };
+        slot.host.answered(id, answer, &envelope, &mut work);
+        self.after_transition(to);
+    }
+
+    // ---- what comes back ----
+
+    /// A message of one of our agents was not taken by `physical`.
+    pub(crate) fn came_back(
+        &mut self,
+        at: ConversationIndex,
+        physical: AgentId,
+        record: &[u8],
+        fate: Fate,
+    ) {
+        let head = Head::read(&parse(record));
+        match fate {
+            Fate::Returned => {
+                self.plane.counts.returned += 1;
+                if planted::is(Bug::ReturnedLost) {
+                    return self.plane.conversations[at].done(head.number);
+                }
+                self.plane.routes.forget(physical);
+                self.plane.conversations[at].came_back_from(head.number, physical);
+                self.settle_routes();
+                self.plane.keep(at, head.number, record, Until::Sendable);
+                self.plane.release(at);
+            }
+            Fate::Refused(refusal) => self.plane.refuse(at, &head, refusal),
+            Fate::Done | Fate::Parked => {}
+        }
+    }
+
+    /// The conversation of an agent of ours whose messages go to `physical`, among others.
+    fn conversation_with(&self, from: SlotIndex, physical: AgentId) -> Option<ConversationIndex> {
+        let leads_there = |at: &ConversationIndex| {
+            let way = &self.plane.routes[self.plane.conversations[*at].route].way;
+            way.leaves().is_some_and(|all| all.iter().any(|leaf| leaf.physical == physical))
+        };
+        let mut all = self.plane.conversations.iter().filter(|(_, it)| it.from == from);
+        all.find(|(at, _)| leads_there(at)).map(|(at, _)| at)
+    }
+}
+
+impl<D: Driver> std::fmt::Debug for Turn<D> {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(out, "Turn({} with {} agents)", self.plane.me, self.plane.hosted.len())
+    }
+}
+
+/// A record that came back, as it was when it was sent.
+fn unmarked(record: &[u8]) -> Vec<u8> {
+    let mut record = record.to_vec();
+    let mut header = *parse(&record).header;
+    header.flags &= !RETURNED;
+    header.emit(&mut record);
+    record
+}

@@ -1,0 +1,114 @@
+//! Turns of two boxes over a simulated network: what is sent arrives, whatever its size.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use daedal_boxes::links::Links;
+use daedal_boxes::template::Templates;
+use daedal_boxes::turn::Turn;
+use daedal_boxes::{Placed, hosted};
+use daedal_model::agent::{Agent, Answer, Archived, Outcome};
+use daedal_model::context::Context;
+use daedal_model::id::{AgentId, BoxId, ReactorAddress, Space, Stamp};
+use daedal_model::path::AgentPath;
+use daedal_model::{message, state};
+use daedal_net::driver::sim::{Config, SimDriver, SimNetwork};
+
+/// Asks for as many bytes.
+#[message(crate = daedal_model)]
+#[derive(Debug)]
+pub struct Bytes {
+    count: u64,
+}
+
+#[state(crate = daedal_model)]
+#[derive(Default)]
+struct Blob {}
+
+impl Agent for Blob {
+    type Message = Bytes;
+    type Reply = Vec<u8>;
+
+    fn transition(&mut self, message: &Archived<Bytes>, context: &mut Context<'_, Self>) {
+        context.reply(&vec![7u8; message.count.to_native() as usize]);
+    }
+}
+
+/// Asks for each size in turn.
+#[state(crate = daedal_model)]
+struct Asker {
+    #[combine(forbid)]
+    left: Vec<u64>,
+    #[combine(sum)]
+    answers: u64,
+    #[combine(sum)]
+    bytes: u64,
+}
+
+const BLOB: AgentId = AgentId::of("blob");
+
+impl Agent for Asker {
+    type Message = Bytes;
+    type Reply = ();
+
+    fn start(&mut self, context: &mut Context<'_, Self>) {
+        if let Some(count) = self.left.pop() {
+            context.ask(BLOB, &Bytes { count });
+        }
+    }
+
+    fn transition(&mut self, _: &Archived<Bytes>, _: &mut Context<'_, Self>) {}
+
+    fn answered(&mut self, answer: &Answer<'_>, context: &mut Context<'_, Self>) {
+        assert!(matches!(answer.outcome, Outcome::Reply { .. }), "{:?}", answer.outcome);
+        let bytes = answer.open::<Vec<u8>>().expect("a blob answers with bytes");
+        assert!(bytes.iter().all(|byte| *byte == 7));
+        self.answers += 1;
+        self.bytes += bytes.len() as u64;
+        self.start(context);
+    }
+}
+
+fn path(text: &str) -> AgentPath {
+    AgentPath::parse(text).expect("a path")
+}
+
+fn address(agent_box: u16) -> SocketAddr {
+    SocketAddr::from(([10, 0, 0, agent_box as u8], 7000))
+}
+
+fn turn(agent_box: u16, network: &SimNetwork, templates: &Arc<Templates>) -> Turn<SimDriver> {
+    let me = ReactorAddress { agent_box: BoxId(agent_box), reactor: 0 };
+    let driver = SimDriver::start(network, Config::new(address(agent_box)), 0);
+    let driver = driver.expect("a free address");
+    let nonce = u64::from(agent_box) * 77;
+    let links = Links::new(me, driver, templates.kinds(), Default::default(), nonce);
+    let mut turn = Turn::new(me, templates.clone(), links);
+    for (name, at) in [("asker", 1), ("blob", 2)] {
+        turn.put_box(BoxId(at), address(at));
+        turn.fix_route(path(name), ReactorAddress { agent_box: BoxId(at), reactor: 0 });
+    }
+    turn
+}
+
+#[test]
+fn messages_of_all_sizes_come_back() {
+    let sizes = vec![0, 1, 100, 1000, 1300, 1400, 1500, 3000, 20_000, 300_000];
+    let mut templates = Templates::new();
+    templates.talks_to::<Blob>().talks_to::<Asker>();
+    let templates = Arc::new(templates);
+    let network = SimNetwork::perfect(10_000);
+    let mut turns = [turn(1, &network, &templates), turn(2, &network, &templates)];
+    turns[1].host(Placed::alone(path("blob"), Space(2)), hosted(Blob {}));
+    let asker = Asker { left: sizes.clone(), answers: 0, bytes: 0 };
+    turns[0].host(Placed::alone(path("asker"), Space(1)), hosted(asker));
+    for step in 1..8_000u64 {
+        for turn in &mut turns {
+            turn.take(Stamp(step * 5_000), true);
+        }
+    }
+    let captured = turns[0].capture(&path("asker")).unwrap().unwrap();
+    let shown = captured.to_string();
+    assert!(shown.contains(&format!("answers: {} (sum)", sizes.len())), "{shown}");
+    assert!(shown.contains(&format!("bytes: {} (sum)", sizes.iter().sum::<u64>())), "{shown}");
+}
