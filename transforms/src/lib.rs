@@ -1,1 +1,13 @@
-//! (skeleton)
+//! Transformations: each one value with the same six parts, in the same order in every file (see
+//! [`Transformation`](daedal_model::refine::Transformation)).
+//!
+//! Pure, like the model: the controller, a box and a checker ask the same value.
+
+pub mod balance;
+pub mod shard;
+
+pub use balance::Balance;
+pub use shard::Shard;
+
+#[cfg(test)]
+mod testing;

@@ -1,1 +1,17 @@
-//! (skeleton)
+//! Whole systems in virtual time from one seed, and checks of what their clients saw (protocol 16).
+//!
+//! A [`world`] runs boxes, controller and network; [`scenario`] makes one from a seed, lets clients work
+//! and judges; the rest is what they are made of.
+
+pub mod agents;
+pub mod clients;
+pub mod fault;
+pub mod history;
+pub mod journal;
+pub mod linearizable;
+pub mod network;
+pub mod planted;
+pub mod random;
+pub mod scenario;
+pub mod trace;
+pub mod world;

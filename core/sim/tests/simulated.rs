@@ -1,0 +1,132 @@
+//! Whole systems over seeds: clients, faults, judgement (protocol 16).
+#![allow(clippy::unwrap_used, missing_docs)]
+
+use std::collections::BTreeSet;
+use std::process::Command;
+use std::rc::Rc;
+
+use daedal_model::refine::Transformation;
+use daedal_sim::fault::Kind;
+use daedal_sim::scenario::{Options, Report, run};
+use daedal_transforms::Shard;
+
+fn shard(count: usize) -> Rc<dyn Transformation> {
+    Rc::new(Shard(count))
+}
+
+fn options() -> Options {
+    Options { shard, kinds: None, planted: None, trace_bytes_max: 0 }
+}
+
+fn number(variable: &str, otherwise: u64) -> u64 {
+    std::env::var(variable).map_or(otherwise, |text| text.parse().unwrap())
+}
+
+/// Runs seeds and prints those that fail. `SEEDS=1000 FROM=7` runs others than the usual.
+fn check(kinds: Option<&[Kind]>) -> Vec<Report> {
+    let from = number("FROM", 0);
+    let kinds = kinds.map(|kinds| kinds.iter().copied().collect::<BTreeSet<_>>());
+    let options = Options { kinds, ..options() };
+    let reports: Vec<Report> =
+        (from..from + number("SEEDS", 200)).map(|seed| run(seed, &options)).collect();
+    let failed = reports.iter().filter(|report| report.failure.is_some());
+    for report in failed.clone() {
+        let failure = report.failure.as_ref().unwrap();
+        eprintln!("daedal sim --seed {}  {:?}\n{failure}", report.seed, report.plan.kinds());
+    }
+    assert_eq!(failed.count(), 0, "of {} seeds", reports.len());
+    reports
+}
+
+#[test]
+fn without_faults_all_is_well() {
+    check(Some(&[]));
+}
+
+#[test]
+fn frames_get_lost_doubled_and_late_and_everything_is_processed_exactly_once() {
+    let reports = check(Some(&[Kind::Drop, Kind::Duplicate, Kind::Delay]));
+    assert!(reports.iter().all(|report| report.unknown == 0));
+    assert!(reports.iter().any(|report| report.parked > 0));
+}
+
+#[test]
+fn boxes_and_the_controller_crash_and_come_back() {
+    let reports = check(Some(&[Kind::Crash, Kind::ControllerCrash]));
+    assert!(reports.iter().any(|report| report.unknown > 0));
+    assert!(reports.iter().any(|report| report.returned > 0));
+}
+
+#[test]
+fn all_faults_together() {
+    let reports = check(None);
+    assert_eq!(reports.iter().map(|report| report.undecided).sum::<usize>(), 0);
+}
+
+/// Each line of the file: a seed, and why it is kept.
+#[test]
+fn seeds_that_once_failed_fail_no_more() {
+    for line in include_str!("../seeds/kept.txt").lines() {
+        let Some((seed, why)) = line.split_once(' ').filter(|_| !line.starts_with('#')) else {
+            continue;
+        };
+        let report = run(seed.parse().unwrap(), &options());
+        assert_eq!(report.failure, None, "seed {seed}, kept since: {why}");
+    }
+}
+
+#[test]
+fn a_seed_has_one_trace_in_one_process() {
+    for seed in 0..20 {
+        let [first, second] =
+            [(); 2].map(|()| run(seed, &Options { trace_bytes_max: 1 << 20, ..options() }).trace);
+        let difference = first.first_difference(&second);
+        assert!(difference.is_none(), "seed {seed}: {}", difference.unwrap());
+    }
+}
+
+#[test]
+fn digests() {
+    for seed in 0..20 {
+        let report = run(seed, &options());
+        println!("digest {seed} {:032x} of {}", report.trace.digest(), report.trace.events());
+    }
+}
+
+#[test]
+fn a_seed_has_one_trace_in_two_processes() {
+    let print = || {
+        let mut command = Command::new(std::env::current_exe().unwrap());
+        let output = command.args(["--exact", "digests", "--nocapture"]).output().unwrap();
+        let text = String::from_utf8(output.stdout).unwrap();
+        let lines = text.lines().filter_map(|line| line.split_once("digest "));
+        lines.map(|(_, digest)| digest.to_owned()).collect::<Vec<_>>()
+    };
+    let digests = print();
+    assert_eq!(digests.len(), 20);
+    assert_eq!(digests, print());
+}
+
+#[cfg(feature = "planted")]
+#[test]
+fn each_planted_bug_is_found_within_a_thousand_seeds() {
+    use daedal_sim::planted::Bug;
+    let mut missed = Vec::new();
+    for bug in Bug::all() {
+        let options = Options { planted: Some(bug), ..options() };
+        let found = (0..1000).map(|seed| run(seed, &options)).find(|report| {
+            // What fails without the bug shows nothing.
+            report.failure.is_some() && run(report.seed, &self::options()).failure.is_none()
+        });
+        match found {
+            Some(report) => {
+                let failure = report.failure.unwrap().to_string();
+                let line: String =
+                    failure.lines().next().unwrap_or_default().chars().take(90).collect();
+                println!("{:<18} seed {:<4} {line}", bug.to_string(), report.seed);
+            }
+            None => missed.push(bug),
+        }
+    }
+    assert!(missed.is_empty(), "not found: {missed:?}");
+}
