@@ -1,0 +1,174 @@
+//! Reads `[controller]` and `[box.NAME]`, and sees that no two of them listen on one port.
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, SocketAddr};
+
+use super::error::{Problem, SystemError, shown};
+use super::section::{Key, Placed, Section};
+use super::source::Source;
+use super::{BOXES_MAX, BoxSpec, ControllerSpec, DriverKind, Idle, names};
+
+/// Most reactors of a box: frames name a reactor in one byte.
+const REACTORS_MAX: u16 = 255;
+
+const ADDRESS: &str = "an IP address and a port, such as \"127.0.0.1:7201\"";
+const IDLE: [&str; 3] = ["latency", "balanced", "frugal"];
+const DRIVERS: [&str; 1] = ["kernel"];
+const DRIVERS_PLANNED: [&str; 3] = ["xdp", "dpdk", "shm"];
+
+/// Reads the controller, and takes its port.
+pub(super) fn read_controller(
+    section: Option<Section<'_>>,
+    ports: &mut Ports,
+) -> Result<ControllerSpec, SystemError> {
+    let mut controller = ControllerSpec::default();
+    let mut owner = "the controller, which has it unless [controller] says another".to_owned();
+    if let Some(mut section) = section {
+        section.expect_keys(&["address", "journal"])?;
+        if let Some(address) = take_address(&mut section, 1)? {
+            controller.address = address.value;
+            owner = format!("the controller on line {}", section.line_of(&address.span));
+        }
+        controller.journal = take_journal(&mut section)?;
+    }
+    ports.taken.insert(first_port(controller.address), (controller.address.port(), owner));
+    Ok(controller)
+}
+
+fn take_journal(section: &mut Section<'_>) -> Result<Option<String>, SystemError> {
+    let example = "a file name, such as \"kvs.journal\"";
+    let Some(journal) = section.take_text("journal", example)? else { return Ok(None) };
+    if journal.value.is_empty() {
+        return Err(section.error(journal.span, Problem::Empty { key: "journal", example }));
+    }
+    Ok(Some(journal.value.to_owned()))
+}
+
+/// Reads all boxes, and takes their ports.
+pub(super) fn read_boxes(
+    source: &Source<'_>,
+    section: Option<Section<'_>>,
+    ports: &mut Ports,
+) -> Result<BTreeMap<String, BoxSpec>, SystemError> {
+    let sections = section.map(Section::into_sections).transpose()?.unwrap_or_default();
+    match sections.len() {
+        0 => return Err(source.whole(Problem::NoBox)),
+        1..=BOXES_MAX => {}
+        count => return Err(source.whole(Problem::TooManyBoxes { count })),
+    }
+    let mut boxes = BTreeMap::new();
+    for (name, section) in sections {
+        boxes.insert(name.value.to_owned(), read_box(name, section, ports)?);
+    }
+    Ok(boxes)
+}
+
+fn read_box(
+    name: Key<'_>,
+    mut section: Section<'_>,
+    ports: &mut Ports,
+) -> Result<BoxSpec, SystemError> {
+    section.expect_segment(&name)?;
+    section.expect_keys(&["address", "reactors", "idle", "driver"])?;
+    let reactors = section.take_number("reactors", 1, REACTORS_MAX)?.map_or(1, |n| n.value as u8);
+    let Some(address) = take_address(&mut section, reactors)? else {
+        let example = "address = \"127.0.0.1:7201\"";
+        return Err(section.error(name.span, Problem::Missing { key: "address", example }));
+    };
+    let idle = take_idle(&mut section)?;
+    let driver = take_driver(&mut section)?;
+
+    let owner = format!("box \"{}\" on line {}", name.value, section.line_of(&address.span));
+    ports
+        .take(address.value, reactors, owner)
+        .map_err(|problem| section.error(address.span, problem))?;
+    Ok(BoxSpec { address: address.value, reactors, idle, driver })
+}
+
+fn take_idle(section: &mut Section<'_>) -> Result<Option<Idle>, SystemError> {
+    let Some(text) = section.take_text("idle", "\"latency\", \"balanced\" or \"frugal\"")? else {
+        return Ok(None);
+    };
+    let idle = [Idle::Latency, Idle::Balanced, Idle::Frugal];
+    match IDLE.iter().position(|known| *known == text.value) {
+        Some(place) => Ok(Some(idle[place])),
+        None => Err(section.error(text.span, not_one_of("idle", text.value, &IDLE))),
+    }
+}
+
+fn take_driver(section: &mut Section<'_>) -> Result<DriverKind, SystemError> {
+    let Some(text) = section.take_text("driver", "the driver's name, such as \"kernel\"")? else {
+        return Ok(DriverKind::default());
+    };
+    let kind = text.value.split(':').next().unwrap_or("");
+    let problem = match text.value {
+        "kernel" => return Ok(DriverKind::Kernel),
+        _ if DRIVERS_PLANNED.contains(&kind) => {
+            Problem::NotBuilt { what: "driver", name: shown(text.value), built: &DRIVERS }
+        }
+        other => not_one_of("driver", other, &DRIVERS),
+    };
+    Err(section.error(text.span, problem))
+}
+
+fn not_one_of(key: &'static str, found: &str, known: &'static [&'static str]) -> Problem {
+    let nearest = names::nearest(found, known.iter().copied());
+    Problem::NotOneOf { key, found: shown(found), nearest, known }
+}
+
+/// The address under `address`, from which so many ports are needed.
+fn take_address(
+    section: &mut Section<'_>,
+    reactors: u8,
+) -> Result<Option<Placed<SocketAddr>>, SystemError> {
+    let Some(text) = section.take_text("address", ADDRESS)? else { return Ok(None) };
+    match check_address(text.value, reactors) {
+        Ok(value) => Ok(Some(Placed { value, span: text.span })),
+        Err(problem) => Err(section.error(text.span, problem)),
+    }
+}
+
+fn check_address(text: &str, reactors: u8) -> Result<SocketAddr, Problem> {
+    let address: SocketAddr = text.parse().map_err(|_| Problem::Address { text: shown(text) })?;
+    let (ip, port) = (address.ip().to_canonical(), address.port());
+    let broadcast = matches!(ip, IpAddr::V4(v4) if v4.is_broadcast());
+    if ip.is_unspecified() || ip.is_multicast() || broadcast {
+        return Err(Problem::Unreachable { ip });
+    }
+    if port == 0 {
+        return Err(Problem::PortZero);
+    }
+    if u32::from(port) + u32::from(reactors) - 1 > u32::from(u16::MAX) {
+        return Err(Problem::PortsRunOut { port, reactors });
+    }
+    Ok(address)
+}
+
+/// The ports that are taken. Invariant: no two ranges of one address overlap.
+#[derive(Default)]
+pub(super) struct Ports {
+    /// First port of each range → its last port, and whose it is.
+    taken: BTreeMap<(IpAddr, u16), (u16, String)>,
+}
+
+impl Ports {
+    /// Takes `reactors` ports, at least one, from `address` on, which [`check_address`] found to exist.
+    fn take(&mut self, address: SocketAddr, reactors: u8, owner: String) -> Result<(), Problem> {
+        let (ip, first) = first_port(address);
+        let last = first + u16::from(reactors - 1);
+        // Ranges do not overlap, so of those that start early enough the latest reaches furthest.
+        let below = self.taken.range((ip, 0)..=(ip, last)).next_back();
+        if let Some(((_, start), (end, owner))) = below
+            && *end >= first
+        {
+            let port = first.max(*start);
+            return Err(Problem::PortTaken { port, ip, owner: owner.clone() });
+        }
+        self.taken.insert((ip, first), (last, owner));
+        Ok(())
+    }
+}
+
+fn first_port(address: SocketAddr) -> (IpAddr, u16) {
+    (address.ip().to_canonical(), address.port())
+}

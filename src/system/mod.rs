@@ -1,0 +1,216 @@
+//! The system file: what a system is made of, as TOML, read into plain data and written back.
+//!
+//! Only says what is wanted: it starts nothing, resolves no host name and knows no kind of agent; keys
+//! that it does not know are the kind's parameters. Whatever is wrong is a [`SystemError`] that names
+//! file, line and fix; no input panics. Invariant: [`SystemSpec::to_toml`] of a spec that was read
+//! reads as the same spec. Source: Ovid §3.3 (the tree as a statement), §6.1 (boxes, placement).
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::Read;
+use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
+use std::path::Path;
+
+use daedal_model::id::BoxId;
+
+mod agents;
+mod boxes;
+mod error;
+mod names;
+mod section;
+mod source;
+#[cfg(test)]
+mod tests;
+mod write;
+
+pub use error::{Problem, SystemError};
+
+/// Largest system file, in bytes: some 10,000 agents, and little enough to be read at once.
+pub const FILE_BYTES_MAX: usize = 1 << 20;
+
+/// Most boxes of a system: a box table stays within a few pages, and ids fit [`BoxId`].
+pub const BOXES_MAX: usize = 4096;
+
+/// Most shards or copies that one transformation makes, and most leaves that one agent becomes.
+pub const CHILDREN_MAX: u16 = 4096;
+
+/// Most segments of an agent's path: the agent's name, and one for each transformation.
+pub const SEGMENTS_MAX: usize = 16;
+
+/// Where the controller listens when the file does not say.
+pub const CONTROLLER_ADDRESS: SocketAddr =
+    SocketAddr::V4(SocketAddrV4::new(Ipv4Addr::LOCALHOST, 7000));
+
+/// A whole system, as it was asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SystemSpec {
+    /// The controller.
+    pub controller: ControllerSpec,
+    /// The agents under the system agent, by name.
+    pub agents: BTreeMap<String, AgentSpec>,
+    /// The boxes, by name; at least one.
+    pub boxes: BTreeMap<String, BoxSpec>,
+}
+
+/// The controller: box 0, with one reactor.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ControllerSpec {
+    /// Where it listens, and where boxes and commands find it.
+    pub address: SocketAddr,
+    /// File that keeps the highest space and epoch handed out, as it was written: a relative one starts
+    /// at the working directory of the controller.
+    pub journal: Option<String>,
+}
+
+/// One agent: what it is, what it becomes, where that may run.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct AgentSpec {
+    /// Name of the state machine, as the program registered it.
+    pub kind: String,
+    /// Transformations, outermost first.
+    pub transform: Vec<Transform>,
+    /// Names of the boxes that it and its children may run on; empty: any.
+    pub boxes: Vec<String>,
+    /// The reactor that it is pinned to. Only with exactly one box.
+    pub reactor: Option<u8>,
+    /// Beginnings of children's names of which no two share a box: `shard`, `copy`.
+    pub apart: Vec<String>,
+    /// What else was written, handed to the kind: strings, numbers and booleans, as text.
+    pub parameters: BTreeMap<String, String>,
+}
+
+/// A transformation and its parameter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Transform {
+    /// Splits the keys over so many shards, 1 to [`CHILDREN_MAX`].
+    Shard(u16),
+    /// Spreads the load over so many copies, 1 to [`CHILDREN_MAX`].
+    Balance(u16),
+}
+
+/// One box: a process with pinned reactors.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BoxSpec {
+    /// Where reactor 0 listens; reactor k listens on the port plus k.
+    pub address: SocketAddr,
+    /// How many reactors, from 1.
+    pub reactors: u8,
+    /// How its reactors wait; `None`: the box chooses, and says what.
+    pub idle: Option<Idle>,
+    /// What moves its frames.
+    pub driver: DriverKind,
+}
+
+/// How a reactor waits when nothing is to be done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Idle {
+    /// Spins for long: lowest latency, a whole core.
+    Latency,
+    /// Spins briefly, then parks.
+    Balanced,
+    /// Parks at once.
+    Frugal,
+}
+
+/// What moves frames.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum DriverKind {
+    /// UDP sockets of the kernel.
+    #[default]
+    Kernel,
+}
+
+impl Default for ControllerSpec {
+    fn default() -> ControllerSpec {
+        ControllerSpec { address: CONTROLLER_ADDRESS, journal: None }
+    }
+}
+
+impl Transform {
+    /// How many children it makes.
+    pub fn children(&self) -> u16 {
+        match *self {
+            Transform::Shard(count) | Transform::Balance(count) => count,
+        }
+    }
+
+    /// How its children's names begin: a number follows.
+    pub fn child(&self) -> &'static str {
+        match self {
+            Transform::Shard(_) => "shard",
+            Transform::Balance(_) => "copy",
+        }
+    }
+}
+
+impl SystemSpec {
+    /// The id of a box: 1 + its place by name; 0 is the controller's.
+    pub fn box_id(&self, name: &str) -> Option<BoxId> {
+        let place = self.boxes.keys().position(|other| other == name)?;
+        Some(BoxId(u16::try_from(place + 1).ok()?))
+    }
+}
+
+/// Reads a system file's text. `file_name` is what errors call it. No I/O.
+///
+/// ```
+/// use daedal::system::parse;
+///
+/// let text = "[agent.kvs]\nkind = \"KeyValue\"\n[box.a]\naddress = \"127.0.0.1:7201\"";
+/// assert_eq!(parse(text, "system.toml")?.agents["kvs"].kind, "KeyValue");
+///
+/// let error = parse(&text.replace("7201", "0"), "system.toml").unwrap_err();
+/// assert!(error.to_string().starts_with("system.toml:4: box \"a\": port 0 cannot be known"));
+/// # Ok::<(), daedal::system::SystemError>(())
+/// ```
+/// # Errors
+/// The first [`SystemError`] found: controller, then boxes, then agents, each by name.
+pub fn parse(text: &str, file_name: &str) -> Result<SystemSpec, SystemError> {
+    let source = source::Source { file: file_name, text };
+    if text.len() > FILE_BYTES_MAX {
+        return Err(source.whole(Problem::TooLarge));
+    }
+    let tables = toml::de::DeTable::parse(text).map_err(|error| {
+        let span = error.span().unwrap_or(0..0);
+        source.at(span, "", Problem::Syntax { message: error.message().to_owned() })
+    })?;
+    let mut root = section::Section::new(&source, String::new(), tables.get_ref());
+    root.expect_keys(&["controller", "agent", "box"])?;
+    let controller = root.take_table("controller")?;
+    let boxes = root.take_table("box")?;
+    let agents = root.take_table("agent")?;
+
+    let mut ports = boxes::Ports::default();
+    let controller = boxes::read_controller(controller, &mut ports)?;
+    let boxes = boxes::read_boxes(&source, boxes, &mut ports)?;
+    let agents = agents::read_agents(agents, &boxes)?;
+    Ok(SystemSpec { controller, agents, boxes })
+}
+
+/// Reads a system file.
+/// # Errors
+/// When the file cannot be read, is larger than [`FILE_BYTES_MAX`], is not UTF-8, and as [`parse`].
+pub fn load(path: &Path) -> Result<SystemSpec, SystemError> {
+    let name = path.display().to_string();
+    let mut bytes = Vec::new();
+    // One byte more than allowed tells a file that is too large from one that just fits.
+    File::open(path)
+        .and_then(|file| file.take(FILE_BYTES_MAX as u64 + 1).read_to_end(&mut bytes))
+        .map_err(|error| {
+            let source = source::Source { file: &name, text: "" };
+            source.whole(Problem::Unreadable { error: error.to_string() })
+        })?;
+    if bytes.len() > FILE_BYTES_MAX {
+        return Err(source::Source { file: &name, text: "" }.whole(Problem::TooLarge));
+    }
+    match std::str::from_utf8(&bytes) {
+        Ok(text) => parse(text, &name),
+        Err(error) => {
+            let text = String::from_utf8_lossy(&bytes);
+            let at = error.valid_up_to();
+            Err(source::Source { file: &name, text: &text }.at(at..at, "", Problem::NotUtf8))
+        }
+    }
+}
