@@ -1,0 +1,63 @@
+//! `peers <peer>`: messages between two tasks or actors of one thread, in other people's frameworks.
+//! Prints one JSON line, as `raw` does.
+//!
+//! Fair to the peer: the client is itself a spawned task (as the root future it would be slower), and
+//! each peer is used as its documentation shows. A tell carries one word, an ask answers with one; one
+//! ask is outstanding.
+
+mod actix_peer;
+mod tokio_peer;
+
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use raw::{Figure, pin, report};
+
+/// Bytes of a message: one word.
+const BYTES: usize = 8;
+
+const USAGE: &str = "usage: peers tokio-tell | tokio-ask | actix-tell | actix-ask";
+
+/// Counts what one actor handles, and says when it has run for long enough.
+struct Rate {
+    start: Instant,
+    count: u64,
+    duration: Duration,
+}
+
+impl Rate {
+    fn start(duration: Duration) -> Rate {
+        Rate { start: Instant::now(), count: 0, duration }
+    }
+
+    /// Counts one message. The rate, once `duration` has passed.
+    fn handled(&mut self) -> Option<f64> {
+        self.count += 1;
+        if !self.count.is_multiple_of(raw::STRIDE) {
+            return None;
+        }
+        let elapsed = self.start.elapsed();
+        (elapsed >= self.duration).then(|| self.count as f64 / elapsed.as_secs_f64())
+    }
+}
+
+fn main() -> ExitCode {
+    let name = std::env::args().nth(1).unwrap_or_default();
+    let run: fn() -> Figure = match name.as_str() {
+        "tokio-tell" => tokio_peer::tell,
+        "tokio-ask" => tokio_peer::ask,
+        "actix-tell" => actix_peer::tell,
+        "actix-ask" => actix_peer::ask,
+        _ => {
+            eprintln!("{USAGE}");
+            return ExitCode::FAILURE;
+        }
+    };
+    let pinned = || {
+        pin(0);
+        Ok::<_, std::convert::Infallible>(run())
+    };
+    match report(&name, BYTES, pinned) {
+        Ok(()) => ExitCode::SUCCESS,
+    }
+}

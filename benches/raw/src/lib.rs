@@ -1,0 +1,149 @@
+//! How every program here measures and reports, so that figures of different programs compare.
+//!
+//! Each program warms up, runs for about a second, and prints one line of JSON. A rate is counted where
+//! messages are handled, a round trip where it was begun. The cache-line bounce between processors 0
+//! and 1 is taken just before and just after: on virtual machines it comes and goes by a factor of
+//! three, and every figure between two cores follows it.
+
+pub mod bounce;
+pub mod mmsg;
+pub mod ring;
+pub mod udp;
+
+use std::time::{Duration, Instant};
+
+use hdrhistogram::Histogram;
+use rustix::thread::{CpuSet, sched_setaffinity};
+
+/// What is run before anything counts.
+pub const WARM_UP: Duration = Duration::from_millis(200);
+
+/// What counts.
+pub const MEASURED: Duration = Duration::from_secs(1);
+
+/// Loops between two looks at the clock, where a look would show in the figure.
+pub const STRIDE: u64 = 1024;
+
+/// A wait for another thread or process that takes longer has failed.
+pub const PATIENCE: Duration = Duration::from_secs(2);
+
+/// Pins the calling thread to processor `cpu`.
+/// # Panics
+/// When the machine has no such processor.
+pub fn pin(cpu: usize) {
+    let mut set = CpuSet::new();
+    set.set(cpu);
+    if let Err(error) = sched_setaffinity(None, &set) {
+        panic!("processor {cpu} is needed, of processors 0 and 1: {error}");
+    }
+}
+
+/// What one program found.
+#[derive(Debug)]
+pub enum Figure {
+    /// Round trips.
+    Ask(Histogram<u64>),
+    /// Messages handled a second.
+    Tell(f64),
+}
+
+/// Times `round` until [`MEASURED`] has passed.
+pub fn ask(mut round: impl FnMut()) -> Figure {
+    let start = Instant::now();
+    while start.elapsed() < WARM_UP {
+        round();
+    }
+    let mut times = Times::new();
+    while !times.has_run(MEASURED) {
+        round();
+        times.lap();
+    }
+    times.figure()
+}
+
+/// Round trips that follow each other: the end of one is the beginning of the next.
+#[derive(Debug)]
+pub struct Times {
+    histogram: Histogram<u64>,
+    start: Instant,
+    last: Instant,
+}
+
+impl Times {
+    /// Starts the clock.
+    #[expect(clippy::new_without_default, reason = "it reads the clock")]
+    pub fn new() -> Times {
+        let histogram = Histogram::new_with_bounds(1, 10_000_000_000, 3)
+            .expect("bounds and digits are valid ones");
+        let now = Instant::now();
+        Times { histogram, start: now, last: now }
+    }
+
+    /// Ends one round trip and begins the next.
+    pub fn lap(&mut self) {
+        let now = Instant::now();
+        self.histogram.saturating_record((now - self.last).as_nanos() as u64);
+        self.last = now;
+    }
+
+    /// Whether `duration` has passed.
+    pub fn has_run(&self, duration: Duration) -> bool {
+        self.last - self.start >= duration
+    }
+
+    /// What was timed.
+    pub fn figure(self) -> Figure {
+        Figure::Ask(self.histogram)
+    }
+}
+
+/// Calls `handle`, which says how many messages it handled, until [`MEASURED`] has passed.
+pub fn tell(mut handle: impl FnMut() -> u64) -> Figure {
+    let mut count_for = |duration: Duration| {
+        let (start, mut count, mut looked) = (Instant::now(), 0, 0);
+        loop {
+            let handled = handle();
+            count += handled;
+            looked += 1;
+            if looked % STRIDE == 0 && start.elapsed() >= duration {
+                return count as f64 / start.elapsed().as_secs_f64();
+            }
+        }
+    };
+    count_for(WARM_UP);
+    Figure::Tell(count_for(MEASURED))
+}
+
+/// Runs one program between two bounces, and prints its line.
+/// # Errors
+/// That of `run`; nothing is printed then.
+pub fn report<E>(
+    name: &str,
+    bytes: usize,
+    run: impl FnOnce() -> Result<Figure, E>,
+) -> Result<(), E> {
+    let before = bounce::p50_ns();
+    let figure = run()?;
+    let after = bounce::p50_ns();
+    println!("{}", line(name, bytes, &figure, [before, after]));
+    Ok(())
+}
+
+fn line(name: &str, bytes: usize, figure: &Figure, [before, after]: [u64; 2]) -> String {
+    let (metric, unit, value, percentiles) = match figure {
+        Figure::Ask(times) => {
+            let at = |quantile| times.value_at_quantile(quantile).to_string();
+            ("ask", "ns", at(0.5), [at(0.5), at(0.99), at(0.999)])
+        }
+        Figure::Tell(rate) => {
+            let none = || "null".to_owned();
+            ("tell", "messages/s", format!("{rate:.0}"), [none(), none(), none()])
+        }
+    };
+    let [p50, p99, p999] = percentiles;
+    format!(
+        "{{\"name\":\"{name}\",\"metric\":\"{metric}\",\"unit\":\"{unit}\",\"value\":{value},\
+         \"p50_ns\":{p50},\"p99_ns\":{p99},\"p999_ns\":{p999},\"bounce_ns\":{before},\
+         \"bounce_after_ns\":{after},\"bytes\":{bytes}}}"
+    )
+}

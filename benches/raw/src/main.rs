@@ -1,0 +1,47 @@
+//! `raw <baseline> [bytes [batch]]`: what the machine does without a framework. Prints one JSON line.
+
+use std::process::ExitCode;
+
+use raw::{bounce, report, ring, udp};
+
+const USAGE: &str = "usage: raw bounce
+       raw ring-ask [BYTES]             BYTES: 16, 64 (default), 256, 1024 or 4096
+       raw ring-tell [BYTES [BATCH]]    BATCH: 1 (default) to 1024 published together
+       raw udp-ask [BYTES]              BYTES: 1 to 65507, 64 by default
+       raw udp-tell                     64 bytes a datagram, 32 datagrams a call";
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    match run(&arguments) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(what) => {
+            eprintln!("raw: {what}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(arguments: &[String]) -> Result<(), String> {
+    let name = arguments.first().map_or("", String::as_str);
+    let number = |at: usize, default: usize| match arguments.get(at) {
+        Some(text) => text.parse().map_err(|_| format!("{text} is not a number\n{USAGE}")),
+        None => Ok(default),
+    };
+    let (bytes, batch) = (number(1, 64)?, number(2, 1)?);
+    let failed = |error: std::io::Error| format!("{name}: {error}");
+    let usage = || USAGE.to_owned();
+    match name {
+        "bounce" => report(name, 8, || Ok(bounce::figure())),
+        "ring-ask" => report(name, bytes, || ring::ring_ask(bytes).ok_or_else(usage)),
+        "ring-tell" => report(name, bytes, || ring::ring_tell(bytes, batch).ok_or_else(usage)),
+        "udp-ask" if (1..=udp::ASK_BYTES_MAX).contains(&bytes) => {
+            report(name, bytes, || udp::udp_ask(bytes).map_err(failed))
+        }
+        "udp-tell" => report(name, udp::TELL_BYTES, || udp::udp_tell().map_err(failed)),
+        udp::ECHO | udp::FLOOD => {
+            let port = u16::try_from(bytes).map_err(|_| usage())?;
+            udp::second_process(name, port, batch).map_err(failed)
+        }
+        _ => Err(usage()),
+    }
+}

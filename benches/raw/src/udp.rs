@@ -1,0 +1,130 @@
+//! Datagrams on loopback between two processes that spin on non-blocking sockets.
+//!
+//! The program starts itself a second time, pinned to processor 1. That process ends when the first
+//! one kills it, or dies.
+
+use std::hint::spin_loop;
+use std::io::{self, ErrorKind};
+use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
+use std::process::{Child, Command};
+use std::time::Instant;
+
+use rustix::process::{Signal, set_parent_process_death_signal};
+
+use crate::mmsg::Burst;
+use crate::{Figure, PATIENCE, STRIDE, ask, pin, tell};
+
+/// Subcommands of the second process.
+pub const ECHO: &str = "udp-echo-process";
+/// See [`ECHO`].
+pub const FLOOD: &str = "udp-flood-process";
+
+/// The largest datagram of IPv4.
+pub const ASK_BYTES_MAX: usize = 65_507;
+
+/// What is told: one message of 64 bytes a datagram.
+pub const TELL_BYTES: usize = 64;
+
+/// The second process, which does not outlive this value.
+struct Second(Child);
+
+impl Drop for Second {
+    fn drop(&mut self) {
+        // Both fail only if it has ended already.
+        self.0.kill().ok();
+        self.0.wait().ok();
+    }
+}
+
+/// A round trip of `bytes`, from process to process.
+/// # Errors
+/// Those of sockets and of starting the second process; a peer that does not answer.
+pub fn udp_ask(bytes: usize) -> io::Result<Figure> {
+    pin(0);
+    let (socket, _second) = start(ECHO, bytes)?;
+    let mut buffer = vec![7; bytes];
+    let mut failed = None;
+    let figure = ask(|| {
+        if failed.is_none() {
+            let sent = spin(|| socket.send(&buffer));
+            failed = sent.and_then(|_| spin(|| socket.recv(&mut buffer))).err();
+        }
+    });
+    failed.map_or(Ok(figure), Err)
+}
+
+/// Messages received a second, 32 datagrams a call on either side.
+/// # Errors
+/// Those of sockets and of starting the second process.
+pub fn udp_tell() -> io::Result<Figure> {
+    pin(0);
+    let (socket, _second) = start(FLOOD, TELL_BYTES)?;
+    let mut burst = Burst::new(TELL_BYTES);
+    Ok(tell(|| burst.receive(&socket).unwrap_or(0) as u64))
+}
+
+/// The second process, connected to `port`: sends back whatever comes, or floods.
+/// # Errors
+/// Those of sockets; returns in no other way.
+pub fn second_process(kind: &str, port: u16, bytes: usize) -> io::Result<()> {
+    set_parent_process_death_signal(Some(Signal::KILL))?;
+    pin(1);
+    let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))?;
+    socket.connect((Ipv4Addr::LOCALHOST, port))?;
+    socket.set_nonblocking(true)?;
+    socket.send(&[0])?;
+    if kind == ECHO {
+        let mut buffer = vec![0; bytes];
+        loop {
+            let count = spin_for_ever(|| socket.recv(&mut buffer))?;
+            spin_for_ever(|| socket.send(&buffer[..count]))?;
+        }
+    }
+    let mut burst = Burst::new(bytes);
+    loop {
+        spin_for_ever(|| burst.send(&socket))?;
+    }
+}
+
+/// Starts the second process and awaits its first datagram, which says where it is.
+fn start(kind: &str, bytes: usize) -> io::Result<(UdpSocket, Second)> {
+    let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))?;
+    socket.set_nonblocking(true)?;
+    let port = socket.local_addr()?.port().to_string();
+    let mut command = Command::new(std::env::current_exe()?);
+    let second = Second(command.args([kind, &port, &bytes.to_string()]).spawn()?);
+    let (_, from): (_, SocketAddr) = spin(|| socket.recv_from(&mut [0; 1]))?;
+    socket.connect(from)?;
+    Ok((socket, second))
+}
+
+fn would_block<T>(result: &io::Result<T>) -> bool {
+    matches!(result, Err(error) if error.kind() == ErrorKind::WouldBlock)
+}
+
+/// Repeats `call` until it does not block, or for [`PATIENCE`].
+fn spin<T>(mut call: impl FnMut() -> io::Result<T>) -> io::Result<T> {
+    let mut start = None;
+    for tries in 1u64.. {
+        let result = call();
+        if !would_block(&result) {
+            return result;
+        }
+        if tries % STRIDE == 0 && start.get_or_insert_with(Instant::now).elapsed() > PATIENCE {
+            break;
+        }
+        spin_loop();
+    }
+    Err(io::Error::new(ErrorKind::TimedOut, "a datagram was lost; is another program flooding lo?"))
+}
+
+/// As [`spin`]; the other process decides when it has been long enough.
+fn spin_for_ever<T>(mut call: impl FnMut() -> io::Result<T>) -> io::Result<T> {
+    loop {
+        let result = call();
+        if !would_block(&result) {
+            return result;
+        }
+        spin_loop();
+    }
+}
