@@ -1,1 +1,76 @@
-//! (skeleton)
+//! The `daedal` command: arguments to one file a subcommand.
+//!
+//! A program that embeds agents of its own gets the whole command for them by handing its templates to
+//! [`run`].
+
+mod bench;
+mod demo;
+mod describe;
+mod find;
+mod load;
+mod sim;
+mod start_box;
+mod state;
+mod table;
+
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use clap::{Parser, Subcommand};
+use daedal::Templates;
+
+/// Distributed services that change while they run.
+#[derive(Debug, Parser)]
+#[command(name = "daedal", version)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Starts a sharded key-value store on this machine, loads it, and shows what it did
+    Demo(demo::Arguments),
+    /// Runs one box of a system, or its controller, in this process
+    Box(start_box::Arguments),
+    /// Draws the tree of agents, and where each runs
+    Tree(find::Where),
+    /// Shows the routes that clients are told
+    Routes(find::Where),
+    /// Shows the boxes
+    Boxes(find::Where),
+    /// Shows an agent's state, put together from the agents that it became
+    State(state::Arguments),
+    /// Runs whole systems in virtual time, with faults, from seeds
+    Sim(sim::Args),
+    /// Measures what messages cost, beside other frameworks and the bare machine
+    Bench(bench::Arguments),
+}
+
+/// Runs the command for the agents that `templates` can make.
+pub fn run(templates: Templates) -> ExitCode {
+    let arguments = Arguments::parse();
+    tracing_subscriber::fmt()
+        .with_writer(std::io::stderr)
+        .with_max_level(tracing::Level::WARN)
+        .with_target(false)
+        .init();
+    let templates = Arc::new(templates);
+    let done = match arguments.command {
+        Command::Demo(arguments) => demo::run(&arguments),
+        Command::Box(arguments) => start_box::run(&arguments, &templates),
+        Command::Tree(at) => describe::run(&at, describe::View::Tree, &templates),
+        Command::Routes(at) => describe::run(&at, describe::View::Routes, &templates),
+        Command::Boxes(at) => describe::run(&at, describe::View::Boxes, &templates),
+        Command::State(arguments) => state::run(&arguments, &templates),
+        Command::Sim(arguments) => sim::run(arguments),
+        Command::Bench(arguments) => bench::run(&arguments),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("daedal: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

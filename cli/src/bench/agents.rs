@@ -1,0 +1,216 @@
+//! The agents that are measured, and what they found.
+//!
+//! They read the clock, so they are shims, as a load generator is one. A round trip is timed where it was
+//! begun, a rate is counted where messages are handled, as in `benches/`: a warm-up, then a second.
+
+#![expect(clippy::disallowed_methods, reason = "measures: reads the clock")]
+
+use std::hint::black_box;
+use std::sync::mpsc::Sender;
+use std::time::{Duration, Instant};
+
+use daedal::model::encode::{Body, Encode};
+use daedal::model::message::Message;
+use daedal::{Agent, AgentId, Answer, Archived, Context, Shim, Templates};
+use hdrhistogram::Histogram;
+
+/// What is run before anything counts.
+const WARM_UP: Duration = Duration::from_millis(200);
+/// What counts.
+const MEASURED: Duration = Duration::from_secs(1);
+/// Messages between two looks at the clock, where a look would show in the figure.
+const STRIDE: u64 = 1024;
+/// Messages that are sent in one visit, as many as a `Handle` takes in.
+const BURST: usize = 256;
+
+/// Names of the templates, and paths of their agents.
+pub const ASKER: &str = "asker";
+pub const ECHO: &str = "echo";
+pub const TELLER: &str = "teller";
+pub const SINK: &str = "sink";
+
+/// A message that is its own reply.
+pub trait Load: Message + Body<Message = Self> + Encode<Self> + Clone + Send + Sync {}
+impl<M: Message + Body<Message = M> + Encode<M> + Clone + Send + Sync> Load for M {}
+
+/// What one run found.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Figure {
+    /// The median of round trips in nanoseconds, or messages a second.
+    pub value: f64,
+    /// p50, p99 and p99.9 of round trips, in nanoseconds.
+    pub percentiles: Option<[u64; 3]>,
+}
+
+impl Figure {
+    /// That of round trips, in nanoseconds.
+    pub fn ask(times: &Histogram<u64>) -> Figure {
+        let percentiles = [0.5, 0.99, 0.999].map(|at| times.value_at_quantile(at));
+        Figure { value: percentiles[0] as f64, percentiles: Some(percentiles) }
+    }
+
+    /// That of messages a second.
+    pub fn tell(rate: f64) -> Figure {
+        Figure { value: rate, percentiles: None }
+    }
+}
+
+/// How a run ended: the text is for people.
+pub type Found = Result<Figure, String>;
+
+/// All of them, for messages like `message`; what was found goes to `says`.
+pub fn templates<M: Load>(message: M, says: Sender<Found>) -> Templates {
+    let mut templates = Templates::new();
+    let (to_ask, to_tell, asker_says) = (message.clone(), message, says.clone());
+    templates
+        .shim(ASKER, move |_| Ok(Asker::new(to_ask.clone(), asker_says.clone())))
+        .shim(ECHO, |_| Ok(Echo::<M>(std::marker::PhantomData)))
+        .shim(TELLER, move |_| Ok(Teller(to_tell.clone())))
+        .shim(SINK, move |_| Ok(Sink::<M>::new(says.clone())));
+    templates
+}
+
+/// Asks [`ECHO`], one at a time.
+struct Asker<M> {
+    message: M,
+    has_asked: bool,
+    begun: Option<Instant>,
+    last: Instant,
+    times: Histogram<u64>,
+    says: Sender<Found>,
+}
+
+impl<M: Load> Asker<M> {
+    fn new(message: M, says: Sender<Found>) -> Self {
+        let times = Histogram::new_with_bounds(1, 10_000_000_000, 3);
+        let times = times.expect("the bounds are in order");
+        Asker { message, has_asked: false, begun: None, last: Instant::now(), times, says }
+    }
+}
+
+impl<M: Load> Agent for Asker<M> {
+    type Message = M;
+    type Reply = ();
+
+    fn transition(&mut self, _: &Archived<M>, _: &mut Context<'_, Self>) {}
+
+    fn answered(&mut self, answer: &Answer<'_>, context: &mut Context<'_, Self>) {
+        // Whoever measures may have given up.
+        match answer.open::<M>() {
+            Ok(reply) => drop(black_box(reply)),
+            Err(refusal) => {
+                return drop(self.says.send(Err(format!("no answer: {refusal:?}"))));
+            }
+        }
+        let now = Instant::now();
+        let lasted = now - *self.begun.get_or_insert(now);
+        if lasted >= WARM_UP {
+            self.times.saturating_record((now - self.last).as_nanos() as u64);
+        }
+        self.last = now;
+        if lasted >= WARM_UP + MEASURED {
+            return drop(self.says.send(Ok(Figure::ask(&self.times))));
+        }
+        context.ask(AgentId::of(ECHO), &self.message);
+    }
+}
+
+impl<M: Load> Shim for Asker<M> {
+    /// Begins: an agent is started before its reactor is joined to others.
+    fn poll(&mut self, context: &mut Context<'_, Self>) -> bool {
+        let begins = !std::mem::replace(&mut self.has_asked, true);
+        if begins {
+            context.ask(AgentId::of(ECHO), &self.message);
+        }
+        begins
+    }
+}
+
+/// Answers with what it was asked.
+struct Echo<M>(std::marker::PhantomData<fn(M)>);
+
+impl<M: Load> Agent for Echo<M> {
+    type Message = M;
+    type Reply = M;
+
+    fn transition(&mut self, message: &Archived<M>, context: &mut Context<'_, Self>) {
+        context.reply(&M::owned(message));
+    }
+}
+
+impl<M: Load> Shim for Echo<M> {
+    fn poll(&mut self, _: &mut Context<'_, Self>) -> bool {
+        false
+    }
+}
+
+/// Sends to [`SINK`] whenever it may.
+struct Teller<M>(M);
+
+impl<M: Load> Agent for Teller<M> {
+    type Message = M;
+    type Reply = ();
+
+    fn transition(&mut self, _: &Archived<M>, _: &mut Context<'_, Self>) {}
+}
+
+impl<M: Load> Shim for Teller<M> {
+    fn poll(&mut self, context: &mut Context<'_, Self>) -> bool {
+        if context.is_pressed() {
+            return false;
+        }
+        for _ in 0..BURST {
+            context.send(AgentId::of(SINK), &self.0);
+        }
+        true
+    }
+}
+
+/// Counts what it handles.
+struct Sink<M> {
+    count: u64,
+    begun: Option<Instant>,
+    /// Number and time of the first message that counted.
+    counted: Option<(u64, Instant)>,
+    says: Sender<Found>,
+    message: std::marker::PhantomData<fn(M)>,
+}
+
+impl<M> Sink<M> {
+    fn new(says: Sender<Found>) -> Self {
+        Sink { count: 0, begun: None, counted: None, says, message: std::marker::PhantomData }
+    }
+
+    fn look_at_the_clock(&mut self) {
+        let now = Instant::now();
+        let begun = *self.begun.get_or_insert(now);
+        match self.counted {
+            None if now - begun >= WARM_UP => self.counted = Some((self.count, now)),
+            Some((count, from)) if now - from >= MEASURED => {
+                let rate = (self.count - count) as f64 / (now - from).as_secs_f64();
+                // Whoever measures has heard it once.
+                let _ = self.says.send(Ok(Figure::tell(rate)));
+            }
+            _ => {}
+        }
+    }
+}
+
+impl<M: Load> Agent for Sink<M> {
+    type Message = M;
+    type Reply = ();
+
+    fn transition(&mut self, message: &Archived<M>, _: &mut Context<'_, Self>) {
+        black_box(message);
+        self.count += 1;
+        if self.count.is_multiple_of(STRIDE) {
+            self.look_at_the_clock();
+        }
+    }
+}
+
+impl<M: Load> Shim for Sink<M> {
+    fn poll(&mut self, _: &mut Context<'_, Self>) -> bool {
+        false
+    }
+}

@@ -1,0 +1,91 @@
+//! Reactors as a box has them: pinned, spinning, each with its socket. What is missing is the control
+//! plane, which is not on the way of a message.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::mpsc::Receiver;
+use std::time::Duration;
+
+use daedal::boxes::Placed;
+use daedal::boxes::idle::Idle;
+use daedal::boxes::links::Links;
+use daedal::boxes::reactor::{Clock, Neighbours, Reactor, ReactorSpec};
+use daedal::boxes::turn::Turn;
+use daedal::model::id::{ReactorAddress, Space};
+use daedal::model::path::AgentPath;
+use daedal::net::driver::kernel::{Config, Kernel};
+use daedal::{Parameters, Templates};
+
+use super::agents::Found;
+
+/// Bytes of a message.
+pub const BYTES: usize = 64;
+/// How long a run may take.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// One reactor, and the one agent that runs there.
+#[derive(Clone, Copy, Debug)]
+pub struct Seat {
+    /// Template and path of the agent.
+    pub agent: &'static str,
+    /// The reactor.
+    pub at: ReactorAddress,
+    /// Its socket's address.
+    pub socket: SocketAddr,
+    /// The processor that it is pinned to.
+    pub cpu: usize,
+}
+
+/// Starts the reactor of `seats[me]`, which knows where the others are.
+/// # Errors
+/// A text for people: a port that is taken, a processor that is not there.
+pub fn start(
+    seats: [Seat; 2],
+    me: usize,
+    neighbours: Neighbours,
+    templates: &Arc<Templates>,
+) -> Result<Reactor, String> {
+    let spec = ReactorSpec {
+        name: format!("bench-{}", seats[me].agent),
+        cpu: Some(seats[me].cpu),
+        idle: Idle::Latency,
+        clock: Clock::start(),
+        neighbours,
+    };
+    let templates = templates.clone();
+    let make = move || turn(seats, me, templates);
+    Reactor::start(spec, make).map_err(|error| error.to_string())
+}
+
+fn turn(seats: [Seat; 2], me: usize, templates: Arc<Templates>) -> Result<Turn<Kernel>, String> {
+    let mine = seats[me];
+    let driver = Kernel::start(&Config::new(mine.socket)).map_err(|error| error.to_string())?;
+    // Whatever differs: no incarnation of these two meets an earlier one.
+    let nonce = u64::from(std::process::id()) << 8 | me as u64;
+    let links = Links::new(mine.at, driver, templates.kinds(), Default::default(), nonce);
+    let mut turn = Turn::new(mine.at, templates.clone(), links);
+    for seat in seats {
+        turn.put_box(seat.at.agent_box, seat.socket);
+        turn.fix_route(path(seat.agent)?, seat.at);
+    }
+    let agent = templates.make(mine.agent, &Parameters::new())?;
+    turn.host(Placed::alone(path(mine.agent)?, Space(me as u32 + 1)), agent);
+    Ok(turn)
+}
+
+fn path(text: &str) -> Result<AgentPath, String> {
+    AgentPath::parse(text).map_err(|error| error.to_string())
+}
+
+/// Waits for what is found, and stops the reactors.
+/// # Errors
+/// When nothing is; a reactor that does not stop.
+pub fn finish(reactors: Vec<Reactor>, found: &Receiver<Found>) -> Found {
+    let found = found
+        .recv_timeout(PATIENCE)
+        .unwrap_or_else(|_| Err(format!("nothing was measured within {PATIENCE:?}")));
+    for reactor in reactors {
+        reactor.stop(PATIENCE).map_err(|error| error.to_string())?;
+    }
+    found
+}

@@ -1,0 +1,130 @@
+//! Two processes, a spinning reactor each, joined by the kernel's UDP on 127.0.0.1.
+//!
+//! The second process is this program again. It ends with the first one, which kills it.
+
+use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
+use std::process::{Child, Command};
+use std::str::FromStr;
+use std::sync::Arc;
+use std::sync::mpsc::channel;
+
+use daedal::boxes::reactor::{Neighbours, Reactor};
+use daedal::model::id::{BoxId, ReactorAddress};
+use rustix::process::{Signal, set_parent_process_death_signal};
+
+use super::agents::{ASKER, ECHO, Found, SINK, TELLER, templates};
+use super::reactors::{BYTES, Seat, finish, start};
+
+/// Messages handled a second.
+pub fn tell() -> Found {
+    measure(Metric::Tell)
+}
+
+/// Round trips, one outstanding.
+pub fn ask() -> Found {
+    measure(Metric::Ask)
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Metric {
+    Tell,
+    Ask,
+}
+
+/// What the second process is told: metric and both sockets' addresses.
+#[derive(Clone, Copy, Debug)]
+pub struct Pair {
+    metric: Metric,
+    sockets: [SocketAddr; 2],
+}
+
+impl FromStr for Pair {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Pair, String> {
+        let words: Vec<&str> = text.split(',').collect();
+        let (metric, one, other) = match words[..] {
+            ["tell", one, other] => (Metric::Tell, one, other),
+            ["ask", one, other] => (Metric::Ask, one, other),
+            _ => return Err("expected tell or ask, and two addresses, with commas".to_string()),
+        };
+        let parse = |text: &str| text.parse().map_err(|_| format!("{text} is no address"));
+        Ok(Pair { metric, sockets: [parse(one)?, parse(other)?] })
+    }
+}
+
+impl Pair {
+    fn text(&self) -> String {
+        let metric = match self.metric {
+            Metric::Tell => "tell",
+            Metric::Ask => "ask",
+        };
+        format!("{metric},{},{}", self.sockets[0], self.sockets[1])
+    }
+
+    fn seats(&self) -> [Seat; 2] {
+        let agents = match self.metric {
+            Metric::Tell => [SINK, TELLER],
+            Metric::Ask => [ASKER, ECHO],
+        };
+        [0, 1].map(|me| Seat {
+            agent: agents[me],
+            at: ReactorAddress { agent_box: BoxId(me as u16 + 1), reactor: 0 },
+            socket: self.sockets[me],
+            cpu: me,
+        })
+    }
+}
+
+/// The second process, which does not outlive this value.
+struct Second(Child);
+
+impl Second {
+    fn start(pair: &Pair) -> std::io::Result<Second> {
+        let program = std::env::current_exe()?;
+        Command::new(program).args(["bench", "--second", &pair.text()]).spawn().map(Second)
+    }
+}
+
+impl Drop for Second {
+    fn drop(&mut self) {
+        // Both fail only if it has ended already.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+fn measure(metric: Metric) -> Found {
+    let sockets = free_ports().map_err(|error| format!("ports on 127.0.0.1: {error}"))?;
+    let pair = Pair { metric, sockets };
+    let (says, found) = channel();
+    let templates = Arc::new(templates([7u8; BYTES], says));
+    let first = start(pair.seats(), 0, alone()?, &templates)?;
+    let _second = Second::start(&pair).map_err(|error| format!("the second process: {error}"))?;
+    finish(vec![first], &found)
+}
+
+/// The second process: runs its reactor until it is killed.
+/// # Errors
+/// When the reactor does not start.
+pub fn second(pair: &Pair) -> Result<(), String> {
+    set_parent_process_death_signal(Some(Signal::KILL)).map_err(|error| error.to_string())?;
+    let (says, _found) = channel();
+    let templates = Arc::new(templates([7u8; BYTES], says));
+    let _reactor: Reactor = start(pair.seats(), 1, alone()?, &templates)?;
+    loop {
+        std::thread::park();
+    }
+}
+
+fn alone() -> Result<Neighbours, String> {
+    let mut one = Neighbours::join(1).map_err(|error| error.to_string())?;
+    Ok(one.remove(0))
+}
+
+/// Two that are free now.
+fn free_ports() -> std::io::Result<[SocketAddr; 2]> {
+    let bind = || UdpSocket::bind((Ipv4Addr::LOCALHOST, 0));
+    let (one, other) = (bind()?, bind()?);
+    Ok([one.local_addr()?, other.local_addr()?])
+}

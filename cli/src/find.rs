@@ -1,0 +1,69 @@
+//! Which system a command is about: the one at `--controller`, else the one of `--system`, else the one
+//! that this user started last on this host, which left its address in a run file.
+
+use std::fs;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+use clap::Args;
+
+/// Which system.
+#[derive(Clone, Debug, Args)]
+pub struct Where {
+    /// Address of the system's controller
+    #[arg(long, value_name = "ADDR")]
+    controller: Option<SocketAddr>,
+    /// File that states the system
+    #[arg(long, value_name = "FILE")]
+    system: Option<PathBuf>,
+}
+
+impl Where {
+    /// The address of the controller.
+    pub fn controller(&self) -> Result<SocketAddr> {
+        if let Some(address) = self.controller {
+            return Ok(address);
+        }
+        if let Some(file) = &self.system {
+            return Ok(daedal::system::load(file)?.controller.address);
+        }
+        last_started()
+    }
+}
+
+/// Leaves word of a system that was started, for the commands that follow.
+pub fn remember(controller: SocketAddr) -> Result<()> {
+    let file = run_file();
+    let folder = file.parent().context("a run file lies in a folder")?;
+    fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
+    fs::write(&file, controller.to_string())
+        .with_context(|| format!("cannot write {}", file.display()))
+}
+
+fn last_started() -> Result<SocketAddr> {
+    let file = run_file();
+    let Ok(text) = fs::read_to_string(&file) else {
+        bail!(
+            "no system was started by you on this host: name one by --controller ADDR or \
+             --system FILE, or start one with `daedal demo --serve`"
+        );
+    };
+    text.trim().parse().with_context(|| {
+        format!(
+            "{} does not hold an address: remove it, or name the system by --controller",
+            file.display()
+        )
+    })
+}
+
+/// One for each user: in the user's run folder, or, where there is none, under the temporary one.
+fn run_file() -> PathBuf {
+    match std::env::var_os("XDG_RUNTIME_DIR") {
+        Some(folder) if !folder.is_empty() => Path::new(&folder).join("daedal/controller"),
+        _ => {
+            let user = rustix::process::getuid().as_raw();
+            std::env::temp_dir().join(format!("daedal-{user}")).join("controller")
+        }
+    }
+}

@@ -1,0 +1,83 @@
+//! `daedal state kvs`: a virtual agent's state, put together from the agents that it became.
+//!
+//! Each physical agent is captured between two of its transitions, while requests are in flight; a cut
+//! across all of them at one moment needs the wedge, and is not made here. The output says so.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use anyhow::{Context, Result, anyhow, bail};
+use clap::Args;
+use daedal::Templates;
+use daedal::model::control::{FromController, FromPort, ToController, ToPort, port_path};
+use daedal::model::path::AgentPath;
+use daedal::model::port::Port;
+use daedal::model::route::Action;
+use daedal::model::state::Captured;
+use daedal::running::RunningBox;
+
+use crate::describe::{ask, ask_within};
+use crate::find::Where;
+
+/// What `daedal state` takes.
+#[derive(Debug, Args)]
+pub struct Arguments {
+    /// The agent's path
+    agent: String,
+    #[command(flatten)]
+    at: Where,
+}
+
+/// Captures the parts, and prints the whole.
+pub fn run(arguments: &Arguments, templates: &Arc<Templates>) -> Result<()> {
+    let path = AgentPath::parse(&arguments.agent)?;
+    let address = arguments.at.controller()?;
+    let guest = RunningBox::start_guest(address, templates).map_err(|why| anyhow!(why))?;
+    let parts = places(&guest, &path)?;
+    let count = parts.len();
+    let captured = parts
+        .into_iter()
+        .map(|(part, port)| capture(&guest, &part, &port))
+        .collect::<Result<Vec<_>>>()?;
+    let whole = Captured::join(captured).context("the parts' states do not join")?;
+    println!(
+        "{path}, put together from {count} agents, each captured between two of its transitions"
+    );
+    println!(
+        "(not one cut across all of them: requests in flight may show in one and not in another)"
+    );
+    println!("{whole}");
+    guest.stop().map_err(|why| anyhow!(why))
+}
+
+/// Path of each physical agent, and its reactor's port.
+fn places(guest: &RunningBox, path: &AgentPath) -> Result<Vec<(AgentPath, AgentPath)>> {
+    let request =
+        ToController::Lookup { destination: path.logical_id().0, source: "guest".to_string() };
+    let learned = match ask(guest, &request)? {
+        FromController::Learned(knowledge) => knowledge.read(),
+        FromController::Refused(_, why) => bail!("{why}"),
+        other => bail!("the controller answers something else: {other:?}"),
+    };
+    let places: BTreeMap<_, _> = learned.places.into_iter().collect();
+    let boxes: BTreeMap<_, _> = learned.boxes.into_iter().map(|(id, name, _)| (id, name)).collect();
+    let mut found = Vec::new();
+    for (part, route) in learned.routes {
+        let Action::To(physical) = route.action else { continue };
+        let at = places.get(&physical).with_context(|| format!("{part} runs nowhere just now"))?;
+        let name =
+            boxes.get(&at.agent_box).with_context(|| format!("{part} runs in an unknown box"))?;
+        found.push((part, port_path(name, at.reactor)?));
+    }
+    Ok(found)
+}
+
+fn capture(guest: &RunningBox, part: &AgentPath, port: &AgentPath) -> Result<Captured> {
+    let request = ToPort::Capture { path: part.to_string() };
+    let answer = ask_within::<Port>(guest, port.logical_id(), request);
+    match answer.with_context(|| format!("{port} does not answer"))? {
+        FromPort::Captured(bytes) => Ok(Captured::from_bytes(&bytes)?),
+        FromPort::Refused(why) => bail!("{why}"),
+        FromPort::Done => bail!("{port} answers something else"),
+    }
+}
