@@ -1,2 +1,84 @@
-//! ci
-fn main() {}
+//! `cargo ci <task>`: what is checked before a change is taken, the same here and on the servers.
+//!
+//! Knows the order of the tasks and nothing of how each is done; depends on nothing of ours, so that it
+//! builds when the rest does not.
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+mod fuzz;
+mod lint;
+mod setup;
+mod step;
+mod test;
+
+use step::Report;
+
+/// Sets everything up and checks everything. Without a task: all.
+#[derive(Parser)]
+#[command(bin_name = "cargo ci", version)]
+struct Arguments {
+    #[command(subcommand)]
+    task: Option<Task>,
+}
+
+#[derive(Subcommand)]
+enum Task {
+    /// Everything that is checked on a change, in order
+    All,
+    /// Installs what is missing; says what is skipped without it
+    Setup,
+    /// Is the code formatted as rustfmt would?
+    Fmt,
+    /// Lints, as errors
+    Clippy,
+    /// Documentation, warnings as errors
+    Doc,
+    /// Licences, sources and bans of the dependencies
+    Deny,
+    /// All tests
+    Test,
+    /// Exhaustive interleavings of what threads share
+    Loom,
+    /// The simulator, over 200 seeds
+    Seeds,
+    /// One fuzz target, for a while
+    Fuzz {
+        /// A file of ci/fuzz/fuzz_targets, without .rs
+        target: String,
+        /// How long
+        #[arg(long, default_value_t = 60, value_parser = clap::value_parser!(u32).range(1..))]
+        seconds: u32,
+    },
+}
+
+fn main() -> ExitCode {
+    let mut report = Report::default();
+    match Arguments::parse().task.unwrap_or(Task::All) {
+        Task::All => all(&mut report),
+        Task::Setup => setup::setup(&mut report),
+        Task::Fmt => lint::fmt(&mut report),
+        Task::Clippy => lint::clippy(&mut report),
+        Task::Doc => lint::doc(&mut report),
+        Task::Deny => lint::deny(&mut report),
+        Task::Test => test::test(&mut report),
+        Task::Loom => test::loom(&mut report),
+        Task::Seeds => test::seeds(&mut report),
+        Task::Fuzz { target, seconds } => fuzz::fuzz(&mut report, &target, seconds),
+    }
+    print!("{report}");
+    if report.passed() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// What is quick to fail comes first. A step that fails does not keep the others from running.
+fn all(report: &mut Report) {
+    setup::setup(report);
+    lint::fmt(report);
+    lint::clippy(report);
+    lint::doc(report);
+    lint::deny(report);
+    test::test(report);
+    test::loom(report);
+    test::seeds(report);
+}
