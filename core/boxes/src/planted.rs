@@ -1,5 +1,5 @@
 //! Bugs that the simulator puts in, to see that they are found. Without the feature `planted` there are
-//! none: [`is`] is `false`, and what it guards is not compiled.
+//! none: `is` is `false`, and what it guards is not compiled.
 
 /// One of them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

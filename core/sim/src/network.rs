@@ -1,6 +1,6 @@
 //! What carries frames between simulated reactors: faults decide, and everything is written down.
 //!
-//! [`Ether`] is the network's policy; [`Wiretap`] is the `sim` driver, on virtual time whatever its
+//! `Ether` is the network's policy; [`Wiretap`] is the `sim` driver, on virtual time whatever its
 //! box's clock says, with a note of each frame that arrives. Neither changes a byte.
 //!
 //! A message's *trace* here is derived from its name, since agents need not set one: the space and
