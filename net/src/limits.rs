@@ -61,3 +61,7 @@ pub const TIMEOUT_NS_MAX: u64 = 1_000_000_000;
 /// Repeats in a row without any answer before a greeting goes along: the peer may have forgotten
 /// us.
 pub const REPEATS_BEFORE_HELLO: u32 = 3;
+
+/// How long a peer may be silent, in nanoseconds, while the caller waits for it and nothing else is under
+/// way: a second of not knowing that it started again, for a frame a second.
+pub const WATCH_NS: u64 = 1_000_000_000;

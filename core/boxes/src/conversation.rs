@@ -142,18 +142,18 @@ impl Conversation {
 
     /// An ask went over a link.
     #[inline]
-    pub fn asked(&mut self, number: Number, link: u32) {
+    pub fn asked(&mut self, number: Number, link: u32) -> bool {
         if !self.closed.is_empty() && self.closed.contains(&number) {
-            return;
+            return false;
         }
         match self.asks.back() {
             Some((last, _)) if *last >= number => {
-                if let Err(at) = self.asks.binary_search(&(number, link)) {
-                    self.asks.insert(at, (number, link));
-                }
+                let Err(at) = self.asks.binary_search(&(number, link)) else { return false };
+                self.asks.insert(at, (number, link));
             }
             _ => self.asks.push_back((number, link)),
         }
+        true
     }
 
     /// Whether an ask that went over a link is not answered yet.
@@ -169,10 +169,13 @@ impl Conversation {
         if !self.done.contains(number) {
             self.closed.insert(number);
         }
+    }
+
+    /// Takes an ask of this number off the list, with its link: it is not waited for any longer.
+    pub fn take_ask(&mut self, number: Number) -> Option<u32> {
         let at = self.asks.partition_point(|(asked, _)| *asked < number);
-        while self.asks.get(at).is_some_and(|(asked, _)| *asked == number) {
-            self.asks.remove(at);
-        }
+        self.asks.get(at).filter(|(asked, _)| *asked == number)?;
+        self.asks.remove(at).map(|(_, link)| link)
     }
 
     /// Asks that were processed by the peer of a link, as far as is known, and not answered.

@@ -47,6 +47,8 @@ struct Peer {
     at: SocketAddr,
     /// Our kind for each of the peer's, as far as its messages have come up.
     kinds: Vec<Option<Kind>>,
+    /// Asks of ours that went there and are not answered.
+    asks: u64,
 }
 
 impl<D: Driver> Links<D> {
@@ -95,7 +97,7 @@ impl<D: Driver> Links<D> {
         };
         let link = Link::new(config, self.driver.pool(), now.0);
         let index = self.links.len() as u32;
-        self.links.push(Peer { link, at, kinds: Vec::new() });
+        self.links.push(Peer { link, at, kinds: Vec::new(), asks: 0 });
         self.by_peer.insert(peer, index);
         Via::Link(index)
     }
@@ -226,6 +228,18 @@ impl<D: Driver> Links<D> {
         Some(event)
     }
 
+    /// One more ask went to the peer.
+    #[inline]
+    pub(crate) fn wait_for(&mut self, link: u32) {
+        self.links[link as usize].asks += 1;
+    }
+
+    /// An ask is not waited for any longer.
+    #[inline]
+    pub(crate) fn wait_no_longer(&mut self, link: u32) {
+        self.links[link as usize].asks -= 1;
+    }
+
     /// Who is at the other end.
     pub(crate) fn peer(&self, link: u32) -> ReactorAddress {
         let (_, peer) = self.links[link as usize].link.endpoints();
@@ -236,6 +250,7 @@ impl<D: Driver> Links<D> {
     pub(crate) fn flush(&mut self, now: Stamp) -> bool {
         let pool = self.driver.pool();
         for peer in &mut self.links {
+            peer.link.watch(peer.asks > 0);
             peer.link.flush(now.0, pool, &mut self.outgoing, peer.at);
         }
         let any = !self.outgoing.is_empty();

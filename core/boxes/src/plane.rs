@@ -304,7 +304,7 @@ impl<D: Driver> Plane<D> {
                     let end = head.write(bytes, room.expect("it is the room that was written to"));
                     self.links.written(link, end, begun.conversation, head.number);
                     if begun.letter.asks {
-                        self.conversations[begun.conversation].asked(head.number, link);
+                        self.asked(begun.conversation, head.number, link);
                     }
                     head.number
                 }
@@ -447,11 +447,27 @@ impl<D: Driver> Plane<D> {
         }
     }
 
+    /// An ask went over a link, whose peer is watched until the answer comes.
+    #[inline]
+    fn asked(&mut self, at: ConversationIndex, number: Number, link: u32) {
+        if self.conversations[at].asked(number, link) {
+            self.links.wait_for(link);
+        }
+    }
+
+    /// An ask was answered, or never will be.
+    pub fn answered(&mut self, at: ConversationIndex, number: Number) {
+        self.conversations[at].answered(number);
+        while let Some(link) = self.conversations[at].take_ask(number) {
+            self.links.wait_no_longer(link);
+        }
+    }
+
     /// An asker need not wait any longer. `None`: it may have happened, or may yet.
     pub fn no_answer(&mut self, at: ConversationIndex, number: Number, refusal: Option<Refusal>) {
-        let it = &mut self.conversations[at];
-        it.answered(number);
+        self.answered(at, number);
         self.gathers.remove(&(at, number));
+        let it = &self.conversations[at];
         let (slot, from) = (it.from, it.to);
         self.unanswered.push_back(Unanswered { slot, from, number, refusal });
     }
@@ -597,7 +613,7 @@ impl<D: Driver> Plane<D> {
                 header.emit(record);
                 let sent = self.links.send(link, record, at, number);
                 if sent && header.flags & ASKS != 0 {
-                    self.conversations[at].asked(number, link);
+                    self.asked(at, number, link);
                 }
                 sent
             }

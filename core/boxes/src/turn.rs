@@ -456,12 +456,12 @@ impl<D: Driver> Turn<D> {
             if let Some(gather) = self.plane.gathers.get_mut(&(at, number)) {
                 if gather.add(head.child.unwrap_or(from), schema, body) {
                     let gather = self.plane.gathers.remove(&(at, number));
-                    self.plane.conversations[at].answered(number);
+                    self.plane.answered(at, number);
                     self.answer_for_all(to, from, number, &gather.expect("it was there just now"));
                 }
                 return Fate::Done;
             }
-            self.plane.conversations[at].answered(number);
+            self.plane.answered(at, number);
         }
         let answer = Answer { from, to: number, outcome: Outcome::Reply { schema, body } };
         self.answered(to, &answer);

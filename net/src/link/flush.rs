@@ -14,7 +14,9 @@ use super::session::Greeting;
 use super::{Link, emit_control, header};
 use crate::driver::Outgoing;
 use crate::frame::Frame;
-use crate::limits::{CONTROL_FRAMES, LARGE_FRAMES_PER_FLUSH, NOTICE_PACKETS, REPEATS_BEFORE_HELLO};
+use crate::limits::{
+    CONTROL_FRAMES, LARGE_FRAMES_PER_FLUSH, NOTICE_PACKETS, REPEATS_BEFORE_HELLO, WATCH_NS,
+};
 use crate::pool::Pool;
 use crate::wire::control::{self, Hello, SchemaEntry, Segment};
 use crate::wire::link::{ASK, CONTROL, LinkHeader};
@@ -126,10 +128,12 @@ impl Link {
     }
 
     /// Whether to ask the peer for its status: packets were received and are not done, or credit is
-    /// missing, and nothing was heard of it for a timeout.
+    /// missing, and nothing was heard of it for a timeout; or the caller waits for the peer, which may
+    /// have gone without a word.
     fn asks(&mut self, now: u64) -> bool {
         let Some(live) = &mut self.live else { return false };
-        if !live.is_stalled && !live.outbound.is_waiting() {
+        let needs = live.is_stalled || live.outbound.is_waiting();
+        if !needs && !self.is_watched {
             (live.ask_due, live.asks) = (u64::MAX, 0);
             return false;
         }
@@ -138,9 +142,8 @@ impl Link {
             live.asks += 1;
             live.silence += 1;
         }
-        if is_due || live.ask_due == u64::MAX {
-            live.ask_due = now + self.rtt.timeout(live.asks);
-        }
+        let next = now + if needs { self.rtt.timeout(live.asks) } else { WATCH_NS };
+        live.ask_due = if is_due { next } else { live.ask_due.min(next) };
         is_due
     }
 

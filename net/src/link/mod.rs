@@ -87,6 +87,8 @@ pub struct Link {
     hello_due: u64,
     hellos: u32,
     live: Option<Live>,
+    /// The caller waits for something of the peer's.
+    is_watched: bool,
     notices: Notices,
     rtt: Rtt,
     events: VecDeque<LinkEvent>,
@@ -117,6 +119,7 @@ impl Link {
             hello_due: now,
             hellos: 0,
             live: None,
+            is_watched: false,
             notices: Notices::default(),
             rtt: Rtt::new(limits::TIMEOUT_NS_FIRST, timeout_ns_min, timeout_ns_max),
             events: VecDeque::new(),
@@ -217,6 +220,12 @@ impl Link {
         if let Some(live) = &mut self.live {
             live.outbound.unload(&mut self.events);
         }
+    }
+
+    /// Whether the caller waits for something that the peer is to send: then a peer that started again is
+    /// found out, though nothing of ours is under way.
+    pub fn watch(&mut self, is_watched: bool) {
+        self.is_watched = is_watched;
     }
 
     /// What happened, oldest first.
