@@ -147,9 +147,13 @@ impl<D: Driver> Turn<D> {
     fn settle_kept(&mut self, at: ConversationIndex, to: AgentId, record: &[u8], outcome: u32) {
         let number = Head::read(&parse(record)).number;
         match outcome.checked_sub(RETURNED) {
-            None => self.done(at, number.0, 1),
+            None => {
+                self.plane.conversations[at].part_done(number, to);
+                self.plane.relieve(at);
+            }
             Some(code) => {
                 let fate = refusal(code as u8).map_or(Fate::Returned, Fate::Refused);
+                self.plane.conversations[at].take_back(number, to);
                 self.came_back(at, to, record, fate);
             }
         }
@@ -168,7 +172,7 @@ impl<D: Driver> Turn<D> {
             if head.answers.is_some() {
                 self.done(at, it.number, 1);
             } else {
-                self.plane.conversations[at].came_back_from(head.number, head.destination);
+                self.plane.conversations[at].take_back(head.number, head.destination);
                 self.plane.keep(at, Number(it.number), &it.record, Until::Sendable);
             }
         }

@@ -30,8 +30,9 @@ pub(crate) struct Conversation {
     pub lately: (Schema, Kind),
     next: u64,
     done: NumberSet,
-    /// Messages that are not on their way, by number.
-    outbox: BTreeMap<Number, Waiting>,
+    /// Messages that are not on their way, by number and part: of a message that went to several, each
+    /// leaf that has it parked keeps a part of its own here. [`WHOLE`] is what is to be sent.
+    outbox: BTreeMap<(Number, AgentId), Waiting>,
     /// How many of those could be sent, if there were a route and room.
     sendable: usize,
     /// The controller is to be asked for the destination, or was.
@@ -62,6 +63,9 @@ pub(crate) struct Waiting {
     pub record: Vec<u8>,
     pub until: Until,
 }
+
+/// The part of a message that went to nobody yet, or has to go again.
+const WHOLE: AgentId = AgentId(0);
 
 /// What a kept message waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -136,8 +140,23 @@ impl Conversation {
             self.closed.remove(&number);
         }
         if !self.outbox.is_empty() {
-            self.take(number);
+            let parts: Vec<AgentId> = self.parts(number).collect();
+            for part in parts {
+                self.take(number, part);
+            }
         }
+    }
+
+    /// The leaf at `physical` has done the part of `number` that it had parked.
+    pub fn part_done(&mut self, number: Number, physical: AgentId) {
+        self.take(number, physical);
+        self.done(number);
+    }
+
+    /// Parts of a message that are kept.
+    fn parts(&self, number: Number) -> impl Iterator<Item = AgentId> {
+        let all = self.outbox.range((number, WHOLE)..=(number, AgentId(u64::MAX)));
+        all.map(|((_, part), _)| *part)
     }
 
     /// An ask went over a link.
@@ -183,7 +202,7 @@ impl Conversation {
         let over = self
             .asks
             .iter()
-            .filter(|(number, over)| *over == link && !self.outbox.contains_key(number));
+            .filter(|(number, over)| *over == link && self.parts(*number).next().is_none());
         over.map(|(number, _)| *number).collect()
     }
 
@@ -212,7 +231,7 @@ impl Conversation {
     }
 
     /// `number` has come back from a leaf, among others perhaps: it must go there again.
-    pub fn came_back_from(&mut self, number: Number, physical: AgentId) {
+    fn came_back_from(&mut self, number: Number, physical: AgentId) {
         let Some(fan) = self.fanned.get_mut(&number) else { return };
         if let Some(leaf) = fan.leaves.iter_mut().find(|leaf| **leaf == (physical, true)) {
             leaf.1 = false;
@@ -221,13 +240,23 @@ impl Conversation {
 
     /// Keeps a record that is not on its way.
     pub fn keep(&mut self, number: Number, waiting: Waiting) {
-        self.take(number);
+        let part = match waiting.until {
+            Until::Sendable => WHOLE,
+            Until::Settled { .. } => AgentId(parse(&waiting.record).header.destination.get()),
+        };
+        self.take(number, part);
         self.sendable += usize::from(waiting.until == Until::Sendable);
-        self.outbox.insert(number, waiting);
+        self.outbox.insert((number, part), waiting);
     }
 
-    fn take(&mut self, number: Number) -> Option<Waiting> {
-        let waiting = self.outbox.remove(&number)?;
+    /// A part that was parked has come back: it is to be sent again.
+    pub fn take_back(&mut self, number: Number, physical: AgentId) -> Option<Vec<u8>> {
+        self.came_back_from(number, physical);
+        self.take(number, physical).map(|waiting| waiting.record)
+    }
+
+    fn take(&mut self, number: Number, part: AgentId) -> Option<Waiting> {
+        let waiting = self.outbox.remove(&(number, part))?;
         self.sendable -= usize::from(waiting.until == Until::Sendable);
         Some(waiting)
     }
@@ -238,9 +267,22 @@ impl Conversation {
             return None;
         }
         let mut waiting = self.outbox.iter();
-        let (number, _) = waiting.find(|(_, it)| it.until == Until::Sendable)?;
-        let number = *number;
-        self.take(number).map(|waiting| (number, waiting.record))
+        let (key, _) = waiting.find(|(_, it)| it.until == Until::Sendable)?;
+        let (number, part) = *key;
+        self.take(number, part).map(|waiting| (number, waiting.record))
+    }
+
+    /// What was parked at a link's peer is to be sent again.
+    fn unsettle(&mut self, link: u32) {
+        let at_peer = |(key, it): (&(Number, AgentId), &Waiting)| {
+            (it.until == Until::Settled { link }).then_some(*key)
+        };
+        let parts: Vec<_> = self.outbox.iter().filter_map(at_peer).collect();
+        for (number, physical) in parts {
+            if let Some(record) = self.take_back(number, physical) {
+                self.put_back(number, record);
+            }
+        }
     }
 
     /// Keeps a record that could not be sent after all.
@@ -317,22 +359,13 @@ impl Conversations {
         number: Number,
     ) -> Option<(ConversationIndex, Vec<u8>)> {
         self.iter().filter(|(_, it)| it.from == from).find_map(|(at, it)| {
-            let waiting = it.outbox.get(&number)?;
-            let to = AgentId(parse(&waiting.record).header.destination.get());
-            (to == physical).then(|| (at, waiting.record.clone()))
+            it.outbox.get(&(number, physical)).map(|waiting| (at, waiting.record.clone()))
         })
     }
 
     /// What was parked at a link's peer is to be sent again.
     pub fn unsettle(&mut self, link: u32) {
-        for it in &mut self.all {
-            for waiting in it.outbox.values_mut() {
-                if waiting.until == (Until::Settled { link }) {
-                    waiting.until = Until::Sendable;
-                    it.sendable += 1;
-                }
-            }
-        }
+        self.all.iter_mut().for_each(|it| it.unsettle(link));
     }
 
     /// The controller has said something: who still misses a route asks again.

@@ -509,7 +509,7 @@ impl<D: Driver> Turn<D> {
                     return self.plane.conversations[at].done(head.number);
                 }
                 self.plane.routes.forget(physical);
-                self.plane.conversations[at].came_back_from(head.number, physical);
+                self.plane.conversations[at].take_back(head.number, physical);
                 self.settle_routes();
                 self.plane.keep(at, head.number, record, Until::Sendable);
                 self.plane.release(at);
