@@ -15,6 +15,9 @@ use crate::planted::{self, Bug};
 use crate::record::{Head, refusal, refusal_code};
 use crate::turn::{Fate, Turn};
 
+/// Outcomes that are kept until the word comes what they are of: a window's worth. An honest peer is
+/// never that far ahead of its own word.
+const EARLY_MAX: usize = WINDOW as usize;
 /// Outcome of a message that is done.
 const DONE: u32 = 0;
 /// Outcome of a message whose agent is not there. Refusals follow it.
@@ -138,9 +141,10 @@ impl<D: Driver> Turn<D> {
             Some((at, record)) => self.settle_kept(at, to, &record, outcome),
             // It came before the word that the message was parked, or a second time; the latter
             // leaves an entry that the end of the session clears.
-            None => {
+            None if self.early.len() < EARLY_MAX => {
                 self.early.insert((space, to, number), outcome);
             }
+            None => {}
         }
     }
 

@@ -1,4 +1,4 @@
-//! How a reactor parks without missing a wake-up (`protocol.md` 12).
+//! How a reactor parks without missing a wake-up.
 //!
 //! | field | written by | when |
 //! |---|---|---|

@@ -2,7 +2,7 @@
 //!
 //! A handle's calls enter a reactor by one bounded queue; a shim there sends them on and brings the
 //! replies back. Messages are encoded, and replies decoded, in the caller's thread. A full queue makes
-//! callers wait: load is refused where it enters (`protocol.md` 3).
+//! callers wait: load is refused where it enters.
 //!
 //! | field | written by | when |
 //! |---|---|---|
@@ -12,7 +12,7 @@
 //! | `dropped` | callers | one of them no longer waits for its reply |
 //! | `is_closed` | the shim | once, before it empties the queue for the last time |
 //!
-//! Invariant: each ask ends once, with a reply, a refusal, or *unknown* (`protocol.md` 1).
+//! Invariant: each ask ends once, with a reply, a refusal, or *unknown*.
 
 use std::collections::BTreeMap;
 use std::marker::PhantomData;

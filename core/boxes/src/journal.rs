@@ -1,5 +1,5 @@
-//! The controller's journal: the highest space and epoch ever handed out, in one synced file
-//! (`protocol.md` 9). A number is the controller's only after it is in the file for good, so no restart
+//! The controller's journal: the highest space and epoch ever handed out, in one synced
+//! file. A number is the controller's only after it is in the file for good, so no restart
 //! gives it twice.
 
 use std::fs::{self, File};

@@ -29,7 +29,7 @@ use crate::turn::Turn;
 const PARK_BESIDE_SHIM: Duration = Duration::from_millis(1);
 
 /// Nanoseconds since 1970, by the monotonic clock: the wall clock is read once, at the box's start, so
-/// that time never jumps (`protocol.md` 5). One for all reactors of a box.
+/// that time never jumps. One for all reactors of a box.
 #[derive(Clone, Copy, Debug)]
 pub struct Clock {
     /// What the wall clock said when the monotonic one stood at 0.

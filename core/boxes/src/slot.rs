@@ -58,7 +58,7 @@ pub(crate) struct Sender {
     pub timers: u64,
 }
 
-/// A message that could not run when it came: a copy (`protocol.md` 3), with where it came from.
+/// A message that could not run when it came: a copy, with where it came from.
 #[derive(Debug)]
 pub(crate) struct Parked {
     pub head: Head,

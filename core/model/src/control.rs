@@ -499,7 +499,7 @@ impl ActionEntry {
     }
 }
 
-/// The system's own agents do not move: what they know, they learn again (protocol 9).
+/// The system's own agents do not move: what they know, they learn again.
 pub(crate) fn not_restored<S>() -> Result<S, StateError> {
     Err(StateError::Forbidden("agents of the control plane learn their state again".to_owned()))
 }

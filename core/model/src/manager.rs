@@ -2,7 +2,7 @@
 //!
 //! It registers at the controller, reports what runs, and starts and stops agents in its box's reactors
 //! when the controller says so. It starts nothing from memory, and nothing that an earlier controller or
-//! one that spoke to an earlier process of this box asked for (protocol 9).
+//! one that spoke to an earlier process of this box asked for.
 //! Invariant: of each agent, the box runs one life at most.
 //! Sources: Ovid §6.1, §6.3.
 

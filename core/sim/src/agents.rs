@@ -1,7 +1,7 @@
 //! The agents that simulated clients work with: small, and hard on what is below them.
 //!
 //! Every reply says in which *life* of its agent (or, of a virtual agent, of its parts) it was made: what
-//! is promised is promised for each life (protocol 1).
+//! is promised is promised for each life.
 
 #![expect(missing_docs, reason = "rkyv documents no resolvers of variants with named fields")]
 

@@ -1,6 +1,6 @@
 //! The controller's journal on a simulated disk, which outlives its process.
 //!
-//! Invariant: what was answered is on the disk (protocol 9).
+//! Invariant: what was answered is on the disk.
 
 use std::cell::RefCell;
 use std::rc::Rc;

@@ -1,4 +1,4 @@
-//! Whole systems in virtual time from one seed, and checks of what their clients saw (protocol 16).
+//! Whole systems in virtual time from one seed, and checks of what their clients saw.
 //!
 //! A [`world`] runs boxes, controller and network; [`scenario`] makes one from a seed, lets clients work
 //! and judges; the rest is what they are made of.

@@ -1,4 +1,4 @@
-//! Bugs that are put in on purpose, to see that they are found (protocol 16).
+//! Bugs that are put in on purpose, to see that they are found.
 //!
 //! Those of the network and of the journal are always there to be put in; those of the turn are compiled
 //! in only with the feature `planted`.

@@ -4,7 +4,7 @@
 //! earlier never answers what was asked after the later one answered; what was told or marked was done
 //! exactly once; nobody is answered twice, or refused; and once faults are off, everybody finishes.
 //!
-//! A crash takes volatile state with it (protocol 1), so each life is judged as an object of its own, by
+//! A crash takes volatile state with it, so each life is judged as an object of its own, by
 //! the life that its replies name. What was never answered may have happened in any one life: it is
 //! allowed, and not demanded, in each.
 

@@ -8,7 +8,7 @@
 //! the [`Journal`]'s disk outlives a process.
 //!
 //! Does not judge what happens: scenarios do. Invariants: nothing depends on anything but the setup;
-//! what becomes of frames is written into the trace, byte for byte by hash (protocol 16).
+//! what becomes of frames is written into the trace, byte for byte by hash.
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;

@@ -1,4 +1,4 @@
-//! Whole systems over seeds: clients, faults, judgement (protocol 16).
+//! Whole systems over seeds: clients, faults, judgement.
 #![allow(clippy::unwrap_used, missing_docs)]
 
 use std::collections::BTreeSet;

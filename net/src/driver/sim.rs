@@ -6,7 +6,7 @@
 //! sent frame until it is *completed*, some time after `transmit`.
 //!
 //! Invariants: datagrams are handed out in the order (arrival time, order of sending); a frame that a
-//! driver holds has the bytes that it had when it was given (`protocol.md` 11, "In place").
+//! driver holds has the bytes that it had when it was given.
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, VecDeque};

@@ -1,7 +1,7 @@
 //! A link: reliable, unordered exchange of messages between two reactors, over frames that get
 //! lost, doubled and reordered. Without sockets or clock: frames and time are arguments.
 //!
-//! Two acknowledgements (`protocol.md` 2): *received* stops repeats and nothing more; *done* tells
+//! Two acknowledgements (Ovid §6.1, Escher §3.4): *received* stops repeats and nothing more; *done* tells
 //! the sender that it may forget. What ties messages to agents is the caller's: a message is known
 //! here by the conversation and number under which the caller closed it.
 //!

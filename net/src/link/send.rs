@@ -2,7 +2,7 @@
 //!
 //! Knows packets, not what control records mean. Invariants: a packet keeps its number and its
 //! bytes however often it is sent; a buffer is written or sent again only while nobody else holds
-//! it (`protocol.md` 11, "In place"); *received* stops repeats, *done* frees the frame (Ovid §6.1).
+//! it; *received* stops repeats, *done* frees the frame (Ovid §6.1).
 
 use std::collections::VecDeque;
 

@@ -2,7 +2,7 @@
 //!
 //! *Questions* (echo 0) are repeated by a timer until the session stands; *answers* are sent once
 //! for each question heard, so nobody is answered with more than was asked. A session is replaced
-//! only when a nonce that was never echoed before comes back (`protocol.md` 11, "Secured"), so a
+//! only when a nonce that was never echoed before comes back, so a
 //! delayed greeting of an earlier life changes nothing. Does not authenticate: that is the secured
 //! session's.
 
