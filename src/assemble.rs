@@ -9,7 +9,7 @@ use daedal_model::path::AgentPath;
 use daedal_model::place::{Site, Wish};
 use daedal_model::refine::Transformation;
 use daedal_transforms::balance::Policy;
-use daedal_transforms::{Balance, Shard};
+use daedal_transforms::{Balance, Ordered, Shard};
 
 use crate::system::{AgentSpec, SystemSpec, Transform};
 
@@ -62,6 +62,7 @@ fn specification(
 
 fn transformation(transform: &Transform) -> Rc<dyn Transformation> {
     match transform {
+        Transform::Ordered => Rc::new(Ordered),
         Transform::Shard(count) => Rc::new(Shard(usize::from(*count))),
         Transform::Balance(count) => {
             Rc::new(Balance { copies: usize::from(*count), by: Policy::LeastOutstanding })

@@ -12,15 +12,14 @@ use super::{AgentSpec, BoxSpec, CHILDREN_MAX, SEGMENTS_MAX, Transform, names};
 type Boxes = BTreeMap<String, BoxSpec>;
 
 const KEYS: [&str; 6] = ["kind", "transform", "boxes", "box", "reactor", "apart"];
-const BUILT: [&str; 2] = ["shard", "balance"];
-const PLANNED: [&str; 9] = [
+const BUILT: [&str; 3] = ["shard", "balance", "ordered"];
+const PLANNED: [&str; 8] = [
     "replicate",
     "primary-backup",
     "encrypt",
     "compress",
     "batch",
     "deduplicate",
-    "ordered",
     "monitor",
     "audit",
 ];
@@ -90,11 +89,14 @@ fn read_transform<'t>(
         },
         _ => return Err(section.error(value.span(), Problem::TransformShape)),
     };
+    let has_count = count.is_some();
     let count = |what| match count {
         Some(count) => Ok(section.number(name, what, count, 1, CHILDREN_MAX)?.value),
         None => Err(section.error(span.clone(), Problem::TransformShape)),
     };
     match name {
+        "ordered" if !has_count => Ok(Transform::Ordered),
+        "ordered" => Err(section.error(span, Problem::TransformShape)),
         "shard" => Ok(Transform::Shard(count("shard count")?)),
         "balance" => Ok(Transform::Balance(count("balance count")?)),
         other => Err(section.error(span.clone(), unknown_transform(other))),

@@ -128,7 +128,8 @@ pub enum Problem {
     },
     /// A transformation that is written with too much, too little, or not as a table.
     #[error(
-        "a transformation is one name and one count; write {{ shard = 4 }} or {{ balance = 3 }}"
+        "a transformation is one name and one count; write {{ shard = 4 }}, {{ balance = 3 }}, or \
+         \"ordered\", which has no count"
     )]
     TransformShape,
     /// More transformations than a path has segments.

@@ -83,6 +83,8 @@ pub struct AgentSpec {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Transform {
+    /// Processes each sender's messages in the order in which they were sent.
+    Ordered,
     /// Splits the keys over so many shards, 1 to [`CHILDREN_MAX`].
     Shard(u16),
     /// Spreads the load over so many copies, 1 to [`CHILDREN_MAX`].
@@ -132,6 +134,7 @@ impl Transform {
     /// How many children it makes.
     pub fn children(&self) -> u16 {
         match *self {
+            Transform::Ordered => 1,
             Transform::Shard(count) | Transform::Balance(count) => count,
         }
     }
@@ -139,6 +142,7 @@ impl Transform {
     /// How its children's names begin: a number follows.
     pub fn child(&self) -> &'static str {
         match self {
+            Transform::Ordered => "line",
             Transform::Shard(_) => "shard",
             Transform::Balance(_) => "copy",
         }

@@ -199,14 +199,17 @@ fn transformations_are_those_that_are_built_with_counts_in_their_range() {
         ("[{ shard = \"4\" }]", "shard is a string; write a whole number"),
         (
             "[{ shrad = 4 }]",
-            "transform is \"shrad\"; did you mean \"shard\"? Write shard or balance",
+            "transform is \"shrad\"; did you mean \"shard\"? Write shard, balance or ordered",
         ),
-        ("[{ frob = 4 }]", "transform is \"frob\"; write shard or balance"),
+        ("[{ frob = 4 }]", "transform is \"frob\"; write shard, balance or ordered"),
         (
             "[{ replicate = 3 }]",
-            "transformation \"replicate\" is not built yet; write shard or balance",
+            "transformation \"replicate\" is not built yet; write shard, balance or ordered",
         ),
-        ("[\"encrypt\"]", "transformation \"encrypt\" is not built yet; write shard or balance"),
+        (
+            "[\"encrypt\"]",
+            "transformation \"encrypt\" is not built yet; write shard, balance or ordered",
+        ),
         (
             "[{ shard = 64 }, { balance = 65 }]",
             "its transformations make 4160 leaves; write counts whose product is at most 4096",
@@ -215,9 +218,9 @@ fn transformations_are_those_that_are_built_with_counts_in_their_range() {
     for (text, expect) in cases {
         check(&format!("transform = {text}"), &format!("8: agent \"kvs\": {expect}"));
     }
-    let shape =
-        "a transformation is one name and one count; write { shard = 4 } or { balance = 3 }";
-    for text in ["\"shard\"", "{}", "7", "{ shard = 1, balance = 1 }"] {
+    let shape = "a transformation is one name and one count; write { shard = 4 }, { balance = 3 }, \
+                 or \"ordered\", which has no count";
+    for text in ["\"shard\"", "{}", "7", "{ shard = 1, balance = 1 }", "{ ordered = 2 }"] {
         check(&format!("transform = [{text}]"), &format!("8: agent \"kvs\": {shape}"));
     }
     let deep = vec!["{ shard = 1 }"; 16].join(",");
@@ -428,7 +431,8 @@ address = \"127.0.0.1:7211\"
 fn agents() -> impl Strategy<Value = AgentSpec> {
     let transform = prop_oneof![
         (1..=64u16).prop_map(Transform::Shard),
-        (1..=64u16).prop_map(Transform::Balance)
+        (1..=64u16).prop_map(Transform::Balance),
+        Just(Transform::Ordered)
     ];
     let parameters = proptest::collection::btree_map("p[a-zA-Z0-9_-]{0,20}", any::<String>(), 0..4);
     let places = (0..=2usize, proptest::option::of(0..3u8), any::<bool>());

@@ -73,6 +73,7 @@ fn agent_box(name: &str, spec: &BoxSpec) -> String {
 
 fn transform(transform: &Transform) -> String {
     match transform {
+        Transform::Ordered => text("ordered"),
         Transform::Shard(count) => format!("{{ shard = {count} }}"),
         Transform::Balance(count) => format!("{{ balance = {count} }}"),
     }

@@ -4,9 +4,11 @@
 //! Pure, like the model: the controller, a box and a checker ask the same value.
 
 pub mod balance;
+pub mod ordered;
 pub mod shard;
 
 pub use balance::Balance;
+pub use ordered::Ordered;
 pub use shard::Shard;
 
 #[cfg(test)]

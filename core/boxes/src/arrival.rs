@@ -5,6 +5,7 @@ use daedal_model::done::WINDOW;
 use daedal_model::id::{AgentId, Number, Space};
 use daedal_net::driver::Driver;
 use daedal_net::link::{Arrival, LinkEvent, Named, Undone};
+use daedal_net::wire::message::Message;
 
 use crate::conversation::{ConversationIndex, Until};
 use crate::deliver::Trust;
@@ -12,7 +13,7 @@ use crate::hosting::CONTROLLER_AT;
 use crate::kinds::Kind;
 use crate::plane::{Via, parse};
 use crate::planted::{self, Bug};
-use crate::record::{Head, refusal, refusal_code};
+use crate::record::{Head, is_understood, refusal, refusal_code};
 use crate::turn::{Fate, Turn};
 
 /// Outcomes that are kept until the word comes what they are of: a window's worth. An honest peer is
@@ -44,8 +45,7 @@ impl<D: Driver> Turn<D> {
         // Few messages are parked: no allocation where none is.
         let mut parked = Vec::new();
         for (position, message) in arrival.messages().enumerate() {
-            let head = Head::read(&message);
-            let fate = self.arrive_by_link(link, head, message.body);
+            let (_, fate) = self.arrive_by_link(link, &message);
             if fate != Fate::Done {
                 parked.push(position as u16);
             }
@@ -58,14 +58,17 @@ impl<D: Driver> Turn<D> {
 
     /// Handles a message of a link. Whatever is not done is parked, as its sender sees it; what will
     /// never be done is settled at once.
-    fn arrive_by_link(&mut self, link: u32, mut head: Head, body: &[u8]) -> Fate {
+    fn arrive_by_link(&mut self, link: u32, message: &Message<'_>) -> (Head, Fate) {
+        let mut head = Head::read(message);
+        let is_understood = is_understood(message.steps);
         let kinds = self.plane.templates.kinds();
-        head.kind = self.plane.links.kind(link, head.kind, kinds).unwrap_or(Kind::NONE);
-        let fate = self.arrive(&head, body, Trust::Nobody, Via::Link(link));
+        let kind = self.plane.links.kind(link, head.kind, kinds);
+        head.kind = kind.filter(|_| is_understood).unwrap_or(Kind::NONE);
+        let fate = self.arrive(&head, message.body, Trust::Nobody, Via::Link(link));
         if matches!(fate, Fate::Returned | Fate::Refused(_)) {
             self.settle_by_name(link, &head, fate);
         }
-        fate
+        (head, fate)
     }
 
     /// Tells the sender of a message that was parked what became of it.
@@ -117,8 +120,8 @@ impl<D: Driver> Turn<D> {
 
     fn read_large(&mut self, link: u32, record: &[u8]) {
         let message = parse(record);
-        let head = Head::read(&message);
-        if self.arrive_by_link(link, head, message.body) == Fate::Done {
+        let (head, fate) = self.arrive_by_link(link, &message);
+        if fate == Fate::Done {
             self.settle_by_name(link, &head, Fate::Done);
         }
     }

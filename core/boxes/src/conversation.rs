@@ -9,6 +9,7 @@ use daedal_model::message::Schema;
 use hashbrown::HashMap;
 
 use crate::kinds::Kind;
+use crate::ordered::{Ingress, NO_PLACE, Place};
 use crate::plane::parse;
 use crate::slot::SlotIndex;
 
@@ -44,6 +45,8 @@ pub(crate) struct Conversation {
     /// Asks that were answered, or given up, before they were known to be done: they may be sent once
     /// more, and are not answered once more.
     closed: BTreeSet<Number>,
+    /// What gives messages their places, once one was to stay in order.
+    pub ingress: Option<Box<Ingress>>,
     /// Whether it stands among those that want room.
     is_starved: bool,
 }
@@ -51,10 +54,20 @@ pub(crate) struct Conversation {
 /// A message that goes to several.
 #[derive(Debug)]
 struct Fan {
-    /// The leaves, in the order of the route, and whether the message is on its way to each.
-    leaves: Vec<(AgentId, bool)>,
+    /// The leaves, in the order of the route.
+    leaves: Vec<FanLeaf>,
     /// How many have not done it.
     left: usize,
+}
+
+/// One of several that a message goes to.
+#[derive(Clone, Copy, Debug, Default)]
+struct FanLeaf {
+    physical: AgentId,
+    /// Whether the message is on its way there.
+    is_sent: bool,
+    /// The message's place in the line there, if it has one.
+    place: Place,
 }
 
 /// A message record that its conversation keeps, and what for.
@@ -210,7 +223,7 @@ impl Conversation {
     pub fn fan_out(&mut self, number: Number, leaves: usize) -> bool {
         let is_new = leaves > 1 && !self.fanned.contains_key(&number);
         if is_new {
-            let fan = Fan { leaves: vec![(AgentId(0), false); leaves], left: leaves };
+            let fan = Fan { leaves: vec![FanLeaf::default(); leaves], left: leaves };
             self.fanned.insert(number, fan);
         }
         is_new
@@ -219,22 +232,64 @@ impl Conversation {
     /// Whether `number` is on its way to the leaf at `index` of its route.
     pub fn is_on_its_way(&self, number: Number, index: usize) -> bool {
         let leaf = self.fanned.get(&number).and_then(|fan| fan.leaves.get(index));
-        leaf.is_some_and(|(_, is_sent)| *is_sent)
+        leaf.is_some_and(|leaf| leaf.is_sent)
     }
 
     /// `number` is on its way to this leaf, at `index` of its route.
-    pub fn sent_to(&mut self, number: Number, index: usize, physical: AgentId) {
+    pub fn sent_to(&mut self, number: Number, index: usize, physical: AgentId, place: Place) {
         let fan = self.fanned.get_mut(&number);
         if let Some(leaf) = fan.and_then(|fan| fan.leaves.get_mut(index)) {
-            *leaf = (physical, true);
+            *leaf = FanLeaf { physical, is_sent: true, place };
         }
+    }
+
+    /// The place that a message goes to a leaf by: the one that it had there before, or a new one.
+    /// `before`: where its record went last, by which place.
+    pub fn place(&self, number: Number, leaf: AgentId, before: (AgentId, Place)) -> Place {
+        let fan = self.fanned.get(&number);
+        let by_fan = fan.into_iter().flat_map(|fan| &fan.leaves);
+        let by_fan = by_fan.filter(|it| it.place != NO_PLACE && it.physical == leaf);
+        let by_record = (before.0 == leaf && before.1 != NO_PLACE).then_some(before.1);
+        let kept = by_fan.map(|it| it.place).next().or(by_record);
+        kept.unwrap_or_else(|| self.ingress.as_ref().map_or(NO_PLACE, |it| it.next(leaf)))
+    }
+
+    /// A message left for a leaf by a place, which may be a new one.
+    pub fn placed(&mut self, leaf: AgentId, place: Place) {
+        if self.is_free(leaf, place)
+            && let Some(ingress) = &mut self.ingress
+        {
+            ingress.take(leaf);
+        }
+    }
+
+    /// Whether nobody has taken this place in the line to a leaf.
+    pub fn is_free(&self, leaf: AgentId, place: Place) -> bool {
+        self.ingress.as_ref().is_some_and(|ingress| ingress.next(leaf) == place)
+    }
+
+    /// Whether messages that stay in order may leave while the destination's ways are in this state:
+    /// not while others are under way that left by older ones.
+    #[inline]
+    pub fn may_leave(&mut self, ways: u32) -> bool {
+        let Some(ingress) = &self.ingress else { return true };
+        if ingress.ways == ways {
+            return true;
+        }
+        let outstanding = self.next - self.done.floor().0 - self.done.count_above();
+        let may = outstanding == self.sendable as u64;
+        if may && let Some(ingress) = &mut self.ingress {
+            ingress.ways = ways;
+        }
+        may
     }
 
     /// `number` has come back from a leaf, among others perhaps: it must go there again.
     fn came_back_from(&mut self, number: Number, physical: AgentId) {
         let Some(fan) = self.fanned.get_mut(&number) else { return };
-        if let Some(leaf) = fan.leaves.iter_mut().find(|leaf| **leaf == (physical, true)) {
-            leaf.1 = false;
+        let sent = fan.leaves.iter_mut().find(|leaf| leaf.is_sent && leaf.physical == physical);
+        if let Some(leaf) = sent {
+            leaf.is_sent = false;
         }
     }
 
@@ -321,6 +376,7 @@ impl Conversations {
             asks: VecDeque::new(),
             fanned: BTreeMap::new(),
             closed: BTreeSet::new(),
+            ingress: None,
             is_starved: false,
         });
         self.by_pair.insert((from, to), index);

@@ -16,11 +16,12 @@ use daedal_net::driver::Driver;
 
 use crate::deliver::{Host, Hosted};
 use crate::kinds::Kind;
+use crate::ordered::Egress;
 use crate::plane::{Hand, Work, nobody, parse};
 use crate::record::Head;
 use crate::slot::{DoneBox, Sender, Slot, SlotIndex};
 use crate::template::parameters;
-use crate::turn::Turn;
+use crate::turn::{Fate, Turn};
 
 /// Where the controller is: every box knows that from its start.
 pub const CONTROLLER_AT: ReactorAddress = ReactorAddress { agent_box: BoxId(0), reactor: 0 };
@@ -109,6 +110,7 @@ impl<D: Driver> Turn<D> {
             space: placed.space,
             range: placed.range,
             inbox: Default::default(),
+            egress: Egress::default(),
             done: DoneBox::default(),
             last_stamp: self.plane.now,
             runnable: false,
@@ -127,7 +129,7 @@ impl<D: Driver> Turn<D> {
         self.after_transition(index);
     }
 
-    /// Stops an agent. What waits in its inbox is gone with it; its senders are told to ask again.
+    /// Stops an agent. Who sent what waits in its inbox is told to ask for the way again.
     pub fn unhost(&mut self, physical: AgentId) -> bool {
         let Some(index) = self.plane.hosted.remove(&physical) else { return false };
         let slot = self.slots[index.0 as usize].take().expect("it is hosted");
@@ -136,6 +138,9 @@ impl<D: Driver> Turn<D> {
         self.shims.retain(|shim| *shim != index);
         self.plane.routes.unplace(physical);
         self.settle_routes();
+        for parked in slot.inbox.into_iter().chain(slot.egress.into_held()) {
+            self.settle_parked(&parked, Fate::Returned);
+        }
         true
     }
 

@@ -15,6 +15,7 @@ pub mod links;
 mod local;
 mod mesh;
 pub mod metrics;
+mod ordered;
 mod plane;
 pub mod planted;
 pub mod reactor;

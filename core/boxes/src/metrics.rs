@@ -11,6 +11,8 @@ pub struct Counts {
     pub delivered: u64,
     /// Messages copied out of frames or queues, because their agent could not take them at once.
     pub copied_out: u64,
+    /// Messages that came before others which they must be processed after.
+    pub held_back: u64,
     /// Messages that waited in an outbox.
     pub kept: u64,
     /// Messages that came twice.

@@ -24,8 +24,9 @@ use crate::links::Links;
 use crate::local::Arena;
 use crate::mesh::RingSender;
 use crate::metrics::Counts;
+use crate::ordered::NO_PLACE;
 use crate::planted::{self, Bug};
-use crate::record::{ASKS, BROADCAST, HAS_POINT, Head, RETURNED};
+use crate::record::{ASKS, BROADCAST, HAS_POINT, Head, RETURNED, put_place, with_place};
 use crate::routes::{Detour, Leaf, Routes};
 use crate::slot::{Sender, SlotIndex};
 use crate::template::Templates;
@@ -76,6 +77,7 @@ struct Begun {
     conversation: ConversationIndex,
     goes: Goes,
     body_at: usize,
+    in_order: bool,
     /// It was given a whole frame, and there is nothing larger.
     is_widest: bool,
 }
@@ -201,15 +203,18 @@ impl<D: Driver> Plane<D> {
             }
             Addressee::Myself(delay) => (ConversationIndex(0), Goes::Alarm(delay), false),
         };
+        let in_order = self.is_in_order(conversation, letter);
         let sender = &self.senders[slot.0 as usize];
         let body_at = MessageHeader::BYTES
             + 16 * usize::from(answers)
+            + 16 * usize::from(in_order)
             + 16 * usize::from(sender.source != sender.logical);
         let begun = self.begun.insert(Begun {
             letter: *letter,
             conversation,
             goes,
             body_at,
+            in_order,
             is_widest: false,
         });
         match goes {
@@ -227,13 +232,26 @@ impl<D: Driver> Plane<D> {
         }
     }
 
+    /// Whether a message is to go through the stage `ordered`, because its sender or its way says so.
+    #[inline]
+    fn is_in_order(&mut self, at: ConversationIndex, letter: &Letter) -> bool {
+        let Addressee::Agent(_) = letter.to else { return false };
+        let it = &mut self.conversations[at];
+        let in_order = letter.in_order || self.routes[it.route].is_ordered;
+        if in_order && it.ingress.is_none() {
+            it.ingress = Some(Box::default());
+        }
+        in_order
+    }
+
     #[inline]
     fn goes(&mut self, conversation: ConversationIndex, letter: &Letter) -> Goes {
-        let it = &self.conversations[conversation];
-        let way = &self.routes[it.route].way;
-        if it.is_waiting() || it.is_full() {
+        let it = &mut self.conversations[conversation];
+        let destination = &self.routes[it.route];
+        if it.is_waiting() || it.is_full() || !it.may_leave(destination.ways) {
             return Goes::Wait;
         }
+        let way = &destination.way;
         match way.leaf(letter.point, it.turn()) {
             Ok(leaf) => Goes::To(leaf),
             Err(Detour::Refuse(Refusal::NoPoint) | Detour::Each) if letter.broadcast => Goes::Each,
@@ -293,6 +311,7 @@ impl<D: Driver> Plane<D> {
                     let mut head = self.head(slot, hand, &begun);
                     (head.destination, head.floor) = (leaf.physical, to.0);
                     (head.epoch.0, head.checkpoint) = (slot.0, begun.conversation.0);
+                    self.take_place(&begun, &mut head);
                     let end = head.write(bytes, self.filling.room());
                     self.filling.commit(padded(end));
                     head.number
@@ -300,6 +319,7 @@ impl<D: Driver> Plane<D> {
                 Via::Link(link) => {
                     let mut head = self.head(slot, hand, &begun);
                     head.destination = leaf.physical;
+                    self.take_place(&begun, &mut head);
                     let room = self.links.room(link, begun.body_at + bytes);
                     let end = head.write(bytes, room.expect("it is the room that was written to"));
                     self.links.written(link, end, begun.conversation, head.number);
@@ -311,6 +331,16 @@ impl<D: Driver> Plane<D> {
                 Via::Ring(_) | Via::Nowhere => self.end_in_scratch(slot, hand, &begun, bytes),
             },
             _ => self.end_in_scratch(slot, hand, &begun, bytes),
+        }
+    }
+
+    /// Gives a message that is leaving its place in the line to its leaf.
+    #[inline]
+    fn take_place(&mut self, begun: &Begun, head: &mut Head) {
+        if let Some(ingress) = &mut self.conversations[begun.conversation].ingress
+            && begun.in_order
+        {
+            head.place = Some(ingress.take(head.destination));
         }
     }
 
@@ -367,7 +397,8 @@ impl<D: Driver> Plane<D> {
     /// Sends a body that is encoded already.
     pub fn post(&mut self, from: SlotIndex, to: AgentId, schema: Schema, body: &[u8]) -> Number {
         let to = Addressee::Agent(to);
-        let letter = Letter { to, schema, point: None, broadcast: false, asks: false };
+        let letter =
+            Letter { to, schema, point: None, broadcast: false, asks: false, in_order: false };
         let hand = Hand::default();
         self.begin(from, &hand, &letter);
         self.end_with(from, &hand, body)
@@ -422,6 +453,7 @@ impl<D: Driver> Plane<D> {
                 _ => None,
             },
             child: (sender.source != sender.logical).then_some(sender.logical),
+            place: begun.in_order.then_some(NO_PLACE),
         }
     }
 
@@ -502,12 +534,22 @@ impl<D: Driver> Plane<D> {
     }
 
     fn release_some(&mut self, at: ConversationIndex) {
-        while let Some((number, mut record)) = self.conversations[at].next_sendable() {
+        loop {
+            let ways = self.routes[self.conversations[at].route].ways;
+            if self.conversations[at].is_waiting() && !self.conversations[at].may_leave(ways) {
+                return self.conversations.starve(at);
+            }
+            let Some((number, mut record)) = self.conversations[at].next_sendable() else { return };
             if self.conversations[at].is_beyond(number) {
                 self.conversations[at].put_back(number, record);
                 return self.conversations.starve(at);
             }
             let head = Head::read(&parse(&record));
+            let destination = &self.routes[self.conversations[at].route];
+            if destination.is_ordered && head.place.is_none() && head.answers.is_none() {
+                record = with_place(&record);
+                self.conversations[at].ingress.get_or_insert_default();
+            }
             let conversation = &self.conversations[at];
             let way = &self.routes[conversation.route].way;
             // A reply that had to wait goes back where its request came from, route or not.
@@ -572,7 +614,8 @@ impl<D: Driver> Plane<D> {
             if !self.send_record(at, leaf, record) {
                 return Err(Detour::Each);
             }
-            self.conversations[at].sent_to(head.number, index, leaf.physical);
+            let place = Head::read(&parse(record)).place.unwrap_or(NO_PLACE);
+            self.conversations[at].sent_to(head.number, index, leaf.physical, place);
         }
         Ok(())
     }
@@ -584,12 +627,40 @@ impl<D: Driver> Plane<D> {
 
     /// Puts a whole record on its way; `false` when there is no room.
     pub fn send_record(&mut self, at: ConversationIndex, leaf: Leaf, record: &mut [u8]) -> bool {
+        let before = Head::read(&parse(record));
         let conversation = &mut self.conversations[at];
         let (mut header, _) = split(record);
         let number = Number(header.number.get());
+        let place = before
+            .place
+            .map(|place| conversation.place(number, leaf.physical, (before.destination, place)));
+        if let Some(place) = place {
+            put_place(record, place);
+        }
         header.destination = leaf.physical.0.into();
         header.floor = ((number.0 - conversation.floor().0) as u32).into();
         header.route_epoch = self.routes[conversation.route].epoch.0.into();
+        let sent = self.send_headed(at, leaf, &mut header, record);
+        match place {
+            Some(place) if sent => self.conversations[at].placed(leaf.physical, place),
+            // A new one is free for others again.
+            Some(place) if self.conversations[at].is_free(leaf.physical, place) => {
+                put_place(record, NO_PLACE);
+            }
+            _ => {}
+        }
+        sent
+    }
+
+    fn send_headed(
+        &mut self,
+        at: ConversationIndex,
+        leaf: Leaf,
+        header: &mut MessageHeader,
+        record: &mut [u8],
+    ) -> bool {
+        let number = Number(header.number.get());
+        let conversation = &mut self.conversations[at];
         match leaf.via {
             Via::Local(to) => {
                 header.floor = to.0.into();

@@ -8,6 +8,7 @@
 
 use daedal_model::agent::Refusal;
 use daedal_model::id::{AgentId, Epoch, Number, Point, Space, Trace};
+use daedal_model::stage::Stage;
 use daedal_net::wire::message::{
     EXTENSION_BYTES, HAS_LOGICAL, HAS_REPLY_TO, InReplyTo, LogicalDestination, Message,
     MessageHeader, WrapStep,
@@ -15,6 +16,8 @@ use daedal_net::wire::message::{
 use zerocopy::IntoBytes;
 
 use crate::kinds::Kind;
+use crate::ordered::{NO_PLACE, Place};
+use crate::plane::parse;
 
 /// Header flag: the point is one; without it the message has none.
 pub(crate) const HAS_POINT: u8 = 1 << 2;
@@ -28,6 +31,8 @@ pub(crate) const BROADCAST: u8 = 1 << 6;
 
 /// Wrap step: the message is one child's part of its parent's; merge (Escher §3.1).
 const STEP_MERGE: u16 = 1;
+/// Wrap step: the message has passed a stage; the receiver undoes it (Ovid §3.2).
+const STEP_OPEN: u16 = 2;
 
 /// What of a record is known before its body is written.
 #[derive(Clone, Copy, Debug, Default)]
@@ -52,6 +57,8 @@ pub(crate) struct Head {
     pub answers: Option<(Number, Space)>,
     /// The child that sends it for its parent.
     pub child: Option<AgentId>,
+    /// Its place in the line to its leaf, if it is to stay in order.
+    pub place: Option<Place>,
 }
 
 impl Head {
@@ -59,9 +66,11 @@ impl Head {
     #[inline]
     pub fn bytes(&self) -> usize {
         let extensions = usize::from(self.answers.is_some()) + usize::from(self.logical.is_some());
-        MessageHeader::BYTES
-            + extensions * EXTENSION_BYTES
-            + usize::from(self.child.is_some()) * WrapStep::BYTES
+        MessageHeader::BYTES + extensions * EXTENSION_BYTES + self.steps() * WrapStep::BYTES
+    }
+
+    fn steps(&self) -> usize {
+        usize::from(self.place.is_some()) + usize::from(self.child.is_some())
     }
 
     /// Writes the head before a body of `body_bytes`, which stands at [`Head::bytes`]. Returns the
@@ -84,6 +93,10 @@ impl Head {
             record[at..at + EXTENSION_BYTES].copy_from_slice(it.as_bytes());
             at += EXTENSION_BYTES;
         }
+        if let Some(place) = self.place {
+            record[at..at + WrapStep::BYTES].copy_from_slice(open_ordered(place).as_bytes());
+            at += WrapStep::BYTES;
+        }
         if let Some(child) = self.child {
             let kind = STEP_MERGE.into();
             let it = WrapStep { kind, parameter: [0; 6], id: child.0.into() };
@@ -100,7 +113,7 @@ impl Head {
             length: ((end - MessageHeader::BYTES) as u32).into(),
             kind: self.kind.0.into(),
             flags,
-            steps: u8::from(self.child.is_some()),
+            steps: self.steps() as u8,
             route_epoch: self.epoch.0.into(),
             checkpoint: self.checkpoint.into(),
         };
@@ -126,7 +139,8 @@ impl Head {
             epoch: Epoch(header.route_epoch.get()),
             checkpoint: header.checkpoint.get(),
             answers: message.reply_to.map(|it| (Number(it.number.get()), Space(it.space.get()))),
-            child: message.steps.last().map(|it| AgentId(it.id.get())),
+            child: message.steps.iter().find(|it| is_merge(it)).map(|it| AgentId(it.id.get())),
+            place: message.steps.iter().find(|it| is_ordered(it)).map(place_of),
         }
     }
 
@@ -143,6 +157,49 @@ impl Head {
     }
 }
 
+fn open_ordered(place: Place) -> WrapStep {
+    let mut parameter = [0; 6];
+    parameter.copy_from_slice(&place.to_le_bytes()[..6]);
+    WrapStep { kind: STEP_OPEN.into(), parameter, id: Stage::Ordered.id().0.into() }
+}
+
+fn place_of(step: &WrapStep) -> Place {
+    let mut bytes = [0; 8];
+    bytes[..6].copy_from_slice(&step.parameter);
+    Place::from_le_bytes(bytes)
+}
+
+fn is_merge(step: &WrapStep) -> bool {
+    step.kind.get() == STEP_MERGE
+}
+
+fn is_ordered(step: &WrapStep) -> bool {
+    step.kind.get() == STEP_OPEN && step.id.get() == Stage::Ordered.id().0
+}
+
+/// Whether this process can undo everything that a message is wrapped in.
+pub(crate) fn is_understood(steps: &[WrapStep]) -> bool {
+    steps.iter().all(|step| is_merge(step) || is_ordered(step))
+}
+
+/// Changes the place of a record that has one, though perhaps not yet.
+pub(crate) fn put_place(record: &mut [u8], place: Place) {
+    let message = parse(record);
+    let index = message.steps.iter().position(is_ordered).expect("it has a place");
+    let at = record.len() - message.body.len() - (message.steps.len() - index) * WrapStep::BYTES;
+    record[at..at + WrapStep::BYTES].copy_from_slice(open_ordered(place).as_bytes());
+}
+
+/// The record of a message with room for a place, which it had not so far.
+pub(crate) fn with_place(record: &[u8]) -> Vec<u8> {
+    let message = parse(record);
+    let head = Head { place: Some(NO_PLACE), ..Head::read(&message) };
+    let mut wider = vec![0; head.bytes() + message.body.len()];
+    head.write(message.body.len(), &mut wider);
+    wider[head.bytes()..].copy_from_slice(message.body);
+    wider
+}
+
 /// A refusal as a number: what a link or a ring says of a message that it brings back. Never 0.
 pub(crate) fn refusal_code(refusal: Refusal) -> u8 {
     match refusal {
@@ -151,6 +208,7 @@ pub(crate) fn refusal_code(refusal: Refusal) -> u8 {
         Refusal::NotASibling => 3,
         Refusal::Overloaded => 4,
         Refusal::NoPoint => 5,
+        Refusal::UnknownStage => 6,
     }
 }
 
@@ -162,6 +220,7 @@ pub(crate) fn refusal(code: u8) -> Option<Refusal> {
         Refusal::NotASibling,
         Refusal::Overloaded,
         Refusal::NoPoint,
+        Refusal::UnknownStage,
     ]
     .into_iter()
     .find(|refusal| refusal_code(*refusal) == code)

@@ -11,6 +11,7 @@ use daedal_model::agent::Refusal;
 use daedal_model::id::{AgentId, BoxId, Epoch, Point, ReactorAddress};
 use daedal_model::path::AgentPath;
 use daedal_model::route::{Action, PickBy, Route};
+use daedal_model::stage::Stage;
 use hashbrown::HashMap;
 
 use crate::conversation::RouteIndex;
@@ -105,6 +106,10 @@ pub(crate) struct Destination {
     pub id: AgentId,
     pub epoch: Epoch,
     pub way: Way,
+    /// Counts how often the way has changed.
+    pub ways: u32,
+    /// Whether the way leads through the stage `ordered`.
+    pub is_ordered: bool,
 }
 
 /// Says how an agent is reached that is at a reactor, whose box has an address if it is known.
@@ -131,7 +136,7 @@ impl Routes {
             return (*index, false);
         }
         let index = RouteIndex(self.destinations.len() as u32);
-        self.destinations.push(Destination { id, epoch: Epoch(0), way: Way::Closed });
+        self.destinations.push(Destination::new(id, Way::Closed));
         self.by_id.insert(id, index);
         (index, true)
     }
@@ -167,7 +172,7 @@ impl Routes {
     pub fn forbidden(&mut self) -> RouteIndex {
         *self.forbidden.get_or_insert_with(|| {
             let way = Way::Refused(Refusal::NotASibling);
-            self.destinations.push(Destination { id: AgentId(0), epoch: Epoch(0), way });
+            self.destinations.push(Destination::new(AgentId(0), way));
             RouteIndex(self.destinations.len() as u32 - 1)
         })
     }
@@ -226,10 +231,25 @@ impl Routes {
             }
             let id = self.destinations[index].id;
             let way = self.way(id, DEPTH_MAX, &mut via);
+            let is_ordered = self.is_ordered(id, DEPTH_MAX);
             let destination = &mut self.destinations[index];
-            destination.way = way;
+            if destination.way != way {
+                destination.ways += 1;
+                destination.way = way;
+            }
+            destination.is_ordered = is_ordered;
             destination.epoch = self.decided.get(&id).map_or(Epoch(0), |route| route.epoch);
         }
+    }
+
+    /// Whether some part of the way leads through the stage `ordered`, which then holds for all of it.
+    fn is_ordered(&self, id: AgentId, depth: usize) -> bool {
+        let Some(route) = self.decided.get(&id) else { return false };
+        let is_here = match &route.action {
+            Action::Through { stages, .. } => stages.contains(&Stage::Ordered.id()),
+            _ => false,
+        };
+        is_here || depth > 0 && route.action.next().iter().any(|id| self.is_ordered(*id, depth - 1))
     }
 
     fn way(&self, id: AgentId, depth: usize, via: &mut Reach<'_>) -> Way {
@@ -253,10 +273,21 @@ impl Routes {
                 Way::Spread(among.iter().map(|share| child(&share.child)).collect())
             }
             Action::Each(ids) => Way::Each(ids.iter().map(child).collect()),
-            Action::Through { next, .. } => child(next),
+            Action::Through { stages, next } => {
+                match stages.iter().all(|stage| Stage::find(*stage).is_some()) {
+                    true => child(next),
+                    false => Way::Refused(Refusal::UnknownStage),
+                }
+            }
             Action::Hold => Way::Held,
             Action::Unknown => Way::Refused(Refusal::UnknownAgent),
         }
+    }
+}
+
+impl Destination {
+    fn new(id: AgentId, way: Way) -> Destination {
+        Destination { id, epoch: Epoch(0), way, ways: 0, is_ordered: false }
     }
 }
 

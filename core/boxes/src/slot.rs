@@ -12,6 +12,7 @@ use hashbrown::HashMap;
 use crate::conversation::ConversationIndex;
 use crate::deliver::Host;
 use crate::kinds::Kind;
+use crate::ordered::Egress;
 use crate::plane::Via;
 use crate::record::Head;
 
@@ -33,6 +34,8 @@ pub(crate) struct Slot {
     /// The points that it owns.
     pub range: PointRange,
     pub inbox: VecDeque<Parked>,
+    /// What must be processed in order, and came too early.
+    pub egress: Egress,
     pub done: DoneBox,
     /// The last stamp it saw: time never goes back for it.
     pub last_stamp: Stamp,
@@ -65,6 +68,16 @@ pub(crate) struct Parked {
     pub body: Vec<u8>,
     pub trust: crate::deliver::Trust,
     pub via: Via,
+}
+
+impl Parked {
+    /// The message as it was sent.
+    pub fn record(&self) -> Vec<u8> {
+        let mut record = vec![0; self.head.bytes() + self.body.len()];
+        self.head.write(self.body.len(), &mut record);
+        record[self.head.bytes()..].copy_from_slice(&self.body);
+        record
+    }
 }
 
 /// Which messages an agent has processed, by (source, space). Only those that came over links are

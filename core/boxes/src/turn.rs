@@ -209,6 +209,7 @@ impl<D: Driver> Turn<D> {
             if offers < waiting {
                 self.wake(index);
             }
+            any |= self.call_stalled(index);
         }
         any
     }
@@ -232,15 +233,12 @@ impl<D: Driver> Turn<D> {
     }
 
     /// Tells the sender of a parked message that it need not keep it any longer.
-    fn settle_parked(&mut self, parked: &Parked, fate: Fate) {
+    pub(crate) fn settle_parked(&mut self, parked: &Parked, fate: Fate) {
         debug_assert_ne!(fate, Fate::Parked);
         match parked.via {
             Via::Link(link) => self.settle_by_name(link, &parked.head, fate),
-            Via::Local(_) => {
-                let at = ConversationIndex(parked.head.checkpoint);
-                self.plane.conversations[at].done(parked.head.number);
-            }
-            _ => {}
+            Via::Local(_) => self.settle_locally(fate, &parked.head, || parked.record()),
+            Via::Ring(_) | Via::Nowhere => {}
         }
     }
 
@@ -271,7 +269,7 @@ impl<D: Driver> Turn<D> {
     /// Puts an agent into the run queue, if anything waits for it.
     fn wake(&mut self, index: SlotIndex) {
         let Some(slot) = &mut self.slots[index.0 as usize] else { return };
-        if !slot.inbox.is_empty() && !slot.runnable {
+        if (!slot.inbox.is_empty() || slot.egress.is_stalled()) && !slot.runnable {
             slot.runnable = true;
             self.run_queue.push_back(index);
         }
@@ -286,26 +284,27 @@ impl<D: Driver> Turn<D> {
         let head = Head::read(&message);
         let to = SlotIndex(head.floor);
         let via = Via::Local(SlotIndex(head.epoch.0));
+        let length = MessageHeader::BYTES + message.header.length.get() as usize;
+        let record = || records[..length].to_vec();
         match self.slots.get(to.0 as usize) {
             Some(Some(slot)) if slot.physical == head.destination || head.answers.is_some() => {
                 let fate = self.deliver(to, &head, message.body, Trust::Ours, via);
-                self.settle_locally(fate, &head, records);
+                self.settle_locally(fate, &head, record);
             }
-            _ => self.settle_locally(Fate::Returned, &head, records),
+            _ => self.settle_locally(Fate::Returned, &head, record),
         }
-        padded(MessageHeader::BYTES + message.header.length.get() as usize)
+        padded(length)
     }
 
     /// Tells a neighbour of this reactor what became of its message.
     #[inline]
-    fn settle_locally(&mut self, fate: Fate, head: &Head, records: &[u8]) {
+    fn settle_locally(&mut self, fate: Fate, head: &Head, record: impl FnOnce() -> Vec<u8>) {
         let at = ConversationIndex(head.checkpoint);
         match fate {
             Fate::Done => self.plane.conversations[at].done(head.number),
             Fate::Parked => {}
             Fate::Returned | Fate::Refused(_) => {
-                let length = MessageHeader::BYTES + parse(records).header.length.get() as usize;
-                self.came_back(at, head.destination, &records[..length], fate);
+                self.came_back(at, head.destination, &record(), fate);
             }
         }
     }
@@ -351,6 +350,7 @@ impl<D: Driver> Turn<D> {
         let Some(slot) = &mut self.slots[index.0 as usize] else { return Fate::Returned };
         let foreign = head.answers.is_none() && !slot.owns(head);
         if foreign {
+            self.pass(index, head);
             return Fate::Returned;
         }
         if matches!(via, Via::Link(_)) {
@@ -379,6 +379,9 @@ impl<D: Driver> Turn<D> {
         if let Some(answers) = head.answers {
             return self.take_answer(to, head, answers.0, body, via);
         }
+        if let Some(place @ 1..) = head.place {
+            return self.deliver_in_line(to, place, head, body, trust, via);
+        }
         let fate = self.offer(to, head, body, trust, via);
         if fate == Fate::Parked {
             self.park(to, head, body, trust, via);
@@ -387,7 +390,14 @@ impl<D: Driver> Turn<D> {
     }
 
     #[inline]
-    fn offer(&mut self, to: SlotIndex, head: &Head, body: &[u8], trust: Trust, via: Via) -> Fate {
+    pub(crate) fn offer(
+        &mut self,
+        to: SlotIndex,
+        head: &Head,
+        body: &[u8],
+        trust: Trust,
+        via: Via,
+    ) -> Fate {
         let Some(slot) = &mut self.slots[to.0 as usize] else { return Fate::Returned };
         if self.plane.is_pressed(to) {
             return Fate::Parked;
@@ -425,11 +435,15 @@ impl<D: Driver> Turn<D> {
 
     #[cold]
     fn park(&mut self, to: SlotIndex, head: &Head, body: &[u8], trust: Trust, via: Via) {
-        self.plane.counts.copied_out += 1;
-        let parked = Parked { head: *head, body: body.to_vec(), trust, via };
+        let parked = self.copy_out(head, body, trust, via);
         if let Some(slot) = &mut self.slots[to.0 as usize] {
             slot.inbox.push_back(parked);
         }
+    }
+
+    pub(crate) fn copy_out(&mut self, head: &Head, body: &[u8], trust: Trust, via: Via) -> Parked {
+        self.plane.counts.copied_out += 1;
+        Parked { head: *head, body: body.to_vec(), trust, via }
     }
 
     fn take_answer(

@@ -95,6 +95,9 @@ pub enum Refusal {
         "the message has no point, and the agent is keyed: declare it #[broadcast] or give it a #[point]"
     )]
     NoPoint,
+    /// The route puts the message through a stage that the sender's process does not have.
+    #[error("the way there leads through a stage that this program does not have; use a newer one")]
+    UnknownStage,
 }
 
 impl Answer<'_> {

@@ -34,6 +34,8 @@ pub struct Letter {
     pub broadcast: bool,
     /// Whether its sender waits for an answer.
     pub asks: bool,
+    /// Whether it is processed behind what its sender sent before to the same leaf.
+    pub in_order: bool,
 }
 
 /// Whom a message is for.
@@ -126,13 +128,25 @@ impl<'a, A: Agent> Context<'a, A> {
 
     /// Sends a message. It is processed exactly once, in no particular order (Ovid §3.4).
     pub fn send<B: Body>(&mut self, to: impl Into<AgentId>, body: &B) {
-        self.post(Addressee::Agent(to.into()), body, false);
+        self.post(Addressee::Agent(to.into()), body, false, false);
     }
 
     /// Sends a message whose answer comes to [`Agent::answered`], under the number that is returned. One
     /// that is never answered costs its number's place.
     pub fn ask<B: Body>(&mut self, to: impl Into<AgentId>, body: &B) -> Number {
-        self.post(Addressee::Agent(to.into()), body, true)
+        self.post(Addressee::Agent(to.into()), body, true, false)
+    }
+
+    /// [`Context::send`], through the stage `ordered`: the message is processed behind all those that
+    /// this agent has sent in order to the same leaf.
+    pub fn send_in_order<B: Body>(&mut self, to: impl Into<AgentId>, body: &B) {
+        self.post(Addressee::Agent(to.into()), body, false, true);
+    }
+
+    /// [`Context::ask`], through the stage `ordered`, as [`Context::send_in_order`]. The answers come in
+    /// any order.
+    pub fn ask_in_order<B: Body>(&mut self, to: impl Into<AgentId>, body: &B) -> Number {
+        self.post(Addressee::Agent(to.into()), body, true, true)
     }
 
     /// Answers the message in hand.
@@ -144,13 +158,14 @@ impl<'a, A: Agent> Context<'a, A> {
     pub fn reply_to<R: Encode<A::Reply> + ?Sized>(&mut self, to: ReplyTo, reply: &R) {
         let to = Addressee::Asker(to);
         let schema = <A::Reply as Wire>::SCHEMA;
-        let letter = Letter { to, schema, point: None, broadcast: false, asks: false };
+        let letter =
+            Letter { to, schema, point: None, broadcast: false, asks: false, in_order: false };
         write::<A::Reply, R>(self.effects, &letter, reply);
     }
 
     /// Sends itself a message, once `delay` has gone by.
     pub fn after<B: Body<Message = A::Message>>(&mut self, delay: Duration, body: &B) -> Timer {
-        Timer(self.post(Addressee::Myself(delay), body, false).0)
+        Timer(self.post(Addressee::Myself(delay), body, false, false).0)
     }
 
     /// Forgets a timer. `false`: its message has come or is on its way, or it was cancelled before.
@@ -177,7 +192,8 @@ impl<'a, A: Agent> Context<'a, A> {
     fn post_encoded(&mut self, to: AgentId, message: &Encoded, asks: bool) -> Number {
         let (schema, point) = (message.schema(), message.point());
         let to = Addressee::Agent(to);
-        let letter = Letter { to, schema, point, broadcast: message.is_broadcast(), asks };
+        let letter =
+            Letter { to, schema, point, broadcast: message.is_broadcast(), asks, in_order: false };
         let bytes = message.bytes();
         let mut room = Some(self.effects.open(&letter));
         while let Some(place) = room {
@@ -190,10 +206,16 @@ impl<'a, A: Agent> Context<'a, A> {
         self.effects.close_with(bytes)
     }
 
-    fn post<B: Body>(&mut self, to: Addressee, body: &B, asks: bool) -> Number {
+    fn post<B: Body>(&mut self, to: Addressee, body: &B, asks: bool, in_order: bool) -> Number {
         let schema = <B::Message as Wire>::SCHEMA;
-        let letter =
-            Letter { to, schema, point: body.point(), broadcast: body.is_broadcast(), asks };
+        let letter = Letter {
+            to,
+            schema,
+            point: body.point(),
+            broadcast: body.is_broadcast(),
+            asks,
+            in_order,
+        };
         write::<B::Message, B>(self.effects, &letter, body)
     }
 }

@@ -52,6 +52,16 @@ impl NumberSet {
                 .is_some_and(|(word, bit)| self.above.get(word).is_some_and(|bits| bits & bit != 0))
     }
 
+    /// Whether `number` is near enough to the floor to be told apart from others.
+    pub fn reaches(&self, number: Number) -> bool {
+        number.0 < self.floor || self.place(number.0).is_some()
+    }
+
+    /// How many numbers above the floor are in the set.
+    pub fn count_above(&self) -> u64 {
+        self.above.iter().map(|bits| u64::from(bits.count_ones())).sum()
+    }
+
     /// Adds a number; says whether it was new. Cost: constant where numbers come in order.
     /// # Errors
     /// [`OutOfWindow`] when it is too far above the floor.
@@ -171,6 +181,7 @@ mod tests {
                 let floor = (0..).find(|n| !oracle.contains(n)).expect("a finite set has a gap");
                 prop_assert_eq!(set.floor(), Number(floor));
                 prop_assert_eq!(set.is_dense(), oracle.len() as u64 == floor);
+                prop_assert_eq!(set.count_above(), oracle.len() as u64 - floor);
                 for n in 0..320 {
                     prop_assert_eq!(set.contains(Number(n)), oracle.contains(&n));
                 }

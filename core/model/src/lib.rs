@@ -22,6 +22,7 @@ pub mod point;
 pub mod port;
 pub mod refine;
 pub mod route;
+pub mod stage;
 pub mod state;
 #[doc(hidden)]
 pub mod support;

@@ -198,7 +198,7 @@ impl Gateway {
             let (asked, agent) = (&mut self.asked, self.agent);
             client.connection.advance(&self.facts, &mut |ticket, request| {
                 let counts_keys = matches!(request, RequestRef::DbSize);
-                let number = context.ask(agent, request);
+                let number = context.ask_in_order(agent, request);
                 asked.push(number, Asker { client: index, ticket, counts_keys });
             });
         }

@@ -1,0 +1,225 @@
+//! The stage `ordered`: one sender's messages to one leaf are processed in the order in which they were
+//! sent, whatever overtakes whatever on the way (Ovid §3.4 leaves order to those who need it).
+//!
+//! The ingress, at the sender, gives a message its *place* in the line to its leaf when it leaves, and the
+//! same place again if it goes there again. It changes to new ways only while nothing is under way.
+//! The egress, at the leaf, holds back what comes before its turn; a message whose turn has come and that
+//! the agent's filter does not want keeps its place, and those behind it wait.
+//!
+//! What comes in its turn costs a look-up and nothing else. What is held back is bounded by the window of
+//! its sender: places beyond are dropped as invalid.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use daedal_model::done::NumberSet;
+use daedal_model::id::{AgentId, Number, Space};
+use daedal_net::driver::Driver;
+
+use crate::deliver::Trust;
+use crate::plane::Via;
+use crate::record::Head;
+use crate::slot::{Parked, SlotIndex};
+use crate::turn::{Fate, Turn};
+
+/// A place in a line, counted from 1. 0: none yet.
+pub(crate) type Place = u64;
+/// The place of a message that has not left yet.
+pub(crate) const NO_PLACE: Place = 0;
+
+/// The sender's half, for one conversation.
+#[derive(Debug, Default)]
+pub(crate) struct Ingress {
+    /// By leaf, how many places were taken. One entry for each life of a leaf.
+    taken: BTreeMap<AgentId, Place>,
+    /// State of the destination's ways that what is under way has left by.
+    pub ways: u32,
+}
+
+impl Ingress {
+    /// The next free place in the line to a leaf.
+    pub fn next(&self, leaf: AgentId) -> Place {
+        self.taken.get(&leaf).map_or(NO_PLACE, |taken| *taken) + 1
+    }
+
+    /// Takes the next place.
+    pub fn take(&mut self, leaf: AgentId) -> Place {
+        let taken = self.taken.entry(leaf).or_insert(NO_PLACE);
+        *taken += 1;
+        *taken
+    }
+}
+
+/// Whose line: the sender's source and space.
+pub(crate) type Whose = (AgentId, Space);
+
+/// The receiver's half, for one agent.
+#[derive(Debug, Default)]
+pub(crate) struct Egress {
+    lines: BTreeMap<Whose, Line>,
+    /// Lines whose next message is here, and was not wanted when it was offered.
+    stalled: BTreeSet<Whose>,
+}
+
+#[derive(Debug)]
+struct Line {
+    /// Places whose messages need not be waited for.
+    passed: NumberSet,
+    held: BTreeMap<Place, Parked>,
+}
+
+impl Default for Line {
+    fn default() -> Line {
+        Line { passed: NumberSet::below(Number(NO_PLACE + 1)), held: BTreeMap::new() }
+    }
+}
+
+impl Line {
+    fn next(&self) -> Place {
+        self.passed.floor().0
+    }
+}
+
+/// Where a message stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Standing {
+    /// Its turn has come, or was before.
+    Now,
+    /// Others come first.
+    Early,
+    /// Further ahead than any honest sender is.
+    Beyond,
+}
+
+impl Egress {
+    /// Where a message with this place stands.
+    #[inline]
+    pub fn standing(&mut self, head: &Head, place: Place) -> Standing {
+        let line = self.lines.entry((head.source, head.space)).or_default();
+        if place <= line.next() {
+            Standing::Now
+        } else if line.passed.reaches(Number(place)) {
+            Standing::Early
+        } else {
+            Standing::Beyond
+        }
+    }
+
+    /// Keeps a message at its place.
+    pub fn hold(&mut self, place: Place, parked: Parked) {
+        let whose = (parked.head.source, parked.head.space);
+        let line = self.lines.entry(whose).or_default();
+        if place <= line.next() {
+            self.stalled.insert(whose);
+        }
+        line.held.insert(place, parked);
+    }
+
+    /// A place need not be waited for any longer.
+    #[inline]
+    pub fn pass(&mut self, whose: Whose, place: Place) {
+        // Beyond the window it was no honest sender's.
+        let _ = self.lines.entry(whose).or_default().passed.insert(Number(place));
+    }
+
+    /// Takes out the message whose turn it is, if it is here.
+    #[inline]
+    pub fn call(&mut self, whose: Whose) -> Option<(Place, Parked)> {
+        let line = self.lines.get_mut(&whose)?;
+        let entry = line.held.first_entry()?;
+        if *entry.key() > line.passed.floor().0 {
+            return None;
+        }
+        self.stalled.remove(&whose);
+        Some(entry.remove_entry())
+    }
+
+    /// Whether a line stands still until the agent wants something else.
+    #[inline]
+    pub fn is_stalled(&self) -> bool {
+        !self.stalled.is_empty()
+    }
+
+    /// The lines that stand still.
+    pub fn stalled(&self) -> Vec<Whose> {
+        self.stalled.iter().copied().collect()
+    }
+
+    /// Everything that is held, in the order of the lines.
+    pub fn into_held(self) -> impl Iterator<Item = Parked> {
+        self.lines.into_values().flat_map(|line| line.held.into_values())
+    }
+}
+
+impl<D: Driver> Turn<D> {
+    /// Hands a message to its agent if it is its turn, and then those that waited for it.
+    pub(crate) fn deliver_in_line(
+        &mut self,
+        to: SlotIndex,
+        place: Place,
+        head: &Head,
+        body: &[u8],
+        trust: Trust,
+        via: Via,
+    ) -> Fate {
+        let Some(slot) = &mut self.slots[to.0 as usize] else { return Fate::Returned };
+        let fate = match slot.egress.standing(head, place) {
+            Standing::Now => self.offer(to, head, body, trust, via),
+            Standing::Early => {
+                self.plane.counts.held_back += 1;
+                Fate::Parked
+            }
+            Standing::Beyond => {
+                self.plane.counts.invalid += 1;
+                return Fate::Done;
+            }
+        };
+        if fate != Fate::Parked {
+            self.pass(to, head);
+        } else {
+            let parked = self.copy_out(head, body, trust, via);
+            if let Some(slot) = &mut self.slots[to.0 as usize] {
+                slot.egress.hold(place, parked);
+            }
+        }
+        fate
+    }
+
+    /// A message need not be waited for any longer: those behind it have their turn.
+    pub(crate) fn pass(&mut self, to: SlotIndex, head: &Head) {
+        let Some(place @ 1..) = head.place else { return };
+        let whose = (head.source, head.space);
+        if let Some(slot) = &mut self.slots[to.0 as usize] {
+            slot.egress.pass(whose, place);
+        }
+        self.call(to, whose);
+    }
+
+    /// Offers what a line's turn has come to, as far as it is here and wanted. Whether anything was.
+    fn call(&mut self, to: SlotIndex, whose: Whose) -> bool {
+        let mut any = false;
+        while let Some(slot) = &mut self.slots[to.0 as usize]
+            && let Some((place, parked)) = slot.egress.call(whose)
+        {
+            let fate = self.offer(to, &parked.head, &parked.body, parked.trust, parked.via);
+            let Some(slot) = &mut self.slots[to.0 as usize] else { break };
+            if fate == Fate::Parked {
+                slot.egress.hold(place, parked);
+                break;
+            }
+            slot.egress.pass(whose, place);
+            self.settle_parked(&parked, fate);
+            any = true;
+        }
+        any
+    }
+
+    /// Offers again what stood at the head of a line and was not wanted.
+    pub(crate) fn call_stalled(&mut self, index: SlotIndex) -> bool {
+        let Some(slot) = &self.slots[index.0 as usize] else { return false };
+        let mut any = false;
+        for whose in slot.egress.stalled() {
+            any |= self.call(index, whose);
+        }
+        any
+    }
+}
