@@ -26,8 +26,10 @@ const BURST: usize = 256;
 /// Names of the templates, and paths of their agents.
 pub const ASKER: &str = "asker";
 pub const ECHO: &str = "echo";
+const TO_ECHO: AgentId = AgentId::of(ECHO);
 pub const TELLER: &str = "teller";
 pub const SINK: &str = "sink";
+const TO_SINK: AgentId = AgentId::of(SINK);
 
 /// A message that is its own reply.
 pub trait Load: Message + Body<Message = Self> + Encode<Self> + Clone + Send + Sync {}
@@ -111,7 +113,7 @@ impl<M: Load> Agent for Asker<M> {
         if lasted >= WARM_UP + MEASURED {
             return drop(self.says.send(Ok(Figure::ask(&self.times))));
         }
-        context.ask(AgentId::of(ECHO), &self.message);
+        context.ask(TO_ECHO, &self.message);
     }
 }
 
@@ -120,7 +122,7 @@ impl<M: Load> Shim for Asker<M> {
     fn poll(&mut self, context: &mut Context<'_, Self>) -> bool {
         let begins = !std::mem::replace(&mut self.has_asked, true);
         if begins {
-            context.ask(AgentId::of(ECHO), &self.message);
+            context.ask(TO_ECHO, &self.message);
         }
         begins
     }
@@ -160,7 +162,7 @@ impl<M: Load> Shim for Teller<M> {
             return false;
         }
         for _ in 0..BURST {
-            context.send(AgentId::of(SINK), &self.0);
+            context.send(TO_SINK, &self.0);
         }
         true
     }

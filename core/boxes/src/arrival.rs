@@ -5,15 +5,15 @@ use daedal_model::done::WINDOW;
 use daedal_model::id::{AgentId, Number, Space};
 use daedal_net::driver::Driver;
 use daedal_net::link::{Arrival, LinkEvent, Named, Undone};
-use daedal_net::wire::message::Message;
+use daedal_net::wire::message::{Message, MessageHeader};
 
 use crate::conversation::{ConversationIndex, Until};
 use crate::deliver::Trust;
 use crate::hosting::CONTROLLER_AT;
 use crate::kinds::Kind;
-use crate::plane::{Via, parse};
+use crate::plane::Via;
 use crate::planted::{self, Bug};
-use crate::record::{Head, is_understood, refusal, refusal_code};
+use crate::record::{Record, refusal, refusal_code};
 use crate::turn::{Fate, Turn};
 
 /// Outcomes that are kept until the word comes what they are of: a window's worth. An honest peer is
@@ -45,7 +45,7 @@ impl<D: Driver> Turn<D> {
         // Few messages are parked: no allocation where none is.
         let mut parked = Vec::new();
         for (position, message) in arrival.messages().enumerate() {
-            let (_, fate) = self.arrive_by_link(link, &message);
+            let fate = self.arrive_by_link(link, message);
             if fate != Fate::Done {
                 parked.push(position as u16);
             }
@@ -58,31 +58,29 @@ impl<D: Driver> Turn<D> {
 
     /// Handles a message of a link. Whatever is not done is parked, as its sender sees it; what will
     /// never be done is settled at once.
-    fn arrive_by_link(&mut self, link: u32, message: &Message<'_>) -> (Head, Fate) {
-        let mut head = Head::read(message);
-        let is_understood = is_understood(message.steps);
+    fn arrive_by_link(&mut self, link: u32, message: Message<'_>) -> Fate {
         let kinds = self.plane.templates.kinds();
-        let kind = self.plane.links.kind(link, head.kind, kinds);
-        head.kind = kind.filter(|_| is_understood).unwrap_or(Kind::NONE);
-        let fate = self.arrive(&head, message.body, Trust::Nobody, Via::Link(link));
+        let kind = self.plane.links.kind(link, Kind(message.header.kind.get()), kinds);
+        let record = Record::from_peer(message, kind);
+        let fate = self.arrive(&record, Trust::Nobody, Via::Link(link));
         if matches!(fate, Fate::Returned | Fate::Refused(_)) {
-            self.settle_by_name(link, &head, fate);
+            self.settle_by_name(link, message.header, fate);
         }
-        (head, fate)
+        fate
     }
 
     /// Tells the sender of a message that was parked what became of it.
-    pub(crate) fn settle_by_name(&mut self, link: u32, head: &Head, fate: Fate) {
+    pub(crate) fn settle_by_name(&mut self, link: u32, header: &MessageHeader, fate: Fate) {
         let outcome = match fate {
             Fate::Done | Fate::Parked => DONE,
             Fate::Returned => RETURNED,
             Fate::Refused(refusal) => RETURNED + u32::from(refusal_code(refusal)),
         };
         let name = Named {
-            source: head.source.0,
-            space: head.space.0,
-            destination: head.destination.0,
-            number: head.number.0,
+            source: header.source.get(),
+            space: header.space.get(),
+            destination: header.destination.get(),
+            number: header.number.get(),
         };
         self.plane.links.settle_by_name(link, name, outcome);
     }
@@ -112,27 +110,24 @@ impl<D: Driver> Turn<D> {
     }
 
     fn done(&mut self, at: ConversationIndex, first: u64, count: u32) {
-        for number in (first..).take(count as usize) {
-            self.plane.conversations[at].done(Number(number));
-        }
+        self.plane.conversations[at].done_run(Number(first), u64::from(count));
         self.plane.relieve(at);
     }
 
     fn read_large(&mut self, link: u32, record: &[u8]) {
-        let message = parse(record);
-        let (head, fate) = self.arrive_by_link(link, &message);
-        if fate == Fate::Done {
-            self.settle_by_name(link, &head, Fate::Done);
+        let Ok(message) = MessageHeader::parse(record) else { return };
+        if self.arrive_by_link(link, message) == Fate::Done {
+            self.settle_by_name(link, message.header, Fate::Done);
         }
     }
 
     /// The peer has a message, but has not done it: it is kept here until it is settled.
     fn hear_parked(&mut self, link: u32, at: ConversationIndex, number: Number, record: &[u8]) {
-        let head = Head::read(&parse(record));
-        let key = (head.space, head.destination, number);
+        let kept = Record::of(record);
+        let key = (kept.space(), kept.destination(), number);
         match self.early.remove(&key) {
             None => self.plane.keep(at, number, record, Until::Settled { link }),
-            Some(outcome) => self.settle_kept(at, head.destination, record, outcome),
+            Some(outcome) => self.settle_kept(at, kept.destination(), record, outcome),
         }
     }
 
@@ -152,7 +147,7 @@ impl<D: Driver> Turn<D> {
     }
 
     fn settle_kept(&mut self, at: ConversationIndex, to: AgentId, record: &[u8], outcome: u32) {
-        let number = Head::read(&parse(record)).number;
+        let number = Record::of(record).number();
         match outcome.checked_sub(RETURNED) {
             None => {
                 self.plane.conversations[at].part_done(number, to);
@@ -175,11 +170,11 @@ impl<D: Driver> Turn<D> {
         self.plane.routes.forget_reactor(self.plane.links.peer(link));
         for it in undone {
             let at = ConversationIndex(it.conversation);
-            let head = Head::read(&parse(&it.record));
-            if head.answers.is_some() {
+            let record = Record::of(&it.record);
+            if record.answers().is_some() {
                 self.done(at, it.number, 1);
             } else {
-                self.plane.conversations[at].take_back(head.number, head.destination);
+                self.plane.conversations[at].take_back(record.number(), record.destination());
                 self.plane.keep(at, Number(it.number), &it.record, Until::Sendable);
             }
         }

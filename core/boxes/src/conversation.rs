@@ -10,7 +10,7 @@ use hashbrown::HashMap;
 
 use crate::kinds::Kind;
 use crate::ordered::{Ingress, NO_PLACE, Place};
-use crate::plane::parse;
+use crate::record::Record;
 use crate::slot::SlotIndex;
 
 /// Index of a conversation in its reactor. Never reused while anything of it is outstanding.
@@ -160,6 +160,16 @@ impl Conversation {
         }
     }
 
+    /// `count` messages from `first` on were processed by those who had them.
+    #[inline]
+    pub fn done_run(&mut self, first: Number, count: u64) {
+        if self.fanned.is_empty() && self.closed.is_empty() && self.outbox.is_empty() {
+            self.done.insert_run(first, count).expect("numbers are sent only within the window");
+        } else {
+            (first.0..first.0 + count).for_each(|number| self.done(Number(number)));
+        }
+    }
+
     /// The leaf at `physical` has done the part of `number` that it had parked.
     pub fn part_done(&mut self, number: Number, physical: AgentId) {
         self.take(number, physical);
@@ -254,12 +264,16 @@ impl Conversation {
         kept.unwrap_or_else(|| self.ingress.as_ref().map_or(NO_PLACE, |it| it.next(leaf)))
     }
 
+    /// Takes the next place in the line to a leaf, for a message that leaves for the first time.
+    #[inline]
+    pub fn take_place(&mut self, leaf: AgentId) -> Place {
+        self.ingress.as_mut().map_or(NO_PLACE, |ingress| ingress.take(leaf))
+    }
+
     /// A message left for a leaf by a place, which may be a new one.
     pub fn placed(&mut self, leaf: AgentId, place: Place) {
-        if self.is_free(leaf, place)
-            && let Some(ingress) = &mut self.ingress
-        {
-            ingress.take(leaf);
+        if self.is_free(leaf, place) {
+            self.take_place(leaf);
         }
     }
 
@@ -297,7 +311,7 @@ impl Conversation {
     pub fn keep(&mut self, number: Number, waiting: Waiting) {
         let part = match waiting.until {
             Until::Sendable => WHOLE,
-            Until::Settled { .. } => AgentId(parse(&waiting.record).header.destination.get()),
+            Until::Settled { .. } => Record::of(&waiting.record).destination(),
         };
         self.take(number, part);
         self.sendable += usize::from(waiting.until == Until::Sendable);

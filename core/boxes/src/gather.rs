@@ -5,10 +5,10 @@ use std::collections::BTreeMap;
 
 use daedal_model::id::AgentId;
 use daedal_model::message::Schema;
-use daedal_net::wire::message::Message;
 
 use crate::deliver::Trust;
 use crate::kinds::Kind;
+use crate::record::Record;
 use crate::template::Templates;
 
 /// One request that went to all children, and what they have answered so far.
@@ -23,10 +23,10 @@ pub(crate) struct Gather {
 }
 
 impl Gather {
-    pub fn new(request: &Message<'_>, expected: usize) -> Gather {
+    pub fn new(request: &Record<'_>, expected: usize) -> Gather {
         Gather {
-            kind: Kind(request.header.kind.get()),
-            request: request.body.to_vec(),
+            kind: request.kind,
+            request: request.body().to_vec(),
             expected,
             schema: None,
             replies: BTreeMap::new(),

@@ -17,8 +17,8 @@ use daedal_net::driver::Driver;
 use crate::deliver::{Host, Hosted};
 use crate::kinds::Kind;
 use crate::ordered::Egress;
-use crate::plane::{Hand, Work, nobody, parse};
-use crate::record::Head;
+use crate::plane::{Hand, Work, nobody};
+use crate::record::Record;
 use crate::slot::{DoneBox, Sender, Slot, SlotIndex};
 use crate::template::parameters;
 use crate::turn::{Fate, Turn};
@@ -282,8 +282,7 @@ impl<D: Driver> Turn<D> {
         for at in concerned {
             self.plane.conversations[at].is_asked_for = false;
             while let Some((_, record)) = self.plane.conversations[at].next_sendable() {
-                let head = Head::read(&parse(&record));
-                self.plane.refuse(at, &head, refusal);
+                self.plane.refuse(at, &Record::of(&record), refusal);
             }
             self.plane.relieve(at);
         }

@@ -17,7 +17,7 @@ use daedal_net::driver::Driver;
 
 use crate::deliver::Trust;
 use crate::plane::Via;
-use crate::record::Head;
+use crate::record::Record;
 use crate::slot::{Parked, SlotIndex};
 use crate::turn::{Fate, Turn};
 
@@ -27,7 +27,7 @@ pub(crate) type Place = u64;
 pub(crate) const NO_PLACE: Place = 0;
 
 /// The sender's half, for one conversation.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Ingress {
     /// By leaf, how many places were taken. One entry for each life of a leaf.
     taken: BTreeMap<AgentId, Place>,
@@ -36,6 +36,11 @@ pub(crate) struct Ingress {
 }
 
 impl Ingress {
+    /// Nothing is under way.
+    pub fn new(ways: u32) -> Ingress {
+        Ingress { taken: BTreeMap::new(), ways }
+    }
+
     /// The next free place in the line to a leaf.
     pub fn next(&self, leaf: AgentId) -> Place {
         self.taken.get(&leaf).map_or(NO_PLACE, |taken| *taken) + 1
@@ -51,6 +56,11 @@ impl Ingress {
 
 /// Whose line: the sender's source and space.
 pub(crate) type Whose = (AgentId, Space);
+
+fn whose(record: &Record<'_>) -> Whose {
+    let name = record.name();
+    (name.source, name.space)
+}
 
 /// The receiver's half, for one agent.
 #[derive(Debug, Default)]
@@ -93,8 +103,8 @@ pub(crate) enum Standing {
 impl Egress {
     /// Where a message with this place stands.
     #[inline]
-    pub fn standing(&mut self, head: &Head, place: Place) -> Standing {
-        let line = self.lines.entry((head.source, head.space)).or_default();
+    pub fn standing(&mut self, whose: Whose, place: Place) -> Standing {
+        let line = self.lines.entry(whose).or_default();
         if place <= line.next() {
             Standing::Now
         } else if line.passed.reaches(Number(place)) {
@@ -105,8 +115,7 @@ impl Egress {
     }
 
     /// Keeps a message at its place.
-    pub fn hold(&mut self, place: Place, parked: Parked) {
-        let whose = (parked.head.source, parked.head.space);
+    pub fn hold(&mut self, whose: Whose, place: Place, parked: Parked) {
         let line = self.lines.entry(whose).or_default();
         if place <= line.next() {
             self.stalled.insert(whose);
@@ -156,14 +165,13 @@ impl<D: Driver> Turn<D> {
         &mut self,
         to: SlotIndex,
         place: Place,
-        head: &Head,
-        body: &[u8],
+        record: &Record<'_>,
         trust: Trust,
         via: Via,
     ) -> Fate {
         let Some(slot) = &mut self.slots[to.0 as usize] else { return Fate::Returned };
-        let fate = match slot.egress.standing(head, place) {
-            Standing::Now => self.offer(to, head, body, trust, via),
+        let fate = match slot.egress.standing(whose(record), place) {
+            Standing::Now => self.offer(to, record, trust, via),
             Standing::Early => {
                 self.plane.counts.held_back += 1;
                 Fate::Parked
@@ -173,25 +181,24 @@ impl<D: Driver> Turn<D> {
                 return Fate::Done;
             }
         };
-        if fate != Fate::Parked {
-            self.pass(to, head);
-        } else {
-            let parked = self.copy_out(head, body, trust, via);
+        if fate == Fate::Parked {
+            let parked = self.copy_out(record, trust, via);
             if let Some(slot) = &mut self.slots[to.0 as usize] {
-                slot.egress.hold(place, parked);
+                slot.egress.hold(whose(record), place, parked);
             }
+        } else {
+            self.pass(to, record);
         }
         fate
     }
 
     /// A message need not be waited for any longer: those behind it have their turn.
-    pub(crate) fn pass(&mut self, to: SlotIndex, head: &Head) {
-        let Some(place @ 1..) = head.place else { return };
-        let whose = (head.source, head.space);
+    pub(crate) fn pass(&mut self, to: SlotIndex, record: &Record<'_>) {
+        let Some(place @ 1..) = record.place() else { return };
         if let Some(slot) = &mut self.slots[to.0 as usize] {
-            slot.egress.pass(whose, place);
+            slot.egress.pass(whose(record), place);
         }
-        self.call(to, whose);
+        self.call(to, whose(record));
     }
 
     /// Offers what a line's turn has come to, as far as it is here and wanted. Whether anything was.
@@ -200,10 +207,11 @@ impl<D: Driver> Turn<D> {
         while let Some(slot) = &mut self.slots[to.0 as usize]
             && let Some((place, parked)) = slot.egress.call(whose)
         {
-            let fate = self.offer(to, &parked.head, &parked.body, parked.trust, parked.via);
+            let record = Record::of(&parked.record);
+            let fate = self.offer(to, &record, parked.trust, parked.via);
             let Some(slot) = &mut self.slots[to.0 as usize] else { break };
             if fate == Fate::Parked {
-                slot.egress.hold(place, parked);
+                slot.egress.hold(whose, place, parked);
                 break;
             }
             slot.egress.pass(whose, place);

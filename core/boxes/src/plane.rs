@@ -13,7 +13,7 @@ use daedal_model::context::{Addressee, Effects, Envelope, Letter, Timer};
 use daedal_model::id::{AgentId, Name, Number, ReactorAddress, Space, Stamp, Trace};
 use daedal_model::message::Schema;
 use daedal_net::driver::Driver;
-use daedal_net::wire::message::{Message, MessageHeader};
+use daedal_net::wire::message::MessageHeader;
 use daedal_net::wire::padded;
 use hashbrown::HashMap;
 
@@ -24,9 +24,9 @@ use crate::links::Links;
 use crate::local::Arena;
 use crate::mesh::RingSender;
 use crate::metrics::Counts;
-use crate::ordered::NO_PLACE;
+use crate::ordered::{Ingress, NO_PLACE};
 use crate::planted::{self, Bug};
-use crate::record::{ASKS, BROADCAST, HAS_POINT, Head, RETURNED, put_place, with_place};
+use crate::record::{ASKS, BROADCAST, Draft, HAS_POINT, RETURNED, Record, finish, put_place};
 use crate::routes::{Detour, Leaf, Routes};
 use crate::slot::{Sender, SlotIndex};
 use crate::template::Templates;
@@ -54,7 +54,8 @@ pub enum Via {
 /// What is being handled while an agent makes its transition.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Hand {
-    pub name: Name,
+    /// Space of who sent the message in hand.
+    pub space: Space,
     pub trace: Trace,
     /// Where the message in hand came from, which is where its reply goes.
     pub via: Via,
@@ -73,12 +74,12 @@ pub(crate) struct Unanswered {
 /// The message that is being written.
 #[derive(Clone, Copy, Debug)]
 struct Begun {
-    letter: Letter,
     conversation: ConversationIndex,
+    number: Number,
     goes: Goes,
     body_at: usize,
-    in_order: bool,
-    /// It was given a whole frame, and there is nothing larger.
+    asks: bool,
+    /// It was given a whole frame, or was to be, and there is nothing larger; its head is in scratch.
     is_widest: bool,
 }
 
@@ -189,47 +190,69 @@ impl<D: Driver> Plane<D> {
         });
     }
 
-    /// Finds a message's way, and room for its body.
+    /// Finds a message's way, writes its head where it leaves from, and gives the room behind.
     #[inline]
     fn begin(&mut self, slot: SlotIndex, hand: &Hand, letter: &Letter) -> &mut [u8] {
-        let (conversation, goes, answers) = match letter.to {
+        let (conversation, mut goes, answers) = match letter.to {
             Addressee::Agent(to) => {
                 let conversation = self.conversation(slot, to);
-                (conversation, self.goes(conversation, letter), false)
+                (conversation, self.goes(conversation, letter), None)
             }
             Addressee::Asker(name) => {
                 let conversation = self.conversation(slot, name.source);
-                (conversation, self.goes_back(conversation, hand, name), true)
+                let goes = self.goes_back(conversation, hand, name);
+                (conversation, goes, Some((name.number, name.space)))
             }
-            Addressee::Myself(delay) => (ConversationIndex(0), Goes::Alarm(delay), false),
+            Addressee::Myself(delay) => return self.begin_alarm(slot, delay, letter.schema),
         };
-        let in_order = self.is_in_order(conversation, letter);
-        let sender = &self.senders[slot.0 as usize];
-        let body_at = MessageHeader::BYTES
-            + 16 * usize::from(answers)
-            + 16 * usize::from(in_order)
-            + 16 * usize::from(sender.source != sender.logical);
-        let begun = self.begun.insert(Begun {
-            letter: *letter,
-            conversation,
-            goes,
+        if let Goes::To(Leaf { via: Via::Link(link), .. }) = goes
+            && self.links.room(link, FRAME_ROOM_BYTES).is_none()
+        {
+            goes = Goes::Wait;
+        }
+        let draft = self.draft(slot, hand, letter, conversation, goes, answers);
+        let number = Number(draft.header.number.get());
+        let body_at = draft.bytes();
+        let asks = letter.asks;
+        self.begun = Some(Begun { conversation, number, goes, body_at, asks, is_widest: false });
+        let room = match goes {
+            Goes::To(Leaf { via: Via::Local(_), .. }) => self.filling.room(),
+            Goes::To(Leaf { via: Via::Link(link), .. }) => {
+                let room = self.links.room(link, FRAME_ROOM_BYTES);
+                room.expect("there was room just now")
+            }
+            _ => &mut self.scratch[..],
+        };
+        draft.write(room);
+        &mut room[body_at..]
+    }
+
+    /// A message that an agent sends itself later has no conversation, and its timer for a number.
+    fn begin_alarm(&mut self, slot: SlotIndex, delay: Duration, schema: Schema) -> &mut [u8] {
+        let kind = self.templates.kinds().kind(schema).unwrap_or(Kind::NONE);
+        let sender = &mut self.senders[slot.0 as usize];
+        let number = Number(sender.timers);
+        sender.timers += 1;
+        let header = MessageHeader {
+            destination: sender.logical.0.into(),
+            source: sender.logical.0.into(),
+            number: number.0.into(),
+            space: sender.space.0.into(),
+            kind: kind.0.into(),
+            ..MessageHeader::default()
+        };
+        let draft = Draft { header, ..Draft::default() };
+        let body_at = draft.bytes();
+        self.begun = Some(Begun {
+            conversation: ConversationIndex(0),
+            number,
+            goes: Goes::Alarm(delay),
             body_at,
-            in_order,
+            asks: false,
             is_widest: false,
         });
-        match goes {
-            Goes::To(Leaf { via: Via::Local(_), .. }) => &mut self.filling.room()[body_at..],
-            Goes::To(Leaf { via: Via::Link(link), .. }) => {
-                match self.links.room(link, FRAME_ROOM_BYTES) {
-                    Some(room) => &mut room[body_at..],
-                    None => {
-                        begun.goes = Goes::Wait;
-                        &mut self.scratch[body_at..]
-                    }
-                }
-            }
-            _ => &mut self.scratch[body_at..],
-        }
+        draft.write(&mut self.scratch);
+        &mut self.scratch[body_at..]
     }
 
     /// Whether a message is to go through the stage `ordered`, because its sender or its way says so.
@@ -237,9 +260,10 @@ impl<D: Driver> Plane<D> {
     fn is_in_order(&mut self, at: ConversationIndex, letter: &Letter) -> bool {
         let Addressee::Agent(_) = letter.to else { return false };
         let it = &mut self.conversations[at];
-        let in_order = letter.in_order || self.routes[it.route].is_ordered;
+        let destination = &self.routes[it.route];
+        let in_order = letter.in_order || destination.is_ordered;
         if in_order && it.ingress.is_none() {
-            it.ingress = Some(Box::default());
+            it.ingress = Some(Box::new(Ingress::new(destination.ways)));
         }
         in_order
     }
@@ -268,7 +292,7 @@ impl<D: Driver> Plane<D> {
         if it.is_waiting() || it.is_full() {
             return Goes::Wait;
         }
-        let via = if hand.name.space == name.space { hand.via } else { self.way_back(name.space) };
+        let via = if hand.space == name.space { hand.via } else { self.way_back(name.space) };
         match via {
             Via::Nowhere => match self.routes[it.route].way.leaf(None, 0) {
                 Ok(leaf) => Goes::To(leaf),
@@ -287,13 +311,16 @@ impl<D: Driver> Plane<D> {
     }
 
     fn widen(&mut self) -> Option<&mut [u8]> {
-        let begun = self.begun.as_mut().expect("a message was begun");
-        let at = begun.body_at;
-        match begun.goes {
+        let at = self.begun.expect("a message was begun").body_at;
+        match self.begun.expect("a message was begun").goes {
             Goes::To(Leaf { via: Via::Local(_), .. }) => Some(&mut self.filling.wider_room()[at..]),
             Goes::To(Leaf { via: Via::Link(link), .. }) => {
-                let was_widest = std::mem::replace(&mut begun.is_widest, true);
-                (!was_widest).then(|| self.links.whole_room(link).map(|room| &mut room[at..]))?
+                if !self.take_head_from_frame(link) {
+                    return None;
+                }
+                let room = self.links.whole_room(link)?;
+                room[..at].copy_from_slice(&self.scratch[..at]);
+                Some(&mut room[at..])
             }
             _ => {
                 let bytes = self.scratch.len() * 2;
@@ -303,95 +330,88 @@ impl<D: Driver> Plane<D> {
         }
     }
 
-    fn end(&mut self, slot: SlotIndex, hand: &Hand, bytes: usize) -> Number {
-        let begun = self.begun.take().expect("a message was begun");
-        match begun.goes {
-            Goes::To(leaf) => match leaf.via {
-                Via::Local(to) => {
-                    let mut head = self.head(slot, hand, &begun);
-                    (head.destination, head.floor) = (leaf.physical, to.0);
-                    (head.epoch.0, head.checkpoint) = (slot.0, begun.conversation.0);
-                    self.take_place(&begun, &mut head);
-                    let end = head.write(bytes, self.filling.room());
-                    self.filling.commit(padded(end));
-                    head.number
-                }
-                Via::Link(link) => {
-                    let mut head = self.head(slot, hand, &begun);
-                    head.destination = leaf.physical;
-                    self.take_place(&begun, &mut head);
-                    let room = self.links.room(link, begun.body_at + bytes);
-                    let end = head.write(bytes, room.expect("it is the room that was written to"));
-                    self.links.written(link, end, begun.conversation, head.number);
-                    if begun.letter.asks {
-                        self.asked(begun.conversation, head.number, link);
-                    }
-                    head.number
-                }
-                Via::Ring(_) | Via::Nowhere => self.end_in_scratch(slot, hand, &begun, bytes),
-            },
-            _ => self.end_in_scratch(slot, hand, &begun, bytes),
+    /// Copies the head of the message that is being written to scratch: the frame where it stands may
+    /// leave without it, when more room is asked for. Whether that is news.
+    fn take_head_from_frame(&mut self, link: u32) -> bool {
+        let begun = self.begun.as_mut().expect("a message was begun");
+        let (at, was_taken) = (begun.body_at, std::mem::replace(&mut begun.is_widest, true));
+        if !was_taken {
+            let room = self.links.room(link, at).expect("it is the room that was written to");
+            self.scratch[..at].copy_from_slice(&room[..at]);
         }
+        !was_taken
     }
 
-    /// Gives a message that is leaving its place in the line to its leaf.
     #[inline]
-    fn take_place(&mut self, begun: &Begun, head: &mut Head) {
-        if let Some(ingress) = &mut self.conversations[begun.conversation].ingress
-            && begun.in_order
-        {
-            head.place = Some(ingress.take(head.destination));
+    fn end(&mut self, bytes: usize) -> Number {
+        let begun = self.begun.take().expect("a message was begun");
+        match begun.goes {
+            Goes::To(Leaf { via: Via::Local(_), .. }) => {
+                let end = finish(self.filling.room(), begun.body_at, bytes);
+                self.filling.commit(padded(end));
+            }
+            Goes::To(Leaf { via: Via::Link(link), .. }) => {
+                let room = self.links.room(link, begun.body_at + bytes);
+                let room = room.expect("it is the room that was written to");
+                let end = finish(room, begun.body_at, bytes);
+                self.links.written(link, end, begun.conversation, begun.number);
+                if begun.asks {
+                    self.asked(begun.conversation, begun.number, link);
+                }
+            }
+            _ => self.end_in_scratch(&begun, bytes),
         }
+        begun.number
     }
 
     /// Ends a message that was written elsewhere, for want of room.
-    fn end_with(&mut self, slot: SlotIndex, hand: &Hand, body: &[u8]) -> Number {
-        let begun = self.begun.take().expect("a message was begun");
-        let end = begun.body_at + body.len();
+    fn end_with(&mut self, body: &[u8]) -> Number {
+        let begun = self.begun.expect("a message was begun");
+        let (at, end) = (begun.body_at, begun.body_at + body.len());
+        match begun.goes {
+            Goes::To(Leaf { via: Via::Local(_), .. }) => {
+                self.scratch[..at].copy_from_slice(&self.filling.room()[..at]);
+            }
+            Goes::To(Leaf { via: Via::Link(link), .. }) => drop(self.take_head_from_frame(link)),
+            _ => {}
+        }
+        self.begun = None;
         if self.scratch.len() < end {
             self.scratch.resize(end, 0);
         }
-        self.scratch[begun.body_at..end].copy_from_slice(body);
-        self.end_in_scratch(slot, hand, &begun, body.len())
+        self.scratch[at..end].copy_from_slice(body);
+        self.end_in_scratch(&begun, body.len());
+        begun.number
     }
 
-    /// Ends a message whose body stands in scratch: a copy of it goes where it has to.
-    fn end_in_scratch(
-        &mut self,
-        slot: SlotIndex,
-        hand: &Hand,
-        begun: &Begun,
-        bytes: usize,
-    ) -> Number {
-        if let Goes::Alarm(delay) = begun.goes {
-            return self.set_alarm(slot, begun, delay, bytes);
-        }
-        let head = self.head(slot, hand, begun);
+    /// Ends a message that stands in scratch: a copy of it goes where it has to.
+    fn end_in_scratch(&mut self, begun: &Begun, bytes: usize) {
+        let (at, number) = (begun.conversation, begun.number);
         let mut scratch = std::mem::take(&mut self.scratch);
-        let end = head.write(bytes, &mut scratch);
+        let end = finish(&mut scratch, begun.body_at, bytes);
         let record = &mut scratch[..end];
         match begun.goes {
-            Goes::Refuse(refusal) => self.refuse(begun.conversation, &head, refusal),
-            Goes::Each => match self.send_each(begun.conversation, record) {
+            Goes::Refuse(refusal) => self.refuse(at, &Record::of(record), refusal),
+            Goes::Each => match self.send_each(at, record) {
                 Ok(()) => {}
                 Err(Detour::Wait) => {
-                    self.keep(begun.conversation, head.number, record, Until::Sendable);
-                    self.miss(begun.conversation);
+                    self.keep(at, number, record, Until::Sendable);
+                    self.miss(at);
                 }
-                Err(_) => self.keep_starved(begun.conversation, head.number, record),
+                Err(_) => self.keep_starved(at, number, record),
             },
             Goes::To(leaf) => {
-                if !self.send_record(begun.conversation, leaf, record) {
-                    self.keep_starved(begun.conversation, head.number, record);
+                if !self.send_record(at, leaf, record) {
+                    self.keep_starved(at, number, record);
                 }
             }
-            Goes::Wait | Goes::Alarm(_) => {
-                self.keep(begun.conversation, head.number, record, Until::Sendable);
-                self.release(begun.conversation);
+            Goes::Wait => {
+                self.keep(at, number, record, Until::Sendable);
+                self.release(at);
             }
+            Goes::Alarm(delay) => self.set_alarm(delay, record),
         }
         self.scratch = scratch;
-        head.number
     }
 
     /// Sends a body that is encoded already.
@@ -401,60 +421,70 @@ impl<D: Driver> Plane<D> {
             Letter { to, schema, point: None, broadcast: false, asks: false, in_order: false };
         let hand = Hand::default();
         self.begin(from, &hand, &letter);
-        self.end_with(from, &hand, body)
+        self.end_with(body)
     }
 
-    fn set_alarm(
-        &mut self,
-        slot: SlotIndex,
-        begun: &Begun,
-        delay: Duration,
-        bytes: usize,
-    ) -> Number {
-        let sender = &mut self.senders[slot.0 as usize];
-        let timer = Timer(sender.timers);
-        sender.timers += 1;
+    fn set_alarm(&mut self, delay: Duration, record: &[u8]) {
+        let name = Record::of(record).name();
+        let slot = self.spaces.get(&name.space).copied();
+        let slot = slot.expect("an agent that makes a transition is hosted");
+        let timer = Timer(name.number.0);
         let due = Stamp(self.now.0.saturating_add(delay.as_nanos().min(u64::MAX.into()) as u64));
-        let kind = self.templates.kinds().kind(begun.letter.schema).unwrap_or(Kind::NONE);
-        let body = self.scratch[begun.body_at..begun.body_at + bytes].to_vec();
-        self.timers.set(due, Alarm { slot, timer, kind, body });
-        Number(timer.0)
+        self.timers.set(due, Alarm { slot, timer, record: record.to_vec() });
     }
 
     /// The head of a message that has a conversation, with the message's number.
     #[inline]
-    fn head(&mut self, slot: SlotIndex, hand: &Hand, begun: &Begun) -> Head {
-        let kind = self.kind(begun.conversation, begun.letter.schema);
-        let sender = &self.senders[slot.0 as usize];
-        let conversation = &mut self.conversations[begun.conversation];
+    fn draft(
+        &mut self,
+        slot: SlotIndex,
+        hand: &Hand,
+        letter: &Letter,
+        at: ConversationIndex,
+        goes: Goes,
+        answers: Option<(Number, Space)>,
+    ) -> Draft {
+        let kind = self.kind(at, letter.schema);
+        let in_order = self.is_in_order(at, letter);
+        let conversation = &mut self.conversations[at];
         let number = conversation.number();
-        let letter = &begun.letter;
+        let leaf = match goes {
+            Goes::To(leaf) => leaf,
+            _ => Leaf { physical: conversation.to, via: Via::Nowhere },
+        };
+        let place = in_order.then(|| match leaf.via {
+            Via::Local(_) | Via::Link(_) => conversation.take_place(leaf.physical),
+            // It is written to scratch, and takes its place when it leaves.
+            Via::Ring(_) | Via::Nowhere => NO_PLACE,
+        });
+        let (floor, route_epoch, checkpoint) = match leaf.via {
+            Via::Local(to) => (to.0, slot.0, at.0),
+            _ if planted::is(Bug::FloorOverstated) => (0, 0, 0),
+            _ => {
+                let distance = number.0 - conversation.floor().0;
+                (distance as u32, self.routes[conversation.route].epoch.0, 0)
+            }
+        };
+        let sender = &self.senders[slot.0 as usize];
         let flag = |set: bool, flag: u8| if set { flag } else { 0 };
-        Head {
-            destination: conversation.to,
-            logical: None,
-            source: sender.source,
-            space: sender.space,
-            number,
-            floor: match planted::is(Bug::FloorOverstated) {
-                true => 0,
-                false => (number.0 - conversation.floor().0) as u32,
-            },
-            point: letter.point.unwrap_or_default(),
-            trace: hand.trace,
-            kind,
+        let header = MessageHeader {
+            destination: leaf.physical.0.into(),
+            source: sender.source.0.into(),
+            number: number.0.into(),
+            space: sender.space.0.into(),
+            floor: floor.into(),
+            point: letter.point.unwrap_or_default().0.into(),
+            trace: hand.trace.0.into(),
+            kind: kind.0.into(),
             flags: flag(letter.point.is_some(), HAS_POINT)
                 | flag(letter.asks, ASKS)
                 | flag(letter.broadcast, BROADCAST),
-            epoch: self.routes[conversation.route].epoch,
-            checkpoint: 0,
-            answers: match letter.to {
-                Addressee::Asker(name) => Some((name.number, name.space)),
-                _ => None,
-            },
-            child: (sender.source != sender.logical).then_some(sender.logical),
-            place: begun.in_order.then_some(NO_PLACE),
-        }
+            route_epoch: route_epoch.into(),
+            checkpoint: checkpoint.into(),
+            ..MessageHeader::default()
+        };
+        let child = (sender.source != sender.logical).then_some(sender.logical);
+        Draft { header, answers, child, place }
     }
 
     #[inline]
@@ -471,11 +501,11 @@ impl<D: Driver> Plane<D> {
     }
 
     /// Gives a message up, and tells its sender if it asked.
-    pub fn refuse(&mut self, at: ConversationIndex, head: &Head, refusal: Refusal) {
-        self.conversations[at].done(head.number);
+    pub fn refuse(&mut self, at: ConversationIndex, record: &Record<'_>, refusal: Refusal) {
+        self.conversations[at].done(record.number());
         self.counts.refused += 1;
-        if head.has(ASKS) {
-            self.no_answer(at, head.number, Some(refusal));
+        if record.has(ASKS) {
+            self.no_answer(at, record.number(), Some(refusal));
         }
     }
 
@@ -544,26 +574,27 @@ impl<D: Driver> Plane<D> {
                 self.conversations[at].put_back(number, record);
                 return self.conversations.starve(at);
             }
-            let head = Head::read(&parse(&record));
             let destination = &self.routes[self.conversations[at].route];
-            if destination.is_ordered && head.place.is_none() && head.answers.is_none() {
-                record = with_place(&record);
-                self.conversations[at].ingress.get_or_insert_default();
+            let read = Record::of(&record);
+            if destination.is_ordered && read.place().is_none() && read.answers().is_none() {
+                record = read.placed(Some(NO_PLACE));
+                let ways = destination.ways;
+                let ingress = &mut self.conversations[at].ingress;
+                ingress.get_or_insert_with(|| Box::new(Ingress::new(ways)));
             }
             let conversation = &self.conversations[at];
-            let way = &self.routes[conversation.route].way;
+            let (read, way) = (Record::of(&record), &self.routes[conversation.route].way);
             // A reply that had to wait goes back where its request came from, route or not.
-            let back = head.answers.map_or(Via::Nowhere, |(_, space)| self.way_back(space));
+            let back = read.answers().map_or(Via::Nowhere, |(_, space)| self.way_back(space));
             let leaf = match back {
-                Via::Nowhere => way.leaf(head.routing_point(), number.0),
+                Via::Nowhere => way.leaf(read.point(), number.0),
                 via => Ok(Leaf { physical: conversation.to, via }),
             };
+            let is_broadcast = read.has(BROADCAST);
             let sent = match leaf {
                 Ok(leaf) => self.send_record(at, leaf, &mut record),
-                Err(Detour::Refuse(refusal))
-                    if refusal != Refusal::NoPoint || !head.has(BROADCAST) =>
-                {
-                    self.refuse(at, &head, refusal);
+                Err(Detour::Refuse(refusal)) if refusal != Refusal::NoPoint || !is_broadcast => {
+                    self.refuse(at, &Record::of(&record), refusal);
                     true
                 }
                 Err(Detour::Wait) => {
@@ -598,24 +629,25 @@ impl<D: Driver> Plane<D> {
     /// [`Detour::Wait`] when some leaf is not known, [`Detour::Each`] when one's link has no room: it is
     /// to be sent again then.
     fn send_each(&mut self, at: ConversationIndex, record: &mut [u8]) -> Result<(), Detour> {
-        let head = Head::read(&parse(record));
+        let read = Record::of(record);
+        let (number, asks) = (read.number(), read.has(ASKS));
         let route = self.conversations[at].route;
         let leaves = self.routes[route].way.leaves().ok_or(Detour::Wait)?;
-        let is_new = self.conversations[at].fan_out(head.number, leaves.len());
-        if (is_new || planted::is(Bug::BroadcastAnew)) && head.has(ASKS) && leaves.len() > 1 {
-            let gather = Gather::new(&parse(record), leaves.len());
-            self.gathers.insert((at, head.number), gather);
+        let is_new = self.conversations[at].fan_out(number, leaves.len());
+        if (is_new || planted::is(Bug::BroadcastAnew)) && asks && leaves.len() > 1 {
+            let gather = Gather::new(&Record::of(record), leaves.len());
+            self.gathers.insert((at, number), gather);
         }
         for (index, leaf) in leaves.into_iter().enumerate() {
             let anew = planted::is(Bug::BroadcastAnew);
-            if self.conversations[at].is_on_its_way(head.number, index) && !anew {
+            if self.conversations[at].is_on_its_way(number, index) && !anew {
                 continue;
             }
             if !self.send_record(at, leaf, record) {
                 return Err(Detour::Each);
             }
-            let place = Head::read(&parse(record)).place.unwrap_or(NO_PLACE);
-            self.conversations[at].sent_to(head.number, index, leaf.physical, place);
+            let place = Record::of(record).place().unwrap_or(NO_PLACE);
+            self.conversations[at].sent_to(number, index, leaf.physical, place);
         }
         Ok(())
     }
@@ -627,13 +659,12 @@ impl<D: Driver> Plane<D> {
 
     /// Puts a whole record on its way; `false` when there is no room.
     pub fn send_record(&mut self, at: ConversationIndex, leaf: Leaf, record: &mut [u8]) -> bool {
-        let before = Head::read(&parse(record));
+        let read = Record::of(record);
         let conversation = &mut self.conversations[at];
-        let (mut header, _) = split(record);
-        let number = Number(header.number.get());
-        let place = before
-            .place
-            .map(|place| conversation.place(number, leaf.physical, (before.destination, place)));
+        let (mut header, number) = (*read.header(), read.number());
+        let before = |place| (read.destination(), place);
+        let place =
+            read.place().map(|place| conversation.place(number, leaf.physical, before(place)));
         if let Some(place) = place {
             put_place(record, place);
         }
@@ -695,7 +726,7 @@ impl<D: Driver> Plane<D> {
     /// Sends a record of another reactor back to it: our agent is not there, or refuses it.
     pub fn bounce(&mut self, to: u8, record: &[u8], code: u8) {
         let mut record = record.to_vec();
-        let (mut header, _) = split(&record);
+        let mut header = *Record::of(&record).header();
         header.flags |= RETURNED;
         header.floor = u32::from(code).into();
         header.emit(&mut record);
@@ -728,16 +759,6 @@ impl<D: Driver> Plane<D> {
     }
 }
 
-/// Reads a record of this process's making.
-pub(crate) fn parse(record: &[u8]) -> Message<'_> {
-    MessageHeader::parse(record).expect("records of this process are whole")
-}
-
-fn split(record: &[u8]) -> (MessageHeader, &[u8]) {
-    let message = parse(record);
-    (*message.header, message.body)
-}
-
 /// An agent's transition, as the plane carries it out.
 pub(crate) struct Work<'a, D> {
     pub plane: &'a mut Plane<D>,
@@ -755,11 +776,11 @@ impl<D: Driver> Effects for Work<'_, D> {
     }
 
     fn close(&mut self, bytes: usize) -> Number {
-        self.plane.end(self.slot, &self.hand, bytes)
+        self.plane.end(bytes)
     }
 
     fn close_with(&mut self, body: &[u8]) -> Number {
-        self.plane.end_with(self.slot, &self.hand, body)
+        self.plane.end_with(body)
     }
 
     fn cancel(&mut self, timer: Timer) -> bool {

@@ -1,23 +1,23 @@
 //! Message records: header, extensions, wrap steps and body, in one form wherever a message is: in the
-//! local queue, in a ring, in a frame, in an outbox. So a message that is parked, moved or sent again is
-//! a copy of its bytes.
+//! local queue, in a ring, in a frame, in an inbox, in an outbox. So a message is read where it lies, and
+//! one that is parked, moved or sent again is a copy of its bytes.
 //!
 //! A record that has not left its reactor has another use for three fields that nobody needs there:
 //! `floor` holds the slot that it is for, `route_epoch` the slot that it is from, `checkpoint` the
 //! conversation that it belongs to.
 
 use daedal_model::agent::Refusal;
-use daedal_model::id::{AgentId, Epoch, Number, Point, Space, Trace};
+use daedal_model::id::{AgentId, Name, Number, Point, Space, Trace};
 use daedal_model::stage::Stage;
 use daedal_net::wire::message::{
-    EXTENSION_BYTES, HAS_LOGICAL, HAS_REPLY_TO, InReplyTo, LogicalDestination, Message,
-    MessageHeader, WrapStep,
+    EXTENSION_BYTES, HAS_LOGICAL, HAS_REPLY_TO, InReplyTo, Message, MessageHeader, WrapStep,
 };
 use zerocopy::IntoBytes;
 
+use crate::conversation::ConversationIndex;
 use crate::kinds::Kind;
-use crate::ordered::{NO_PLACE, Place};
-use crate::plane::parse;
+use crate::ordered::Place;
+use crate::slot::SlotIndex;
 
 /// Header flag: the point is one; without it the message has none.
 pub(crate) const HAS_POINT: u8 = 1 << 2;
@@ -34,25 +34,158 @@ const STEP_MERGE: u16 = 1;
 /// Wrap step: the message has passed a stage; the receiver undoes it (Ovid §3.2).
 const STEP_OPEN: u16 = 2;
 
-/// What of a record is known before its body is written.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Head {
-    pub destination: AgentId,
-    /// Whom it is named for, where that is not `destination`.
-    pub logical: Option<AgentId>,
-    pub source: AgentId,
-    pub space: Space,
-    pub number: Number,
-    /// Distance from the number to the sender's floor; in the local queue, the slot.
-    pub floor: u32,
-    pub point: Point,
-    pub trace: Trace,
+/// A message where it lies, and its type as this process knows it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Record<'a> {
+    message: Message<'a>,
     pub kind: Kind,
-    /// Those of this file; the extensions' flags follow from the fields.
-    pub flags: u8,
-    pub epoch: Epoch,
-    /// In the local queue, the conversation.
-    pub checkpoint: u32,
+}
+
+impl<'a> Record<'a> {
+    /// A record of this process's making.
+    #[inline]
+    pub fn of(bytes: &'a [u8]) -> Record<'a> {
+        let message = MessageHeader::parse(bytes).expect("records of this process are whole");
+        Record { message, kind: Kind(message.header.kind.get()) }
+    }
+
+    /// A message of a stranger, whose type this process calls `kind`; of no known type, if it is wrapped
+    /// in something that this process cannot undo.
+    pub fn from_peer(message: Message<'a>, kind: Option<Kind>) -> Record<'a> {
+        let is_understood = message.steps.iter().all(|step| is_merge(step) || is_ordered(step));
+        Record { message, kind: kind.filter(|_| is_understood).unwrap_or(Kind::NONE) }
+    }
+
+    /// The archived message.
+    #[inline]
+    pub fn body(&self) -> &'a [u8] {
+        self.message.body
+    }
+
+    /// The header.
+    #[inline]
+    pub fn header(&self) -> &'a MessageHeader {
+        self.message.header
+    }
+
+    /// The physical id of whom it is for.
+    #[inline]
+    pub fn destination(&self) -> AgentId {
+        AgentId(self.message.header.destination.get())
+    }
+
+    /// How it is known.
+    #[inline]
+    pub fn name(&self) -> Name {
+        let header = self.message.header;
+        Name {
+            source: AgentId(header.source.get()),
+            space: Space(header.space.get()),
+            number: Number(header.number.get()),
+        }
+    }
+
+    #[inline]
+    pub fn space(&self) -> Space {
+        Space(self.message.header.space.get())
+    }
+
+    #[inline]
+    pub fn number(&self) -> Number {
+        Number(self.message.header.number.get())
+    }
+
+    /// The lowest number that its sender still keeps.
+    #[inline]
+    pub fn floor(&self) -> Number {
+        let header = self.message.header;
+        Number(header.number.get().saturating_sub(u64::from(header.floor.get())))
+    }
+
+    #[inline]
+    pub fn trace(&self) -> Trace {
+        Trace(self.message.header.trace.get())
+    }
+
+    /// Whether `flag` is set.
+    #[inline]
+    pub fn has(&self, flag: u8) -> bool {
+        self.message.header.has(flag)
+    }
+
+    /// The routing key, if the message has one.
+    #[inline]
+    pub fn point(&self) -> Option<Point> {
+        self.has(HAS_POINT).then(|| Point(self.message.header.point.get()))
+    }
+
+    /// Number and space of the message that it answers.
+    #[inline]
+    pub fn answers(&self) -> Option<(Number, Space)> {
+        self.message.reply_to.map(|it| (Number(it.number.get()), Space(it.space.get())))
+    }
+
+    /// The child that sends it for its parent.
+    #[inline]
+    pub fn child(&self) -> Option<AgentId> {
+        self.message.steps.iter().find(|it| is_merge(it)).map(|it| AgentId(it.id.get()))
+    }
+
+    /// Its place in the line to its leaf, if it is to stay in order.
+    #[inline]
+    pub fn place(&self) -> Option<Place> {
+        self.message.steps.iter().find(|it| is_ordered(it)).map(place_of)
+    }
+
+    /// Bytes of the record, without padding.
+    #[inline]
+    pub fn bytes(&self) -> usize {
+        MessageHeader::BYTES + self.message.header.length.get() as usize
+    }
+
+    /// A copy, as if this process had made it.
+    pub fn to_vec(self) -> Vec<u8> {
+        self.placed(self.place())
+    }
+
+    /// A copy with another place, or none.
+    pub fn placed(self, place: Option<Place>) -> Vec<u8> {
+        let mut header = *self.header();
+        header.kind = self.kind.0.into();
+        header.flags &= !(HAS_REPLY_TO | HAS_LOGICAL);
+        let draft = Draft { header, answers: self.answers(), child: self.child(), place };
+        let body_at = draft.bytes();
+        let mut bytes = vec![0; body_at + self.body().len()];
+        draft.write(&mut bytes);
+        bytes[body_at..].copy_from_slice(self.body());
+        finish(&mut bytes, body_at, self.body().len());
+        bytes
+    }
+
+    /// In the local queue: the slot that it is for.
+    #[inline]
+    pub fn slot(&self) -> SlotIndex {
+        SlotIndex(self.message.header.floor.get())
+    }
+
+    /// In the local queue: the slot that it is from.
+    #[inline]
+    pub fn sender_slot(&self) -> SlotIndex {
+        SlotIndex(self.message.header.route_epoch.get())
+    }
+
+    /// In the local queue: the conversation that it belongs to.
+    #[inline]
+    pub fn conversation(&self) -> ConversationIndex {
+        ConversationIndex(self.message.header.checkpoint.get())
+    }
+}
+
+/// What stands before a body: written before the body is, so that both stand where they leave from.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Draft {
+    /// Without flags of extensions, length and steps, which follow from the rest.
+    pub header: MessageHeader,
     /// Number and space of the message that it answers.
     pub answers: Option<(Number, Space)>,
     /// The child that sends it for its parent.
@@ -61,101 +194,58 @@ pub(crate) struct Head {
     pub place: Option<Place>,
 }
 
-impl Head {
+impl Draft {
     /// Bytes before the body.
     #[inline]
     pub fn bytes(&self) -> usize {
-        let extensions = usize::from(self.answers.is_some()) + usize::from(self.logical.is_some());
-        MessageHeader::BYTES + extensions * EXTENSION_BYTES + self.steps() * WrapStep::BYTES
+        MessageHeader::BYTES
+            + usize::from(self.answers.is_some()) * EXTENSION_BYTES
+            + self.steps() * WrapStep::BYTES
     }
 
+    #[inline]
     fn steps(&self) -> usize {
         usize::from(self.place.is_some()) + usize::from(self.child.is_some())
     }
 
-    /// Writes the head before a body of `body_bytes`, which stands at [`Head::bytes`]. Returns the
-    /// length of the record, without padding.
+    /// Writes it to the start of `room`, as of a message with an empty body.
     #[inline]
-    pub fn write(&self, body_bytes: usize, record: &mut [u8]) -> usize {
-        let before_body = self.bytes();
-        let end = before_body + body_bytes;
-        let mut flags = self.flags;
+    pub fn write(&self, room: &mut [u8]) {
+        let header = MessageHeader {
+            flags: self.header.flags | if self.answers.is_some() { HAS_REPLY_TO } else { 0 },
+            length: ((self.bytes() - MessageHeader::BYTES) as u32).into(),
+            steps: self.steps() as u8,
+            ..self.header
+        };
+        header.emit(room);
         let mut at = MessageHeader::BYTES;
         if let Some((number, space)) = self.answers {
-            flags |= HAS_REPLY_TO;
             let it = InReplyTo { number: number.0.into(), space: space.0.into(), zero: 0.into() };
-            record[at..at + EXTENSION_BYTES].copy_from_slice(it.as_bytes());
-            at += EXTENSION_BYTES;
-        }
-        if let Some(logical) = self.logical {
-            flags |= HAS_LOGICAL;
-            let it = LogicalDestination { id: logical.0.into(), zero: 0.into() };
-            record[at..at + EXTENSION_BYTES].copy_from_slice(it.as_bytes());
+            room[at..at + EXTENSION_BYTES].copy_from_slice(it.as_bytes());
             at += EXTENSION_BYTES;
         }
         if let Some(place) = self.place {
-            record[at..at + WrapStep::BYTES].copy_from_slice(open_ordered(place).as_bytes());
+            room[at..at + WrapStep::BYTES].copy_from_slice(open_ordered(place).as_bytes());
             at += WrapStep::BYTES;
         }
         if let Some(child) = self.child {
             let kind = STEP_MERGE.into();
             let it = WrapStep { kind, parameter: [0; 6], id: child.0.into() };
-            record[at..at + WrapStep::BYTES].copy_from_slice(it.as_bytes());
+            room[at..at + WrapStep::BYTES].copy_from_slice(it.as_bytes());
         }
-        let header = MessageHeader {
-            destination: self.destination.0.into(),
-            source: self.source.0.into(),
-            number: self.number.0.into(),
-            space: self.space.0.into(),
-            floor: self.floor.into(),
-            point: self.point.0.into(),
-            trace: self.trace.0.into(),
-            length: ((end - MessageHeader::BYTES) as u32).into(),
-            kind: self.kind.0.into(),
-            flags,
-            steps: self.steps() as u8,
-            route_epoch: self.epoch.0.into(),
-            checkpoint: self.checkpoint.into(),
-        };
-        header.emit(record);
-        end
-    }
-
-    /// Reads a record back.
-    #[inline]
-    pub fn read(message: &Message<'_>) -> Head {
-        let header = message.header;
-        Head {
-            destination: AgentId(header.destination.get()),
-            logical: message.logical.map(|it| AgentId(it.id.get())),
-            source: AgentId(header.source.get()),
-            space: Space(header.space.get()),
-            number: Number(header.number.get()),
-            floor: header.floor.get(),
-            point: Point(header.point.get()),
-            trace: Trace(header.trace.get()),
-            kind: Kind(header.kind.get()),
-            flags: header.flags & !(HAS_REPLY_TO | HAS_LOGICAL),
-            epoch: Epoch(header.route_epoch.get()),
-            checkpoint: header.checkpoint.get(),
-            answers: message.reply_to.map(|it| (Number(it.number.get()), Space(it.space.get()))),
-            child: message.steps.iter().find(|it| is_merge(it)).map(|it| AgentId(it.id.get())),
-            place: message.steps.iter().find(|it| is_ordered(it)).map(place_of),
-        }
-    }
-
-    /// Whether `flag` is set.
-    #[inline]
-    pub fn has(&self, flag: u8) -> bool {
-        self.flags & flag != 0
-    }
-
-    /// The routing key, if the message has one.
-    #[inline]
-    pub fn routing_point(&self) -> Option<Point> {
-        self.has(HAS_POINT).then_some(self.point)
     }
 }
+
+/// Ends a record whose draft and body stand in `room`; returns its bytes, without padding.
+#[inline]
+pub(crate) fn finish(room: &mut [u8], body_at: usize, body_bytes: usize) -> usize {
+    let end = body_at + body_bytes;
+    let length = ((end - MessageHeader::BYTES) as u32).to_le_bytes();
+    room[LENGTH_AT..LENGTH_AT + length.len()].copy_from_slice(&length);
+    end
+}
+
+const LENGTH_AT: usize = std::mem::offset_of!(MessageHeader, length);
 
 fn open_ordered(place: Place) -> WrapStep {
     let mut parameter = [0; 6];
@@ -177,27 +267,12 @@ fn is_ordered(step: &WrapStep) -> bool {
     step.kind.get() == STEP_OPEN && step.id.get() == Stage::Ordered.id().0
 }
 
-/// Whether this process can undo everything that a message is wrapped in.
-pub(crate) fn is_understood(steps: &[WrapStep]) -> bool {
-    steps.iter().all(|step| is_merge(step) || is_ordered(step))
-}
-
 /// Changes the place of a record that has one, though perhaps not yet.
-pub(crate) fn put_place(record: &mut [u8], place: Place) {
-    let message = parse(record);
+pub(crate) fn put_place(bytes: &mut [u8], place: Place) {
+    let message = Record::of(bytes).message;
     let index = message.steps.iter().position(is_ordered).expect("it has a place");
-    let at = record.len() - message.body.len() - (message.steps.len() - index) * WrapStep::BYTES;
-    record[at..at + WrapStep::BYTES].copy_from_slice(open_ordered(place).as_bytes());
-}
-
-/// The record of a message with room for a place, which it had not so far.
-pub(crate) fn with_place(record: &[u8]) -> Vec<u8> {
-    let message = parse(record);
-    let head = Head { place: Some(NO_PLACE), ..Head::read(&message) };
-    let mut wider = vec![0; head.bytes() + message.body.len()];
-    head.write(message.body.len(), &mut wider);
-    wider[head.bytes()..].copy_from_slice(message.body);
-    wider
+    let at = bytes.len() - message.body.len() - (message.steps.len() - index) * WrapStep::BYTES;
+    bytes[at..at + WrapStep::BYTES].copy_from_slice(open_ordered(place).as_bytes());
 }
 
 /// A refusal as a number: what a link or a ring says of a message that it brings back. Never 0.

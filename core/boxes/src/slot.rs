@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use daedal_model::context::Envelope;
 use daedal_model::done::NumberSet;
-use daedal_model::id::{AgentId, Number, Space, Stamp};
+use daedal_model::id::{AgentId, Space, Stamp};
 use daedal_model::path::AgentPath;
 use daedal_model::point::PointRange;
 use hashbrown::HashMap;
@@ -14,7 +14,7 @@ use crate::deliver::Host;
 use crate::kinds::Kind;
 use crate::ordered::Egress;
 use crate::plane::Via;
-use crate::record::Head;
+use crate::record::Record;
 
 /// Index of an agent in its reactor.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -64,20 +64,9 @@ pub(crate) struct Sender {
 /// A message that could not run when it came: a copy, with where it came from.
 #[derive(Debug)]
 pub(crate) struct Parked {
-    pub head: Head,
-    pub body: Vec<u8>,
+    pub record: Vec<u8>,
     pub trust: crate::deliver::Trust,
     pub via: Via,
-}
-
-impl Parked {
-    /// The message as it was sent.
-    pub fn record(&self) -> Vec<u8> {
-        let mut record = vec![0; self.head.bytes() + self.body.len()];
-        self.head.write(self.body.len(), &mut record);
-        record[self.head.bytes()..].copy_from_slice(&self.body);
-        record
-    }
 }
 
 /// Which messages an agent has processed, by (source, space). Only those that came over links are
@@ -97,10 +86,11 @@ pub(crate) enum Admission {
 
 impl DoneBox {
     /// Takes note of the sender's floor and of the message.
-    pub fn admit(&mut self, head: &Head) -> Admission {
-        let set = self.by_sender.entry((head.source, head.space)).or_default();
-        set.raise(Number(head.number.0.saturating_sub(u64::from(head.floor))));
-        match set.insert(head.number) {
+    pub fn admit(&mut self, record: &Record<'_>) -> Admission {
+        let name = record.name();
+        let set = self.by_sender.entry((name.source, name.space)).or_default();
+        set.raise(record.floor());
+        match set.insert(name.number) {
             Ok(true) => Admission::New,
             Ok(false) => Admission::Seen,
             Err(_) => Admission::OutOfWindow,
@@ -109,24 +99,26 @@ impl DoneBox {
 }
 
 impl Slot {
+    /// Whether messages are here that it did not want when they were offered.
+    #[inline]
+    pub fn has_waiting(&self) -> bool {
+        !self.inbox.is_empty() || self.egress.is_stalled()
+    }
+
     /// Whether a message's point is the agent's business, whatever the message claims.
-    pub fn owns(&self, head: &Head) -> bool {
-        head.routing_point().is_none_or(|point| self.range.contains(point))
+    pub fn owns(&self, record: &Record<'_>) -> bool {
+        record.point().is_none_or(|point| self.range.contains(point))
     }
 
     /// The envelope of a message for this agent.
     #[inline]
-    pub fn envelope(&mut self, head: &Head, now: Stamp) -> Envelope {
+    pub fn envelope(&mut self, record: &Record<'_>, now: Stamp) -> Envelope {
         self.last_stamp = self.last_stamp.max(now);
         Envelope {
-            name: daedal_model::id::Name {
-                source: head.source,
-                space: head.space,
-                number: head.number,
-            },
-            point: head.routing_point(),
+            name: record.name(),
+            point: record.point(),
             now: self.last_stamp,
-            trace: head.trace,
+            trace: record.trace(),
         }
     }
 }

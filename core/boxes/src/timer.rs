@@ -5,7 +5,6 @@ use std::collections::BTreeMap;
 use daedal_model::context::Timer;
 use daedal_model::id::Stamp;
 
-use crate::kinds::Kind;
 use crate::planted::{self, Bug};
 use crate::slot::SlotIndex;
 
@@ -14,8 +13,7 @@ use crate::slot::SlotIndex;
 pub(crate) struct Alarm {
     pub slot: SlotIndex,
     pub timer: Timer,
-    pub kind: Kind,
-    pub body: Vec<u8>,
+    pub record: Vec<u8>,
 }
 
 /// Timers by time, and their times by agent, so that one can be cancelled.

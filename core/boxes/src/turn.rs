@@ -15,7 +15,6 @@ use daedal_model::agent::{Answer, Outcome, Refusal};
 use daedal_model::id::{AgentId, Number, ReactorAddress, Space, Stamp};
 use daedal_model::path::AgentPath;
 use daedal_net::driver::Driver;
-use daedal_net::wire::message::MessageHeader;
 use daedal_net::wire::padded;
 
 use crate::conversation::{ConversationIndex, Until};
@@ -25,9 +24,9 @@ use crate::links::Links;
 use crate::local::Arena;
 use crate::mesh::RingReceiver;
 use crate::metrics::Counts;
-use crate::plane::{Hand, Plane, Via, Work, nobody, parse};
+use crate::plane::{Hand, Plane, Via, Work, nobody};
 use crate::planted::{self, Bug};
-use crate::record::{ASKS, Head, RETURNED, refusal, refusal_code};
+use crate::record::{ASKS, RETURNED, Record, refusal, refusal_code};
 use crate::slot::{Admission, Parked, Slot, SlotIndex};
 use crate::template::Templates;
 
@@ -35,6 +34,16 @@ use crate::template::Templates;
 const BUDGET_MESSAGES: usize = 4096;
 /// Parked messages that are offered again in one turn.
 const BUDGET_PARKED: usize = 1024;
+/// Messages that are written down as done at once: few beside what a conversation may have outstanding.
+const DONE_RUN_MAX: u64 = 64;
+
+/// Messages of one conversation that neighbours have processed one after another.
+#[derive(Clone, Copy, Debug, Default)]
+struct DoneRun {
+    at: ConversationIndex,
+    first: Number,
+    count: u64,
+}
 
 /// What became of a message that came to this reactor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,6 +64,8 @@ pub struct Turn<D> {
     pub(crate) plane: Plane<D>,
     reading: Arena,
     cursor: usize,
+    /// Of the local queue, not written down yet.
+    done_run: DoneRun,
     /// Rings from the other reactors of the box, with the reactor.
     pub(crate) rings: Vec<(u8, RingReceiver)>,
     run_queue: VecDeque<SlotIndex>,
@@ -75,6 +86,7 @@ impl<D: Driver> Turn<D> {
             plane: Plane::new(me, templates, links),
             reading: Arena::default(),
             cursor: 0,
+            done_run: DoneRun::default(),
             rings: Vec::new(),
             run_queue: VecDeque::new(),
             shims: Vec::new(),
@@ -128,16 +140,7 @@ impl<D: Driver> Turn<D> {
         let mut any = false;
         while let Some(alarm) = self.plane.timers.pop(self.plane.now) {
             any = true;
-            let sender = &self.plane.senders[alarm.slot.0 as usize];
-            let head = Head {
-                source: sender.logical,
-                space: sender.space,
-                number: Number(alarm.timer.0),
-                kind: alarm.kind,
-                floor: alarm.slot.0,
-                ..Head::default()
-            };
-            self.deliver(alarm.slot, &head, &alarm.body, Trust::Ours, Via::Nowhere);
+            self.deliver(alarm.slot, &Record::of(&alarm.record), Trust::Ours, Via::Nowhere);
         }
         any
     }
@@ -175,6 +178,7 @@ impl<D: Driver> Turn<D> {
                 left -= 1;
                 self.cursor += self.arrive_locally(records);
             }
+            self.write_down_done();
             self.reading = reading;
         }
         left < BUDGET_MESSAGES
@@ -218,7 +222,7 @@ impl<D: Driver> Turn<D> {
     fn offer_parked(&mut self, index: SlotIndex) -> bool {
         let Some(slot) = &mut self.slots[index.0 as usize] else { return false };
         let Some(parked) = slot.inbox.pop_front() else { return false };
-        match self.offer(index, &parked.head, &parked.body, parked.trust, parked.via) {
+        match self.offer(index, &Record::of(&parked.record), parked.trust, parked.via) {
             Fate::Parked => {
                 if let Some(slot) = &mut self.slots[index.0 as usize] {
                     slot.inbox.push_back(parked);
@@ -235,9 +239,13 @@ impl<D: Driver> Turn<D> {
     /// Tells the sender of a parked message that it need not keep it any longer.
     pub(crate) fn settle_parked(&mut self, parked: &Parked, fate: Fate) {
         debug_assert_ne!(fate, Fate::Parked);
+        let record = Record::of(&parked.record);
         match parked.via {
-            Via::Link(link) => self.settle_by_name(link, &parked.head, fate),
-            Via::Local(_) => self.settle_locally(fate, &parked.head, || parked.record()),
+            Via::Link(link) => self.settle_by_name(link, record.header(), fate),
+            Via::Local(_) => {
+                self.settle_locally(fate, &record);
+                self.write_down_done();
+            }
             Via::Ring(_) | Via::Nowhere => {}
         }
     }
@@ -269,7 +277,7 @@ impl<D: Driver> Turn<D> {
     /// Puts an agent into the run queue, if anything waits for it.
     fn wake(&mut self, index: SlotIndex) {
         let Some(slot) = &mut self.slots[index.0 as usize] else { return };
-        if (!slot.inbox.is_empty() || slot.egress.is_stalled()) && !slot.runnable {
+        if slot.has_waiting() && !slot.runnable {
             slot.runnable = true;
             self.run_queue.push_back(index);
         }
@@ -280,61 +288,76 @@ impl<D: Driver> Turn<D> {
     /// Handles the first of `records`; returns how many bytes it takes up.
     #[inline]
     fn arrive_locally(&mut self, records: &[u8]) -> usize {
-        let message = parse(records);
-        let head = Head::read(&message);
-        let to = SlotIndex(head.floor);
-        let via = Via::Local(SlotIndex(head.epoch.0));
-        let length = MessageHeader::BYTES + message.header.length.get() as usize;
-        let record = || records[..length].to_vec();
-        match self.slots.get(to.0 as usize) {
-            Some(Some(slot)) if slot.physical == head.destination || head.answers.is_some() => {
-                let fate = self.deliver(to, &head, message.body, Trust::Ours, via);
-                self.settle_locally(fate, &head, record);
+        let record = Record::of(records);
+        let (to, via) = (record.slot(), Via::Local(record.sender_slot()));
+        let fate = match self.slots.get(to.0 as usize) {
+            Some(Some(slot))
+                if slot.physical == record.destination() || record.answers().is_some() =>
+            {
+                self.deliver(to, &record, Trust::Ours, via)
             }
-            _ => self.settle_locally(Fate::Returned, &head, record),
-        }
-        padded(length)
+            _ => Fate::Returned,
+        };
+        self.settle_locally(fate, &record);
+        padded(record.bytes())
     }
 
     /// Tells a neighbour of this reactor what became of its message.
     #[inline]
-    fn settle_locally(&mut self, fate: Fate, head: &Head, record: impl FnOnce() -> Vec<u8>) {
-        let at = ConversationIndex(head.checkpoint);
+    fn settle_locally(&mut self, fate: Fate, record: &Record<'_>) {
+        let at = record.conversation();
         match fate {
-            Fate::Done => self.plane.conversations[at].done(head.number),
+            Fate::Done => self.note_done(at, record.number()),
             Fate::Parked => {}
             Fate::Returned | Fate::Refused(_) => {
-                self.came_back(at, head.destination, &record(), fate);
+                self.came_back(at, record.destination(), &record.to_vec(), fate);
             }
         }
     }
 
-    fn arrive_by_ring(&mut self, from: u8, record: &[u8]) {
-        let message = parse(record);
-        let head = Head::read(&message);
-        if head.has(RETURNED) {
-            return self.back_by_ring(&head, record);
+    #[inline]
+    fn note_done(&mut self, at: ConversationIndex, number: Number) {
+        let run = &mut self.done_run;
+        if run.at == at && run.first.0 + run.count == number.0 && run.count < DONE_RUN_MAX {
+            run.count += 1;
+        } else {
+            self.write_down_done();
+            self.done_run = DoneRun { at, first: number, count: 1 };
         }
-        let via = Via::Ring(from);
-        let fate = self.arrive(&head, message.body, Trust::Ours, via);
+    }
+
+    fn write_down_done(&mut self) {
+        let DoneRun { at, first, count } = std::mem::take(&mut self.done_run);
+        if count > 0 {
+            self.plane.conversations[at].done_run(first, count);
+        }
+    }
+
+    fn arrive_by_ring(&mut self, from: u8, bytes: &[u8]) {
+        let record = Record::of(bytes);
+        if record.has(RETURNED) {
+            return self.back_by_ring(&record);
+        }
+        let fate = self.arrive(&record, Trust::Ours, Via::Ring(from));
         let code = match fate {
             Fate::Done | Fate::Parked => return,
             Fate::Returned => 0,
             Fate::Refused(refusal) => refusal_code(refusal),
         };
-        self.plane.bounce(from, record, code);
+        self.plane.bounce(from, bytes, code);
     }
 
-    fn back_by_ring(&mut self, head: &Head, record: &[u8]) {
-        let Some(slot) = self.plane.spaces.get(&head.space).copied() else { return };
-        let Some(at) = self.conversation_with(slot, head.destination) else { return };
-        let fate = refusal(head.floor as u8).map_or(Fate::Returned, Fate::Refused);
-        self.came_back(at, head.destination, &unmarked(record), fate);
+    fn back_by_ring(&mut self, record: &Record<'_>) {
+        let Some(slot) = self.plane.spaces.get(&record.space()).copied() else { return };
+        let Some(at) = self.conversation_with(slot, record.destination()) else { return };
+        let code = record.header().floor.get() as u8;
+        let fate = refusal(code).map_or(Fate::Returned, Fate::Refused);
+        self.came_back(at, record.destination(), &unmarked(record), fate);
     }
 
     /// Handles a message from another reactor: finds its agent, and refuses what it has seen before.
-    pub(crate) fn arrive(&mut self, head: &Head, body: &[u8], trust: Trust, via: Via) -> Fate {
-        let index = match head.answers {
+    pub(crate) fn arrive(&mut self, record: &Record<'_>, trust: Trust, via: Via) -> Fate {
+        let index = match record.answers() {
             Some((_, space)) => match self.plane.spaces.get(&space) {
                 Some(index) => *index,
                 None => {
@@ -342,19 +365,19 @@ impl<D: Driver> Turn<D> {
                     return Fate::Done;
                 }
             },
-            None => match self.plane.hosted.get(&head.destination) {
+            None => match self.plane.hosted.get(&record.destination()) {
                 Some(index) => *index,
                 None => return Fate::Returned,
             },
         };
         let Some(slot) = &mut self.slots[index.0 as usize] else { return Fate::Returned };
-        let foreign = head.answers.is_none() && !slot.owns(head);
+        let foreign = record.answers().is_none() && !slot.owns(record);
         if foreign {
-            self.pass(index, head);
+            self.pass(index, record);
             return Fate::Returned;
         }
         if matches!(via, Via::Link(_)) {
-            match slot.done.admit(head) {
+            match slot.done.admit(record) {
                 Admission::New => {}
                 Admission::Seen => {
                     self.plane.counts.duplicates += 1;
@@ -366,25 +389,25 @@ impl<D: Driver> Turn<D> {
                 }
             }
         }
-        if head.has(ASKS) {
-            self.plane.origins.insert(head.space, via);
+        if record.has(ASKS) {
+            self.plane.origins.insert(record.space(), via);
         }
-        self.deliver(index, head, body, trust, via)
+        self.deliver(index, record, trust, via)
     }
 
     /// Hands a message to the agent that it is for.
     #[inline]
-    fn deliver(&mut self, to: SlotIndex, head: &Head, body: &[u8], trust: Trust, via: Via) -> Fate {
+    fn deliver(&mut self, to: SlotIndex, record: &Record<'_>, trust: Trust, via: Via) -> Fate {
         self.plane.counts.delivered += 1;
-        if let Some(answers) = head.answers {
-            return self.take_answer(to, head, answers.0, body, via);
+        if let Some((number, _)) = record.answers() {
+            return self.take_answer(to, record, number, via);
         }
-        if let Some(place @ 1..) = head.place {
-            return self.deliver_in_line(to, place, head, body, trust, via);
+        if let Some(place @ 1..) = record.place() {
+            return self.deliver_in_line(to, place, record, trust, via);
         }
-        let fate = self.offer(to, head, body, trust, via);
+        let fate = self.offer(to, record, trust, via);
         if fate == Fate::Parked {
-            self.park(to, head, body, trust, via);
+            self.park(to, record, trust, via);
         }
         fate
     }
@@ -393,8 +416,7 @@ impl<D: Driver> Turn<D> {
     pub(crate) fn offer(
         &mut self,
         to: SlotIndex,
-        head: &Head,
-        body: &[u8],
+        record: &Record<'_>,
         trust: Trust,
         via: Via,
     ) -> Fate {
@@ -402,16 +424,18 @@ impl<D: Driver> Turn<D> {
         if self.plane.is_pressed(to) {
             return Fate::Parked;
         }
-        if head.kind != slot.takes {
+        if record.kind != slot.takes {
             return Fate::Refused(Refusal::WrongSchema);
         }
-        let envelope = slot.envelope(head, self.plane.now);
-        let hand = Hand { name: envelope.name, trace: head.trace, via };
+        let envelope = slot.envelope(record, self.plane.now);
+        let hand = Hand { space: envelope.name.space, trace: envelope.trace, via };
         let id = slot.source;
         let mut work = Work { plane: &mut self.plane, slot: to, hand };
-        match slot.host.offer(id, body, trust, &envelope, &mut work) {
+        match slot.host.offer(id, record.body(), trust, &envelope, &mut work) {
             Ok(Verdict::Done) => {
-                self.after_transition(to);
+                if slot.has_waiting() || self.port == Some(to) {
+                    self.after_transition(to);
+                }
                 Fate::Done
             }
             Ok(Verdict::Later) => Fate::Parked,
@@ -434,31 +458,30 @@ impl<D: Driver> Turn<D> {
     }
 
     #[cold]
-    fn park(&mut self, to: SlotIndex, head: &Head, body: &[u8], trust: Trust, via: Via) {
-        let parked = self.copy_out(head, body, trust, via);
+    fn park(&mut self, to: SlotIndex, record: &Record<'_>, trust: Trust, via: Via) {
+        let parked = self.copy_out(record, trust, via);
         if let Some(slot) = &mut self.slots[to.0 as usize] {
             slot.inbox.push_back(parked);
         }
     }
 
-    pub(crate) fn copy_out(&mut self, head: &Head, body: &[u8], trust: Trust, via: Via) -> Parked {
+    pub(crate) fn copy_out(&mut self, record: &Record<'_>, trust: Trust, via: Via) -> Parked {
         self.plane.counts.copied_out += 1;
-        Parked { head: *head, body: body.to_vec(), trust, via }
+        Parked { record: record.to_vec(), trust, via }
     }
 
     fn take_answer(
         &mut self,
         to: SlotIndex,
-        head: &Head,
+        record: &Record<'_>,
         number: Number,
-        body: &[u8],
         via: Via,
     ) -> Fate {
-        let Some(schema) = self.plane.templates.kinds().schema(head.kind) else {
+        let Some(schema) = self.plane.templates.kinds().schema(record.kind) else {
             self.plane.counts.unknown_schema += 1;
             return Fate::Done;
         };
-        let from = head.source;
+        let (from, body) = (record.name().source, record.body());
         if let Some(at) = self.plane.conversations.find(to, from) {
             // Answered by another life of one part, or given up as unknown: nobody is told twice.
             let is_late =
@@ -468,7 +491,7 @@ impl<D: Driver> Turn<D> {
                 return Fate::Done;
             }
             if let Some(gather) = self.plane.gathers.get_mut(&(at, number)) {
-                if gather.add(head.child.unwrap_or(from), schema, body) {
+                if gather.add(record.child().unwrap_or(from), schema, body) {
                     let gather = self.plane.gathers.remove(&(at, number));
                     self.plane.answered(at, number);
                     self.answer_for_all(to, from, number, &gather.expect("it was there just now"));
@@ -515,20 +538,21 @@ impl<D: Driver> Turn<D> {
         record: &[u8],
         fate: Fate,
     ) {
-        let head = Head::read(&parse(record));
+        let read = Record::of(record);
+        let number = read.number();
         match fate {
             Fate::Returned => {
                 self.plane.counts.returned += 1;
                 if planted::is(Bug::ReturnedLost) {
-                    return self.plane.conversations[at].done(head.number);
+                    return self.plane.conversations[at].done(number);
                 }
                 self.plane.routes.forget(physical);
-                self.plane.conversations[at].take_back(head.number, physical);
+                self.plane.conversations[at].take_back(number, physical);
                 self.settle_routes();
-                self.plane.keep(at, head.number, record, Until::Sendable);
+                self.plane.keep(at, number, record, Until::Sendable);
                 self.plane.release(at);
             }
-            Fate::Refused(refusal) => self.plane.refuse(at, &head, refusal),
+            Fate::Refused(refusal) => self.plane.refuse(at, &read, refusal),
             Fate::Done | Fate::Parked => {}
         }
     }
@@ -551,10 +575,10 @@ impl<D: Driver> std::fmt::Debug for Turn<D> {
 }
 
 /// A record that came back, as it was when it was sent.
-fn unmarked(record: &[u8]) -> Vec<u8> {
-    let mut record = record.to_vec();
-    let mut header = *parse(&record).header;
+fn unmarked(record: &Record<'_>) -> Vec<u8> {
+    let mut bytes = record.to_vec();
+    let mut header = *record.header();
     header.flags &= !RETURNED;
-    header.emit(&mut record);
-    record
+    header.emit(&mut bytes);
+    bytes
 }

@@ -24,13 +24,8 @@ const SCRIBE: AgentId = AgentId::of("scribe");
 #[message(crate = daedal_model)]
 #[derive(Debug)]
 pub enum Note {
-    /// The next one, with bytes behind it, so that some notes go in several frames.
-    Next {
-        /// Counted from 0.
-        number: u64,
-        /// Whatever.
-        padding: Vec<u8>,
-    },
+    /// The next one, counted from 0, and bytes behind it, so that some notes go in several frames.
+    Next(u64, Vec<u8>),
     /// Time has gone by.
     Tick,
 }
@@ -55,7 +50,7 @@ impl Agent for Author {
         for _ in 0..BURST.min(NOTES - self.sent) {
             let number = self.sent;
             let padding = vec![0; if number.is_multiple_of(70) { 6_000 } else { 20 }];
-            context.send_in_order(SCRIBE, &Note::Next { number, padding });
+            context.send_in_order(SCRIBE, &Note::Next(number, padding));
             self.sent += 1;
         }
         if self.sent < NOTES {
@@ -87,14 +82,14 @@ impl Agent for Scribe {
 
     fn wants(&self, note: &Archived<Note>) -> bool {
         match note {
-            ArchivedNote::Next { number, .. } => number.to_native() < self.open_to,
+            ArchivedNote::Next(number, _) => number.to_native() < self.open_to,
             ArchivedNote::Tick => true,
         }
     }
 
     fn transition(&mut self, note: &Archived<Note>, context: &mut Context<'_, Self>) {
         match note {
-            ArchivedNote::Next { number, .. } => {
+            ArchivedNote::Next(number, _) => {
                 self.out_of_turn += u64::from(number.to_native() != self.heard);
                 self.heard += 1;
             }
@@ -143,6 +138,11 @@ fn unruly(seed: u64) -> SimNetwork {
     })
 }
 
+fn shown(turn: &Turn<SimDriver>) -> String {
+    let captured = turn.capture(&path("scribe")).expect("it runs here");
+    captured.expect("it is no shim").to_string()
+}
+
 /// Runs the turns until every note was written down, and says what was held back.
 fn write_down(turns: &mut [Turn<SimDriver>], scribe_in: usize) -> u64 {
     for step in 1..4_000_000u64 {
@@ -150,14 +150,14 @@ fn write_down(turns: &mut [Turn<SimDriver>], scribe_in: usize) -> u64 {
             turn.take(Stamp(step * 5_000), true);
         }
         if step.is_multiple_of(1_000) {
-            let shown = turns[scribe_in].capture(&path("scribe")).unwrap().unwrap().to_string();
+            let shown = shown(&turns[scribe_in]);
             if shown.contains(&format!("heard: {NOTES} (sum)")) {
                 assert!(shown.contains("out_of_turn: 0 (sum)"), "{shown}");
                 return turns[scribe_in].counts().held_back;
             }
         }
     }
-    panic!("{}", turns[scribe_in].capture(&path("scribe")).unwrap().unwrap());
+    panic!("{}", shown(&turns[scribe_in]));
 }
 
 #[test]

@@ -85,6 +85,18 @@ impl NumberSet {
         Ok(new)
     }
 
+    /// Adds `count` numbers from `first` on.
+    /// # Errors
+    /// [`OutOfWindow`] when one of them is too far above the floor.
+    #[inline]
+    pub fn insert_run(&mut self, first: Number, count: u64) -> Result<(), OutOfWindow> {
+        if first.0 == self.floor && self.above.is_empty() {
+            self.floor += count;
+            return Ok(());
+        }
+        (first.0..first.0 + count).try_for_each(|number| self.insert(Number(number)).map(|_| ()))
+    }
+
     /// Adds all numbers below `floor`.
     pub fn raise(&mut self, floor: Number) {
         if floor.0 <= self.floor {
@@ -154,12 +166,14 @@ mod tests {
     #[derive(Clone, Debug)]
     enum Step {
         Insert(u64),
+        Run(u64, u64),
         Raise(u64),
     }
 
     fn step() -> impl Strategy<Value = Step> {
         prop_oneof![
             8 => (0..300u64).prop_map(Step::Insert),
+            2 => (0..300u64, 0..9u64).prop_map(|(first, count)| Step::Run(first, count)),
             1 => (0..300u64).prop_map(Step::Raise),
         ]
     }
@@ -172,6 +186,10 @@ mod tests {
                 match step {
                     Step::Insert(n) => {
                         prop_assert_eq!(set.insert(Number(n)), Ok(oracle.insert(n)));
+                    }
+                    Step::Run(first, count) => {
+                        prop_assert_eq!(set.insert_run(Number(first), count), Ok(()));
+                        oracle.extend(first..first + count);
                     }
                     Step::Raise(n) => {
                         set.raise(Number(n));

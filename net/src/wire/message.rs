@@ -160,6 +160,7 @@ impl MessageHeader {
     /// and steps that it announces, not with `record`.
     /// # Errors
     /// [`DropReason::TooShort`]; [`DropReason::BadMessage`] if destination or length cannot be.
+    #[inline]
     pub fn new_checked(record: &[u8]) -> Result<&MessageHeader, DropReason> {
         let (header, _) =
             MessageHeader::ref_from_prefix(record).map_err(|_| DropReason::TooShort)?;
@@ -177,10 +178,14 @@ impl MessageHeader {
     /// # Errors
     /// As [`MessageHeader::new_checked`]; [`DropReason::TooShort`] if `record` ends before the
     /// message.
+    #[inline]
     pub fn parse(record: &[u8]) -> Result<Message<'_>, DropReason> {
         let header = MessageHeader::new_checked(record)?;
         let end = MessageHeader::BYTES + header.length.get() as usize;
         let mut rest = record.get(MessageHeader::BYTES..end).ok_or(DropReason::TooShort)?;
+        if header.before_body() == 0 {
+            return Ok(Message { header, reply_to: None, logical: None, steps: &[], body: rest });
+        }
         let reply_to = extension(&mut rest, header.has(HAS_REPLY_TO))?;
         let logical = extension(&mut rest, header.has(HAS_LOGICAL))?;
         let (steps, body) =
