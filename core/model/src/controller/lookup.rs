@@ -38,10 +38,13 @@ impl Controller {
         context: &mut Context<'_, Controller>,
     ) {
         let asker = context.reply_address();
-        // Whoever asks again has forgotten the answer.
+        // Whoever asks again has forgotten what it was told. What it was not told it is still owed: an
+        // earlier question may come after a later one, whose answer is then the one waited for.
         self.waiting.retain(|other| {
-            (other.destination, &other.source, other.asker.source)
-                != (destination, &source, asker.source)
+            let is_same = (other.destination, &other.source, other.asker.source)
+                == (destination, &source, asker.source);
+            let is_later = other.asker.space == asker.space && other.asker.number > asker.number;
+            !is_same || other.told.is_none() || is_later
         });
         if self.waiting.len() >= WAITING_MAX {
             let why = format!("{WAITING_MAX} look-ups wait already");

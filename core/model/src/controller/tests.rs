@@ -334,6 +334,23 @@ fn a_miss_is_asked_about_once_and_again_when_the_controller_is_new() {
 }
 
 #[test]
+fn of_look_ups_that_overtake_each_other_none_is_forgotten() {
+    for seed in 0..50 {
+        let mut world = started(seed);
+        world.kill_controller();
+        let destination = AgentId::of("counter").0;
+        world.tell_port(0, 0, &ToPort::Miss { destination, source: "gateway".to_owned() });
+        world.settle();
+        // Asked again, while the question to the controller before is on its way to this one.
+        world.start_controller();
+        world.tell_port(0, 0, &ToPort::ControllerIsNew);
+        world.settle();
+        let found = world.resolve(0, 0, "counter", LOW);
+        assert!(world.is_there(found), "seed {seed}: {found:?}");
+    }
+}
+
+#[test]
 fn a_manager_spreads_agents_over_its_reactors() {
     let world = started(12);
     for process in world.live() {
