@@ -128,12 +128,12 @@ impl Link {
     }
 
     /// Whether to ask the peer for its status: packets were received and are not done, or credit is
-    /// missing, and nothing was heard of it for a timeout; or the caller waits for the peer, which may
-    /// have gone without a word.
+    /// missing, and nothing was heard of it for a timeout; or the caller waits for the peer, or we for its
+    /// table, and it may have gone without a word.
     fn asks(&mut self, now: u64) -> bool {
         let Some(live) = &mut self.live else { return false };
         let needs = live.is_stalled || live.outbound.is_waiting();
-        if !needs && !self.is_watched {
+        if !needs && !self.is_watched && live.is_open {
             (live.ask_due, live.asks) = (u64::MAX, 0);
             return false;
         }

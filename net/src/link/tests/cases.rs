@@ -8,7 +8,9 @@ use crate::driver::Outgoing;
 use crate::error::DropReason;
 use crate::limits::{
     CONTROL_FRAMES, LARGE_AT_ONCE, LARGE_FRAMES_PER_FLUSH, TIMEOUT_NS_FIRST, TIMEOUT_NS_MIN,
+    WATCH_NS,
 };
+use crate::wire::link::CONTROL;
 use crate::wire::record::{Record, Records};
 
 pub(super) struct Pair {
@@ -270,6 +272,33 @@ fn a_restarted_peer_gets_everything_that_was_not_done_again() {
     assert_eq!(numbers, [(0, 1), (0, 2), (0, 3), (0, 4)]);
     assert_eq!(undone[3].record, large);
     assert_eq!(undone[0].record, record(0, 1, 0, 1, 400));
+}
+
+#[test]
+fn a_peer_that_starts_again_before_its_table_came_is_found() {
+    let mut pair = Pair::new(40, 8);
+    let rounds = |pair: &mut Pair, arrives: fn(usize, &[u8]) -> bool| {
+        for _ in 0..20 {
+            pair.now += TIMEOUT_NS_FIRST;
+            for index in 0..2 {
+                for bytes in pair.flush(index) {
+                    let _ = arrives(index, &bytes).then(|| pair.receive(1 - index, &bytes));
+                }
+            }
+        }
+    };
+    // Our table arrives, and is acknowledged; the peer's packets, its table among them, do not.
+    rounds(&mut pair, |from, bytes| from == 0 || LinkHeader::parse(bytes).unwrap().0.has(CONTROL));
+    assert!(pair.links[0].record_bytes_max() > 0 && !pair.links[0].is_open());
+    assert_eq!(pair.links[0].packets_undone(), 0);
+    // The peer that follows waits to be spoken to, as a controller does that knows no addresses.
+    pair.links[1] = Link::new(config(1, 99, 8), &pair.pools[1], u64::MAX);
+    pair.flush(1);
+    (0..10).for_each(|_| {
+        pair.now += WATCH_NS;
+        rounds(&mut pair, |_, _| true)
+    });
+    assert!(pair.links.iter().all(Link::is_open));
 }
 
 #[test]
