@@ -281,10 +281,18 @@ impl<D: Driver> Turn<D> {
             .collect();
         for at in concerned {
             self.plane.conversations[at].is_asked_for = false;
-            while let Some((_, record)) = self.plane.conversations[at].next_sendable() {
-                self.plane.refuse(at, &Record::of(&record), refusal);
+            let mut replies = Vec::new();
+            while let Some((number, record)) = self.plane.conversations[at].next_sendable() {
+                match Record::of(&record).answers() {
+                    // It needs no route: it goes back to where its request came from.
+                    Some(_) => replies.push((number, record)),
+                    None => self.plane.refuse(at, &Record::of(&record), refusal),
+                }
             }
-            self.plane.relieve(at);
+            for (number, record) in replies {
+                self.plane.conversations[at].put_back(number, record);
+            }
+            self.plane.release(at);
         }
     }
 }

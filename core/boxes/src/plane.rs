@@ -285,7 +285,8 @@ impl<D: Driver> Plane<D> {
         }
     }
 
-    /// A reply goes back to where the message came from; if that is forgotten, to where its sender is.
+    /// A reply goes back to where the message came from. If that is forgotten, whoever asked has ended, or
+    /// was told that nothing is known.
     #[inline]
     fn goes_back(&mut self, conversation: ConversationIndex, hand: &Hand, name: Name) -> Goes {
         let it = &self.conversations[conversation];
@@ -294,10 +295,7 @@ impl<D: Driver> Plane<D> {
         }
         let via = if hand.space == name.space { hand.via } else { self.way_back(name.space) };
         match via {
-            Via::Nowhere => match self.routes[it.route].way.leaf(None, 0) {
-                Ok(leaf) => Goes::To(leaf),
-                Err(_) => Goes::Wait,
-            },
+            Via::Nowhere => Goes::Refuse(Refusal::UnknownAgent),
             via => Goes::To(Leaf { physical: name.source, via }),
         }
     }
@@ -584,11 +582,10 @@ impl<D: Driver> Plane<D> {
             }
             let conversation = &self.conversations[at];
             let (read, way) = (Record::of(&record), &self.routes[conversation.route].way);
-            // A reply that had to wait goes back where its request came from, route or not.
-            let back = read.answers().map_or(Via::Nowhere, |(_, space)| self.way_back(space));
-            let leaf = match back {
-                Via::Nowhere => way.leaf(read.point(), number.0),
-                via => Ok(Leaf { physical: conversation.to, via }),
+            let leaf = match read.answers().map(|(_, space)| self.way_back(space)) {
+                None => way.leaf(read.point(), number.0),
+                Some(Via::Nowhere) => Err(Detour::Refuse(Refusal::UnknownAgent)),
+                Some(via) => Ok(Leaf { physical: conversation.to, via }),
             };
             let is_broadcast = read.has(BROADCAST);
             let sent = match leaf {

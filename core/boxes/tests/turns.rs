@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use daedal_boxes::links::Links;
 use daedal_boxes::template::Templates;
@@ -9,7 +10,7 @@ use daedal_boxes::turn::Turn;
 use daedal_boxes::{Placed, hosted};
 use daedal_model::agent::{Agent, Answer, Archived, Outcome};
 use daedal_model::context::Context;
-use daedal_model::id::{AgentId, BoxId, ReactorAddress, Space, Stamp};
+use daedal_model::id::{AgentId, BoxId, Name, Number, ReactorAddress, Space, Stamp};
 use daedal_model::path::AgentPath;
 use daedal_model::{message, state};
 use daedal_net::driver::sim::{Config, SimDriver, SimNetwork};
@@ -69,6 +70,32 @@ impl Agent for Asker {
     }
 }
 
+/// Answers when it is told to.
+#[state(crate = daedal_model)]
+#[derive(Default)]
+struct Late {
+    #[combine(forbid)]
+    askers: Vec<(u64, u32, u64)>,
+}
+
+impl Agent for Late {
+    type Message = Bytes;
+    type Reply = Vec<u8>;
+
+    fn transition(&mut self, message: &Archived<Bytes>, context: &mut Context<'_, Self>) {
+        if message.count == 0 {
+            for (source, space, number) in std::mem::take(&mut self.askers) {
+                let (source, space, number) = (AgentId(source), Space(space), Number(number));
+                context.reply_to(Name { source, space, number }, &vec![7u8]);
+            }
+            return;
+        }
+        let Name { source, space, number } = context.reply_address();
+        self.askers.push((source.0, space.0, number.0));
+        context.after(Duration::from_millis(100), &Bytes { count: 0 });
+    }
+}
+
 fn path(text: &str) -> AgentPath {
     AgentPath::parse(text).expect("a path")
 }
@@ -78,16 +105,23 @@ fn address(agent_box: u16) -> SocketAddr {
 }
 
 fn turn(agent_box: u16, network: &SimNetwork, templates: &Arc<Templates>) -> Turn<SimDriver> {
+    turn_of_life(agent_box, 0, network, templates)
+}
+
+fn turn_of_life(
+    agent_box: u16,
+    life: u64,
+    network: &SimNetwork,
+    templates: &Arc<Templates>,
+) -> Turn<SimDriver> {
     let me = ReactorAddress { agent_box: BoxId(agent_box), reactor: 0 };
     let driver = SimDriver::start(network, Config::new(address(agent_box)), 0);
     let driver = driver.expect("a free address");
-    let nonce = u64::from(agent_box) * 77;
+    let nonce = u64::from(agent_box) * 77 + life;
     let links = Links::new(me, driver, templates.kinds(), Default::default(), nonce);
     let mut turn = Turn::new(me, templates.clone(), links);
-    for (name, at) in [("asker", 1), ("blob", 2)] {
-        turn.put_box(BoxId(at), address(at));
-        turn.fix_route(path(name), ReactorAddress { agent_box: BoxId(at), reactor: 0 });
-    }
+    turn.put_box(BoxId(2), address(2));
+    turn.fix_route(path("blob"), ReactorAddress { agent_box: BoxId(2), reactor: 0 });
     turn
 }
 
@@ -111,4 +145,32 @@ fn messages_of_all_sizes_come_back() {
     let shown = captured.to_string();
     assert!(shown.contains(&format!("answers: {} (sum)", sizes.len())), "{shown}");
     assert!(shown.contains(&format!("bytes: {} (sum)", sizes.iter().sum::<u64>())), "{shown}");
+}
+
+#[test]
+fn a_reply_to_one_that_is_gone_holds_no_other_up() {
+    let mut templates = Templates::new();
+    templates.talks_to::<Late>().talks_to::<Asker>();
+    let templates = Arc::new(templates);
+    let network = SimNetwork::perfect(10_000);
+    let mut late = turn(2, &network, &templates);
+    late.host(Placed::alone(path("blob"), Space(2)), hosted(Late::default()));
+    let asker = || hosted(Asker { left: vec![1], answers: 0, bytes: 0 });
+    let mut first = turn_of_life(1, 1, &network, &templates);
+    first.host(Placed::alone(path("asker"), Space(11)), asker());
+    let mut now = 0;
+    let mut run = |turn: &mut Turn<SimDriver>, late: &mut Turn<SimDriver>, until: u64| {
+        while now < until {
+            now += 50_000;
+            turn.take(Stamp(now), true);
+            late.take(Stamp(now), true);
+        }
+    };
+    run(&mut first, &mut late, 50_000_000);
+    drop(first);
+    let mut second = turn_of_life(1, 2, &network, &templates);
+    second.host(Placed::alone(path("asker:2"), Space(12)), asker());
+    run(&mut second, &mut late, 2_000_000_000);
+    let captured = second.capture(&path("asker:2")).unwrap().unwrap();
+    assert!(captured.to_string().contains("answers: 1 (sum)"), "{captured}");
 }
