@@ -5,8 +5,8 @@
 //! exactly once; nobody is answered twice, or refused; and once faults are off, everybody finishes.
 //!
 //! A crash takes volatile state with it, so each life is judged as an object of its own, by
-//! the life that its replies name. What was never answered may have happened in any one life: it is
-//! allowed, and not demanded, in each.
+//! the life that its replies name. What was not answered by a life may have happened in it all the same:
+//! it is allowed, and not demanded.
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
@@ -346,7 +346,8 @@ fn judge_keys(recorder: &Recorder) -> Result<usize, Failure> {
     Ok(undecided)
 }
 
-/// What one life of a key's owner answered, and all that is unknown.
+/// What one life of a key's owner answered, and all else that was asked: also what another life answered
+/// may have happened in this one before, unheard of, and was done again in the other.
 fn history(
     recorder: &Recorder,
     agent: &str,
@@ -360,11 +361,8 @@ fn history(
             Moment::Began(id) => {
                 let asked = &recorder.asked[id];
                 let About::Key(own, action) = &asked.about else { continue };
-                let of_life = match asked.ended.as_ref().map(|ended| &ended.reply) {
-                    None => true,
-                    Some(reply) => reply.as_ref().is_some_and(|(own, _)| *own == life),
-                };
-                if of_life && own == key && asked.agent == agent {
+                let is_refused = asked.ended.as_ref().is_some_and(|ended| ended.reply.is_none());
+                if !is_refused && own == key && asked.agent == agent {
                     let name = format!("{agent} {key}, life {life}");
                     let began = history.invoke(asked.slot, asked.at, name, action.clone());
                     ids.insert(id, began.expect("it holds all"));
@@ -373,7 +371,9 @@ fn history(
             Moment::Ended(id) => {
                 let Some(began) = ids.get(&id) else { continue };
                 let Some(ended) = &recorder.asked[id].ended else { continue };
-                if let Some((_, output)) = ended.output() {
+                if let Some((own, output)) = ended.output()
+                    && own == life
+                {
                     history.complete(*began, ended.at, output);
                 }
             }
@@ -454,5 +454,36 @@ fn system(setups: &[BoxSetup], options: &Options, shards: usize) -> System {
         templates: BTreeMap::new(),
         boxes: setups.iter().skip(1).map(site).collect(),
         home: setups[0].name.clone(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clients::{Asked, Ended};
+    use crate::linearizable::Value;
+
+    fn recorder(asked: &[(Action, u64, Told)]) -> Recorder {
+        let mut recorder = Recorder::new(Rc::default(), 1, 0);
+        for (at, (action, life, told)) in asked.iter().enumerate() {
+            let about = About::Key("k".to_owned(), action.clone());
+            let reply = Some((*life, told.clone()));
+            let (at, ended) = (at as u64, Some(Ended { at: at as u64, reply }));
+            recorder.asked.push(Asked { slot: 0, agent: WHOLE, about, at, ended });
+        }
+        recorder
+    }
+
+    /// It was done in the first life, whose word of it was lost, and again in the second.
+    #[test]
+    fn what_a_later_life_answered_an_earlier_one_may_have_done() {
+        let set = |text: &str| Action::Set(Value(text.into()));
+        let get = |text: &str| (Action::Get, 1, Told::Value(Some(text.into())));
+        let mut recorder = recorder(&[(set("a"), 2, Told::Done), get("a"), get("b")]);
+        recorder.moments = vec![Moment::Began(0), Moment::Began(1), Moment::Ended(1)];
+        recorder.moments.push(Moment::Ended(0));
+        assert_eq!(judge_keys(&recorder), Ok(0));
+        recorder.moments.extend([Moment::Began(2), Moment::Ended(2)]);
+        assert!(matches!(judge_keys(&recorder), Err(Failure::Wrong(_))), "nobody set it to b");
     }
 }
