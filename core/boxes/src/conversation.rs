@@ -208,7 +208,8 @@ impl Conversation {
     /// An ask was answered.
     #[inline]
     pub fn answered(&mut self, number: Number) {
-        if !self.done.contains(number) {
+        // What went by ring is done already, though we do not know it yet.
+        if !self.done.contains(number) && self.is_asked(number) {
             self.closed.insert(number);
         }
     }

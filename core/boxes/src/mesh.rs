@@ -3,10 +3,20 @@
 //! A ring is made of cache lines; a message takes as many as it needs, published at once, so a small one
 //! costs no more transfers between cores than its bytes. What is too large for that goes on the heap and
 //! its handle through a second ring; its head says so.
+//!
+//! A record is settled when its receiver has it for good, or has sent it back by the other ring. The
+//! receiver counts, and the sender, who keeps no record but what each was, reads the count once a turn.
 
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use daedal_model::id::Number;
 use rtrb::{Consumer, Producer, RingBuffer};
 
 use daedal_net::wire::message::MessageHeader;
+
+use crate::conversation::ConversationIndex;
 
 /// Bytes of a cache line.
 const LINE_BYTES: usize = 64;
@@ -26,6 +36,12 @@ pub(crate) struct RingSender {
     large: Producer<Box<[u8]>>,
     /// Length of the longest record that found no room, until there is room for it.
     refused_bytes: Option<usize>,
+    /// What the records are that are not settled, in their order; none that came back, or only go back.
+    under_way: VecDeque<Option<(ConversationIndex, Number)>>,
+    /// Records that are no longer in `under_way`.
+    settled: u64,
+    /// Records that the receiver has settled: it writes this.
+    taken: Arc<AtomicU64>,
 }
 
 /// The receiving end.
@@ -35,26 +51,68 @@ pub(crate) struct RingReceiver {
     large: Consumer<Box<[u8]>>,
     /// A record that wrapped round the end of the ring, put together.
     whole: Vec<u8>,
+    /// Records that were popped.
+    popped: u64,
+    /// Those of them that are settled, as the sender reads.
+    taken: Arc<AtomicU64>,
 }
 
 /// Both ends of a new ring.
 pub(crate) fn ring() -> (RingSender, RingReceiver) {
     let (lines_in, lines_out) = RingBuffer::new(RING_LINES);
     let (large_in, large_out) = RingBuffer::new(LARGE_COUNT_MAX);
+    let taken = Arc::new(AtomicU64::new(0));
     (
-        RingSender { lines: lines_in, large: large_in, refused_bytes: None },
-        RingReceiver { lines: lines_out, large: large_out, whole: Vec::new() },
+        RingSender {
+            lines: lines_in,
+            large: large_in,
+            refused_bytes: None,
+            under_way: VecDeque::new(),
+            settled: 0,
+            taken: taken.clone(),
+        },
+        RingReceiver { lines: lines_out, large: large_out, whole: Vec::new(), popped: 0, taken },
     )
 }
 
 impl RingSender {
-    /// Publishes a record; `false`, and nothing is changed, when there is no room for it.
-    pub fn push(&mut self, record: &[u8]) -> bool {
+    /// Publishes a record; `false`, and nothing is changed, when there is no room for it. `name`: which
+    /// message it is; none, if it goes back to its sender.
+    pub fn push(&mut self, record: &[u8], name: Option<(ConversationIndex, Number)>) -> bool {
         let pushed = self.try_push(record);
-        if !pushed {
+        if pushed {
+            self.under_way.push_back(name);
+        } else {
             self.refused_bytes = self.refused_bytes.max(Some(record.len()));
         }
         pushed
+    }
+
+    /// How many records the receiver has settled by now. What of them came back stands in the other ring.
+    pub fn taken(&self) -> u64 {
+        self.taken.load(Ordering::Acquire)
+    }
+
+    /// A record has come back: it is under way no longer. `false`: it was not.
+    pub fn came_back(&mut self, at: ConversationIndex, number: Number) -> bool {
+        let found = self.under_way.iter_mut().find(|it| **it == Some((at, number)));
+        found.is_some_and(|it| it.take().is_some())
+    }
+
+    /// The next message that is done, of the first `taken` records.
+    pub fn next_done(&mut self, taken: u64) -> Option<(ConversationIndex, Number)> {
+        while self.settled < taken {
+            self.settled += 1;
+            if let Some(Some(done)) = self.under_way.pop_front() {
+                return Some(done);
+            }
+        }
+        None
+    }
+
+    /// Whether all is settled, as far as is known here.
+    pub fn is_settled(&self) -> bool {
+        self.under_way.is_empty()
     }
 
     /// Whether a record waits for room, as far as is known here. Once there is room for it, this is so
@@ -111,6 +169,7 @@ impl RingReceiver {
             let record = self.large.pop().expect("it was pushed before its head");
             self.lines.pop().expect("it was looked at");
             take(&record);
+            self.popped += 1;
             return true;
         }
         let lines = bytes.div_ceil(LINE_BYTES);
@@ -125,7 +184,15 @@ impl RingReceiver {
             take(&self.whole[..bytes]);
         }
         chunk.commit_all();
+        self.popped += 1;
         true
+    }
+
+    /// Tells the sender that all that was popped is settled.
+    pub fn settle(&self) {
+        if self.taken.load(Ordering::Relaxed) != self.popped {
+            self.taken.store(self.popped, Ordering::Release);
+        }
     }
 
     /// Whether something is there.
@@ -155,7 +222,7 @@ mod tests {
         let sizes = [0, 1, 63, 64, 65, 1000, 4032, 4033, 100_000];
         for round in 0..200u8 {
             for bytes in sizes {
-                assert!(sender.push(&record(bytes, round)));
+                assert!(sender.push(&record(bytes, round), None));
             }
             for bytes in sizes {
                 assert!(receiver.pop(|got| assert_eq!(got, record(bytes, round))));
@@ -168,15 +235,31 @@ mod tests {
     fn a_full_ring_takes_nothing_and_loses_nothing() {
         let (mut sender, mut receiver) = ring();
         let mut pushed = 0;
-        while sender.push(&record(40, 1)) {
+        while sender.push(&record(40, 1), None) {
             pushed += 1;
         }
         assert_eq!(pushed, RING_LINES / 2);
-        assert!(!sender.push(&record(100_000, 1)));
+        assert!(!sender.push(&record(100_000, 1), None));
         let mut popped = 0;
         while receiver.pop(|_| ()) {
             popped += 1;
         }
         assert_eq!(popped, pushed);
+    }
+
+    #[test]
+    fn what_was_popped_is_done_once_it_is_settled_but_for_what_came_back() {
+        let (mut sender, mut receiver) = ring();
+        let name = |number| (ConversationIndex(7), Number(number));
+        (0..4).for_each(|number| assert!(sender.push(&record(40, 1), Some(name(number)))));
+        (0..3).for_each(|_| assert!(receiver.pop(|_| ())));
+        assert_eq!(sender.taken(), 0);
+        receiver.settle();
+        assert!(sender.came_back(ConversationIndex(7), Number(1)));
+        assert!(!sender.came_back(ConversationIndex(7), Number(1)));
+        let taken = sender.taken();
+        let done: Vec<_> = std::iter::from_fn(|| sender.next_done(taken)).collect();
+        assert_eq!(done, [name(0), name(2)]);
+        assert!(!sender.is_settled());
     }
 }

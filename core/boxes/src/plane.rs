@@ -699,11 +699,12 @@ impl<D: Driver> Plane<D> {
                 true
             }
             Via::Ring(reactor) => {
+                header.checkpoint = at.0.into();
                 header.emit(record);
                 let ring = self.rings[usize::from(reactor)].as_mut();
-                let sent = ring.expect("routes lead to reactors that there are").push(record);
+                let ring = ring.expect("routes lead to reactors that there are");
+                let sent = ring.push(record, Some((at, number)));
                 if sent {
-                    self.conversations[at].done(number);
                     self.counts.rung |= 1 << (reactor % 64);
                 }
                 sent
@@ -735,11 +736,30 @@ impl<D: Driver> Plane<D> {
     pub fn push_bounced(&mut self) {
         while let Some((to, record)) = self.bounced.front() {
             let ring = self.rings[usize::from(*to)].as_mut();
-            if !ring.expect("it came from a reactor that there is").push(record) {
+            if !ring.expect("it came from a reactor that there is").push(record, None) {
                 return;
             }
             self.counts.rung |= 1 << (to % 64);
             self.bounced.pop_front();
+        }
+    }
+
+    /// Whether records still have to go back to this reactor.
+    pub fn owes(&self, reactor: u8) -> bool {
+        self.bounced.iter().any(|(to, _)| *to == reactor)
+    }
+
+    /// The ring to another reactor.
+    pub fn ring_to(&mut self, reactor: u8) -> Option<&mut RingSender> {
+        self.rings.get_mut(usize::from(reactor))?.as_mut()
+    }
+
+    /// The first `taken` records of the ring to this reactor are settled, and those of them that came
+    /// back are here.
+    pub fn settle_ring(&mut self, reactor: u8, taken: u64) {
+        while let Some((at, number)) = self.ring_to(reactor).and_then(|ring| ring.next_done(taken))
+        {
+            self.conversations[at].done(number);
         }
     }
 

@@ -102,6 +102,20 @@ impl Neighbours {
     }
 }
 
+/// Joins the reactors of a box, each with each, where one thread takes all their turns: a simulator's.
+/// That thread asks [`Turn::is_rung`] and [`Turn::is_held_up`] who has something to do. `turns`: by reactor.
+pub fn join<D: Driver>(turns: &mut [Turn<D>]) {
+    for one in 1..turns.len() {
+        let (others, rest) = turns.split_at_mut(one);
+        for (index, other) in others.iter_mut().enumerate() {
+            let (to_other, from_one) = ring();
+            let (to_one, from_other) = ring();
+            rest[0].connect(index as u8, from_other, to_other);
+            other.connect(one as u8, from_one, to_one);
+        }
+    }
+}
+
 impl<D: Driver> Turn<D> {
     /// Joins this reactor to a neighbour in its box.
     pub(crate) fn connect(&mut self, neighbour: u8, receiver: RingReceiver, sender: RingSender) {
@@ -120,15 +134,19 @@ impl<D: Driver> Turn<D> {
     }
 
     /// Whether something has come by a ring.
-    fn is_rung(&self) -> bool {
+    pub fn is_rung(&self) -> bool {
         self.rings.iter().any(|(_, ring)| !ring.is_empty())
     }
 
-    /// Whether something waits for room in a ring: nobody wakes us when there is.
-    fn is_held_up(&mut self) -> bool {
+    /// Whether something waits for room in a ring, or for what is under way in one: nobody wakes us when
+    /// there is, or when that is settled.
+    pub fn is_held_up(&mut self) -> bool {
+        let is_starved = self.plane.conversations.starved_count() > 0;
         // All of them are looked at: each forgets by being asked.
         let senders = self.plane.rings.iter_mut().flatten();
-        senders.fold(false, |held_up, sender| held_up | sender.is_waited_for())
+        senders.fold(false, |held_up, sender| {
+            held_up | sender.is_waited_for() | (is_starved && !sender.is_settled())
+        })
     }
 
     /// What the reactor may park on besides its bell, and whether a shim has to be polled all the same.

@@ -149,10 +149,17 @@ impl<D: Driver> Turn<D> {
         let mut rings = std::mem::take(&mut self.rings);
         let mut any = false;
         for (from, ring) in &mut rings {
+            let taken = self.plane.ring_to(*from).map_or(0, |ring| ring.taken());
             let mut left = BUDGET_MESSAGES;
             while left > 0 && ring.pop(|record| self.arrive_by_ring(*from, record)) {
                 left -= 1;
                 any = true;
+            }
+            if left > 0 {
+                self.plane.settle_ring(*from, taken);
+            }
+            if !self.plane.owes(*from) {
+                ring.settle();
             }
         }
         self.rings = rings;
@@ -336,7 +343,7 @@ impl<D: Driver> Turn<D> {
     fn arrive_by_ring(&mut self, from: u8, bytes: &[u8]) {
         let record = Record::of(bytes);
         if record.has(RETURNED) {
-            return self.back_by_ring(&record);
+            return self.back_by_ring(from, &record);
         }
         let fate = self.arrive(&record, Trust::Ours, Via::Ring(from));
         let code = match fate {
@@ -347,12 +354,14 @@ impl<D: Driver> Turn<D> {
         self.plane.bounce(from, bytes, code);
     }
 
-    fn back_by_ring(&mut self, record: &Record<'_>) {
-        let Some(slot) = self.plane.spaces.get(&record.space()).copied() else { return };
-        let Some(at) = self.conversation_with(slot, record.destination()) else { return };
-        let code = record.header().floor.get() as u8;
-        let fate = refusal(code).map_or(Fate::Returned, Fate::Refused);
-        self.came_back(at, record.destination(), &unmarked(record), fate);
+    fn back_by_ring(&mut self, from: u8, record: &Record<'_>) {
+        let (at, number) = (record.conversation(), record.number());
+        let ring = self.plane.ring_to(from);
+        if ring.is_some_and(|ring| ring.came_back(at, number)) {
+            let code = record.header().floor.get() as u8;
+            let fate = refusal(code).map_or(Fate::Returned, Fate::Refused);
+            self.came_back(at, record.destination(), &unmarked(record), fate);
+        }
     }
 
     /// Handles a message from another reactor: finds its agent, and refuses what it has seen before.
@@ -555,16 +564,6 @@ impl<D: Driver> Turn<D> {
             Fate::Refused(refusal) => self.plane.refuse(at, &read, refusal),
             Fate::Done | Fate::Parked => {}
         }
-    }
-
-    /// The conversation of an agent of ours whose messages go to `physical`, among others.
-    fn conversation_with(&self, from: SlotIndex, physical: AgentId) -> Option<ConversationIndex> {
-        let leads_there = |at: &ConversationIndex| {
-            let way = &self.plane.routes[self.plane.conversations[*at].route].way;
-            way.leaves().is_some_and(|all| all.iter().any(|leaf| leaf.physical == physical))
-        };
-        let mut all = self.plane.conversations.iter().filter(|(_, it)| it.from == from);
-        all.find(|(at, _)| leads_there(at)).map(|(at, _)| at)
     }
 }
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use daedal_boxes::links::Links;
+use daedal_boxes::reactor::join;
 use daedal_boxes::template::Templates;
 use daedal_boxes::turn::Turn;
 use daedal_boxes::{Placed, hosted};
@@ -173,4 +174,39 @@ fn a_reply_to_one_that_is_gone_holds_no_other_up() {
     run(&mut second, &mut late, 2_000_000_000);
     let captured = second.capture(&path("asker:2")).unwrap().unwrap();
     assert!(captured.to_string().contains("answers: 1 (sum)"), "{captured}");
+}
+
+/// It was handed over, but nobody had it: it goes again under its old name.
+#[test]
+fn what_comes_back_by_ring_is_not_done() {
+    let mut templates = Templates::new();
+    templates.talks_to::<Blob>().talks_to::<Asker>();
+    let templates = Arc::new(templates);
+    let network = SimNetwork::perfect(10_000);
+    let there = ReactorAddress { agent_box: BoxId(1), reactor: 1 };
+    let mut turns = [0, 1].map(|reactor| {
+        let me = ReactorAddress { reactor, ..there };
+        let at = SocketAddr::from(([10, 0, 0, 1], 7000 + u16::from(reactor)));
+        let driver = SimDriver::start(&network, Config::new(at), 0).expect("a free address");
+        let links = Links::new(me, driver, templates.kinds(), Default::default(), 7);
+        let mut turn = Turn::new(me, templates.clone(), links);
+        turn.fix_route(path("blob"), there);
+        turn
+    });
+    join(&mut turns);
+    let sizes = vec![1, 100, 5000, 10];
+    let asker = Asker { left: sizes.clone(), answers: 0, bytes: 0 };
+    turns[0].host(Placed::alone(path("asker"), Space(1)), hosted(asker));
+    for step in 1..40 {
+        for turn in &mut turns {
+            turn.take(Stamp(step), false);
+        }
+        if step == 10 {
+            assert!(turns[0].counts().returned > 0);
+            turns[1].host(Placed::alone(path("blob"), Space(2)), hosted(Blob {}));
+        }
+    }
+    let shown = turns[0].capture(&path("asker")).unwrap().unwrap().to_string();
+    assert!(shown.contains(&format!("answers: {} (sum)", sizes.len())), "{shown}");
+    assert!(turns.iter_mut().all(|turn| !turn.is_rung() && !turn.is_held_up()));
 }
