@@ -31,7 +31,7 @@ use crate::history::History;
 use crate::linearizable::{self, Action, KeyValue, Output};
 use crate::random::Random;
 use crate::trace::Trace;
-use crate::world::{BoxSetup, Setup, World};
+use crate::world::{BoxSetup, REACTORS_MAX, Setup, World};
 
 /// How long a frame travels, in virtual nanoseconds.
 const TRAVEL_NS: u64 = 50_000;
@@ -163,7 +163,7 @@ impl Run {
         let mut shape = random.fork("shape");
         let boxes = 3 + shape.below(3) as usize;
         let shards = 1 + shape.below(4) as usize;
-        let reactors = 1 + shape.below(crate::world::REACTORS_MAX) as u8;
+        let mut reactors = random.fork("reactors");
         let per_box = 1 + shape.below(2) as usize;
         let window = 1 + shape.below(6) as u32;
         let share = 20 + shape.below(30) as u32;
@@ -171,7 +171,10 @@ impl Run {
         let setups: Vec<BoxSetup> = (0..boxes)
             .map(|index| BoxSetup {
                 name: name_of(index),
-                reactors: if index == 0 { 1 } else { reactors },
+                reactors: match index {
+                    0 => 1,
+                    _ => 1 + reactors.below(REACTORS_MAX) as u8,
+                },
             })
             .collect();
         let fault_shape = Shape { boxes: boxes as u16, travel_ns: TRAVEL_NS, quiet_from: QUIET_NS };

@@ -20,6 +20,7 @@ use std::sync::Arc;
 use daedal_boxes::deliver::hosted;
 use daedal_boxes::links::Links;
 use daedal_boxes::metrics::Counts;
+use daedal_boxes::reactor::join;
 use daedal_boxes::template::Templates;
 use daedal_boxes::turn::Turn;
 use daedal_boxes::{CONTROLLER_AT, Placed};
@@ -41,8 +42,8 @@ use crate::trace::{BoxStep, Event, Place, Trace};
 
 /// What virtual time 0 is, as a stamp: some moment in 2023, so that clocks may be wrong both ways.
 pub const EPOCH_NS: u64 = 1_700_000_000_000_000_000;
-/// Reactors of a box.
-pub const REACTORS_MAX: u64 = 1;
+/// Most reactors of a box: with three, what one sends two others can cross.
+pub const REACTORS_MAX: u64 = 3;
 /// How long a turn takes at the least, in virtual nanoseconds.
 pub const TURN_NS: u64 = 1_000;
 /// Port of each box's first reactor; the others count on from it.
@@ -124,6 +125,8 @@ struct Machine {
     turns: Vec<Turn<Wiretap>>,
     /// By reactor: when it may take its next turn.
     free_at: Vec<u64>,
+    /// By reactor: whether it waits for room in a ring.
+    is_held_up: Vec<bool>,
     is_paused: bool,
     lives: u32,
     /// How far its clock is ahead of virtual time; from its next start on.
@@ -174,6 +177,7 @@ impl World {
             setup,
             turns: Vec::new(),
             free_at: Vec::new(),
+            is_held_up: Vec::new(),
             is_paused: false,
             lives: 0,
             ahead_ns: 0,
@@ -281,7 +285,8 @@ impl World {
         let turn = &machine.turns[reactor];
         let arrival = self.network.next_arrival(address(index, reactor));
         let own = turn.next_due().map(|due| virtual_time(due, machine.ahead_ns));
-        let at_once = turn.is_runnable().then_some(0);
+        let is_runnable = turn.is_runnable() || turn.is_rung() || machine.is_held_up[reactor];
+        let at_once = is_runnable.then_some(0);
         let due = arrival.into_iter().chain(own).chain(at_once).min()?;
         Some(due.max(machine.free_at[reactor]))
     }
@@ -292,6 +297,7 @@ impl World {
         machine.free_at[reactor] = now + TURN_NS;
         let stamp = stamp(now, machine.ahead_ns);
         machine.turns[reactor].take(stamp, true);
+        machine.is_held_up[reactor] = machine.turns[reactor].is_held_up();
         self.turns += 1;
     }
 
@@ -353,6 +359,7 @@ impl World {
         let agent_box = BoxId(index as u16);
         let BoxSetup { name, reactors } = machine.setup.clone();
         machine.free_at = vec![now; usize::from(reactors)];
+        machine.is_held_up = vec![false; usize::from(reactors)];
         machine.turns = (0..reactors)
             .map(|reactor| {
                 let me = ReactorAddress { agent_box, reactor };
@@ -365,6 +372,7 @@ impl World {
                 turn
             })
             .collect();
+        join(&mut machine.turns);
         let path = |text: &str| AgentPath::parse(text).expect("a name of the system's own");
         let manager = manager_path(&name).expect("scenarios name boxes rightly");
         let first = ReactorAddress { agent_box, reactor: 0 };
