@@ -25,151 +25,85 @@ pub const DONE_NAMED: u8 = 6;
 /// Archives are rkyv's, unaligned, little-endian, with 32-bit pointers.
 pub const ARCHIVE_FORMAT: u32 = 1;
 
-/// Who opens a session, and with what.
-#[derive(
-    Clone,
-    Copy,
-    Debug,
-    Default,
-    PartialEq,
-    Eq,
-    FromBytes,
-    IntoBytes,
-    KnownLayout,
-    Immutable,
-    Unaligned,
-)]
-#[repr(C)]
-pub struct Hello {
-    /// Fresh number of the sender. Never 0.
-    pub nonce: U64,
-    /// The nonce that this answers; 0: an opening question.
-    pub echo: U64,
-    /// Packets that the receiver may send before it hears more.
-    pub credit: U32,
-    /// Entries of the sender's schema table.
-    pub schemas: U32,
-    /// Largest datagram payload that the sender takes.
-    pub payload_bytes_max: U32,
-    /// Not 0: the sender is in the session already, and asks for nothing.
-    pub established: U32,
+on_the_wire! {
+    /// Who opens a session, and with what.
+    pub struct Hello[32] {
+        /// Fresh number of the sender. Never 0.
+        pub nonce: U64,
+        /// The nonce that this answers; 0: an opening question.
+        pub echo: U64,
+        /// Packets that the receiver may send before it hears more.
+        pub credit: U32,
+        /// Entries of the sender's schema table.
+        pub schemas: U32,
+        /// Largest datagram payload that the sender takes.
+        pub payload_bytes_max: U32,
+        /// Not 0: the sender is in the session already, and asks for nothing.
+        pub established: U32,
+    }
 }
 
-/// One entry of a schema table.
-#[derive(
-    Clone,
-    Copy,
-    Debug,
-    Default,
-    PartialEq,
-    Eq,
-    FromBytes,
-    IntoBytes,
-    KnownLayout,
-    Immutable,
-    Unaligned,
-)]
-#[repr(C)]
-pub struct SchemaEntry {
-    /// Hash of the schema.
-    pub hash: U64,
-    /// Its version.
-    pub version: U16,
-    /// Zero.
-    pub zero: [u8; 6],
+on_the_wire! {
+    /// One entry of a schema table.
+    pub struct SchemaEntry[16] {
+        /// Hash of the schema.
+        pub hash: U64,
+        /// Its version.
+        pub version: U16,
+        /// Zero.
+        pub zero: [u8; 6],
+    }
 }
 
-/// What the sender of this has received, has finished, and takes. Only ever grows.
-#[derive(
-    Clone,
-    Copy,
-    Debug,
-    Default,
-    PartialEq,
-    Eq,
-    FromBytes,
-    IntoBytes,
-    KnownLayout,
-    Immutable,
-    Unaligned,
-)]
-#[repr(C)]
-pub struct Status {
-    /// Packets up to this one may be sent.
-    pub credit: U64,
-    /// Packets up to this one were received.
-    pub received: U64,
-    /// Packets up to this one are done.
-    pub done: U64,
-    /// Words of 64 bits that follow, for packets from `received + 1`.
-    pub received_words: U16,
-    /// Words of 64 bits that follow those, for packets from `done + 1`.
-    pub done_words: U16,
-    /// Zero.
-    pub zero: U32,
+on_the_wire! {
+    /// What the sender of this has received, has finished, and takes. Only ever grows.
+    pub struct Status[32] {
+        /// Packets up to this one may be sent.
+        pub credit: U64,
+        /// Packets up to this one were received.
+        pub received: U64,
+        /// Packets up to this one are done.
+        pub done: U64,
+        /// Words of 64 bits that follow, for packets from `received + 1`.
+        pub received_words: U16,
+        /// Words of 64 bits that follow those, for packets from `done + 1`.
+        pub done_words: U16,
+        /// Zero.
+        pub zero: U32,
+    }
 }
 
-/// Place of a part in its large message.
-#[derive(
-    Clone,
-    Copy,
-    Debug,
-    Default,
-    PartialEq,
-    Eq,
-    FromBytes,
-    IntoBytes,
-    KnownLayout,
-    Immutable,
-    Unaligned,
-)]
-#[repr(C)]
-pub struct Segment {
-    /// Bytes of the whole record: message header and what is behind it.
-    pub total: U32,
-    /// Where in it the bytes that follow belong.
-    pub offset: U32,
-    /// Zero.
-    pub zero: U64,
+on_the_wire! {
+    /// Place of a part in its large message.
+    pub struct Segment[16] {
+        /// Bytes of the whole record: message header and what is behind it.
+        pub total: U32,
+        /// Where in it the bytes that follow belong.
+        pub offset: U32,
+        /// Zero.
+        pub zero: U64,
+    }
 }
 
-/// `count` messages with consecutive numbers.
-#[derive(
-    Clone,
-    Copy,
-    Debug,
-    Default,
-    PartialEq,
-    Eq,
-    FromBytes,
-    IntoBytes,
-    KnownLayout,
-    Immutable,
-    Unaligned,
-)]
-#[repr(C)]
-pub struct NamedRun {
-    /// Logical id of their sender.
-    pub source: U64,
-    /// Logical id of their destination.
-    pub destination: U64,
-    /// The lowest number.
-    pub first: U64,
-    /// Their sender's space.
-    pub space: U32,
-    /// How many.
-    pub count: U32,
-    /// 0: they are done. Otherwise why they never will be, as the callers know it.
-    pub outcome: U32,
-    /// Zero.
-    pub zero: U32,
+on_the_wire! {
+    /// `count` messages with consecutive numbers.
+    pub struct NamedRun[40] {
+        /// Logical id of their sender.
+        pub source: U64,
+        /// Logical id of their destination.
+        pub destination: U64,
+        /// The lowest number.
+        pub first: U64,
+        /// Their sender's space.
+        pub space: U32,
+        /// How many.
+        pub count: U32,
+        /// 0: they are done. Otherwise why they never will be, as the callers know it.
+        pub outcome: U32,
+        /// Zero.
+        pub zero: U32,
+    }
 }
-
-const _: () = assert!(size_of::<Hello>() == 32);
-const _: () = assert!(size_of::<SchemaEntry>() == 16);
-const _: () = assert!(size_of::<Status>() == 32);
-const _: () = assert!(size_of::<Segment>() == 16);
-const _: () = assert!(size_of::<NamedRun>() == 40);
 
 /// A control record's body, in place, of the shape that its kind demands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -21,41 +21,28 @@ pub const CONTROL: u8 = 2;
 /// Flag: the sender asks for a status.
 pub const ASK: u8 = 4;
 
-/// Which frame of which session this is, from whom to whom, and what was received.
-#[derive(
-    Clone,
-    Copy,
-    Debug,
-    Default,
-    PartialEq,
-    Eq,
-    FromBytes,
-    IntoBytes,
-    KnownLayout,
-    Immutable,
-    Unaligned,
-)]
-#[repr(C)]
-pub struct LinkHeader {
-    /// [`VERSION`].
-    pub version: u8,
-    /// [`KEY_PHASE`], [`CONTROL`], [`ASK`].
-    pub flags: u8,
-    /// Box that sent it.
-    pub source_box: U16,
-    /// Reactor of that box.
-    pub source_reactor: u8,
-    /// Reactor that it is for.
-    pub destination_reactor: u8,
-    /// Session; 0 while there is none.
-    pub session: U32,
-    /// Number of this packet in its lane. The first is 1.
-    pub packet: U48,
-    /// Every packet up to this one was received.
-    pub ack: U48,
+on_the_wire! {
+    /// Which frame of which session this is, from whom to whom, and what was received.
+    pub struct LinkHeader[22] {
+        /// [`VERSION`].
+        pub version: u8,
+        /// [`KEY_PHASE`], [`CONTROL`], [`ASK`].
+        pub flags: u8,
+        /// Box that sent it.
+        pub source_box: U16,
+        /// Reactor of that box.
+        pub source_reactor: u8,
+        /// Reactor that it is for.
+        pub destination_reactor: u8,
+        /// Session; 0 while there is none.
+        pub session: U32,
+        /// Number of this packet in its lane. The first is 1.
+        pub packet: U48,
+        /// Every packet up to this one was received.
+        pub ack: U48,
+    }
 }
 
-const _: () = assert!(size_of::<LinkHeader>() == LinkHeader::BYTES);
 const _: () = assert!(offset_of!(LinkHeader, source_box) == 2);
 const _: () = assert!(offset_of!(LinkHeader, destination_reactor) == 5);
 const _: () = assert!(offset_of!(LinkHeader, session) == 6);
@@ -63,34 +50,21 @@ const _: () = assert!(offset_of!(LinkHeader, packet) == 10);
 const _: () = assert!(offset_of!(LinkHeader, ack) == 16);
 const _: () = assert!((HEADROOM_BYTES + LinkHeader::BYTES).is_multiple_of(RECORD_ALIGN));
 
-impl LinkHeader {
-    /// Bytes of the header.
-    pub const BYTES: usize = 22;
-
-    /// The header at the start of `payload`, in place.
-    /// # Errors
-    /// [`DropReason::TooShort`], [`DropReason::BadVersion`].
-    pub fn new_checked(payload: &[u8]) -> Result<&LinkHeader, DropReason> {
-        LinkHeader::parse(payload).map(|(header, _)| header)
+header! {
+    /// [`DropReason::BadVersion`].
+    LinkHeader: |header| match header.version {
+        VERSION => Ok(()),
+        _ => Err(DropReason::BadVersion),
     }
+}
 
+impl LinkHeader {
     /// The header, and what follows it.
     /// # Errors
-    /// [`DropReason::TooShort`], [`DropReason::BadVersion`].
+    /// As [`LinkHeader::new_checked`].
     pub fn parse(payload: &[u8]) -> Result<(&LinkHeader, &[u8]), DropReason> {
-        let (header, records) =
-            LinkHeader::ref_from_prefix(payload).map_err(|_| DropReason::TooShort)?;
-        if header.version != VERSION {
-            return Err(DropReason::BadVersion);
-        }
-        Ok((header, records))
-    }
-
-    /// Writes the header to the start of `payload`.
-    /// # Panics
-    /// When `payload` is shorter than [`LinkHeader::BYTES`].
-    pub fn emit(&self, payload: &mut [u8]) {
-        payload[..LinkHeader::BYTES].copy_from_slice(self.as_bytes());
+        let header = LinkHeader::new_checked(payload)?;
+        Ok((header, &payload[LinkHeader::BYTES..]))
     }
 
     /// Whether `flag` is set.

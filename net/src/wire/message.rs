@@ -15,51 +15,38 @@ pub const HAS_REPLY_TO: u8 = 1;
 /// Flag: a [`LogicalDestination`] follows the header, behind an [`InReplyTo`] if there is one.
 pub const HAS_LOGICAL: u8 = 2;
 
-/// From whom, to whom, under which name, and what follows.
-#[derive(
-    Clone,
-    Copy,
-    Debug,
-    Default,
-    PartialEq,
-    Eq,
-    FromBytes,
-    IntoBytes,
-    KnownLayout,
-    Immutable,
-    Unaligned,
-)]
-#[repr(C)]
-pub struct MessageHeader {
-    /// Physical id of the receiver. Never 0, which marks a control record.
-    pub destination: U64,
-    /// Logical id of the sender, as the receiver sees it.
-    pub source: U64,
-    /// Place among the messages of (source, space) for one logical destination.
-    pub number: U64,
-    /// Which of the sender's children, copies or incarnations.
-    pub space: U32,
-    /// `number` less the lowest number that the sender still keeps.
-    pub floor: U32,
-    /// Routing key.
-    pub point: U64,
-    /// Follows a message and what it causes. 0: not followed.
-    pub trace: U64,
-    /// Bytes behind the header: extensions, wrap steps, body.
-    pub length: U32,
-    /// Index into the sender's schema table.
-    pub kind: U16,
-    /// [`HAS_REPLY_TO`], [`HAS_LOGICAL`]; the others belong to the layers above.
-    pub flags: u8,
-    /// Wrap steps behind the extensions, 16 bytes each.
-    pub steps: u8,
-    /// Epoch of the route that the sender took.
-    pub route_epoch: U32,
-    /// Checkpoint number of the sender.
-    pub checkpoint: U32,
+on_the_wire! {
+    /// From whom, to whom, under which name, and what follows.
+    pub struct MessageHeader[64] {
+        /// Physical id of the receiver. Never 0, which marks a control record.
+        pub destination: U64,
+        /// Logical id of the sender, as the receiver sees it.
+        pub source: U64,
+        /// Place among the messages of (source, space) for one logical destination.
+        pub number: U64,
+        /// Which of the sender's children, copies or incarnations.
+        pub space: U32,
+        /// `number` less the lowest number that the sender still keeps.
+        pub floor: U32,
+        /// Routing key.
+        pub point: U64,
+        /// Follows a message and what it causes. 0: not followed.
+        pub trace: U64,
+        /// Bytes behind the header: extensions, wrap steps, body.
+        pub length: U32,
+        /// Index into the sender's schema table.
+        pub kind: U16,
+        /// [`HAS_REPLY_TO`], [`HAS_LOGICAL`]; the others belong to the layers above.
+        pub flags: u8,
+        /// Wrap steps behind the extensions, 16 bytes each.
+        pub steps: u8,
+        /// Epoch of the route that the sender took.
+        pub route_epoch: U32,
+        /// Checkpoint number of the sender.
+        pub checkpoint: U32,
+    }
 }
 
-const _: () = assert!(size_of::<MessageHeader>() == MessageHeader::BYTES);
 const _: () = assert!(offset_of!(MessageHeader, space) == 24);
 const _: () = assert!(offset_of!(MessageHeader, point) == 32);
 const _: () = assert!(offset_of!(MessageHeader, trace) == 40);
@@ -70,110 +57,57 @@ const _: () = assert!(offset_of!(MessageHeader, steps) == 55);
 const _: () = assert!(offset_of!(MessageHeader, route_epoch) == 56);
 const _: () = assert!(offset_of!(MessageHeader, checkpoint) == 60);
 
-/// Extension: name of the message that this one answers.
-#[derive(
-    Clone,
-    Copy,
-    Debug,
-    Default,
-    PartialEq,
-    Eq,
-    FromBytes,
-    IntoBytes,
-    KnownLayout,
-    Immutable,
-    Unaligned,
-)]
-#[repr(C)]
-pub struct InReplyTo {
-    /// Its number.
-    pub number: U64,
-    /// Its space.
-    pub space: U32,
-    /// Zero.
-    pub zero: U32,
+on_the_wire! {
+    /// Extension: name of the message that this one answers.
+    pub struct InReplyTo[EXTENSION_BYTES] {
+        /// Its number.
+        pub number: U64,
+        /// Its space.
+        pub space: U32,
+        /// Zero.
+        pub zero: U32,
+    }
 }
 
-/// Extension: whom the message is named for, where that is not whom it is sent to.
-#[derive(
-    Clone,
-    Copy,
-    Debug,
-    Default,
-    PartialEq,
-    Eq,
-    FromBytes,
-    IntoBytes,
-    KnownLayout,
-    Immutable,
-    Unaligned,
-)]
-#[repr(C)]
-pub struct LogicalDestination {
-    /// Logical id.
-    pub id: U64,
-    /// Zero.
-    pub zero: U64,
+on_the_wire! {
+    /// Extension: whom the message is named for, where that is not whom it is sent to.
+    pub struct LogicalDestination[EXTENSION_BYTES] {
+        /// Logical id.
+        pub id: U64,
+        /// Zero.
+        pub zero: U64,
+    }
 }
 
-/// One *open stage* or *merge* step; innermost last, undone in order.
-#[derive(
-    Clone,
-    Copy,
-    Debug,
-    Default,
-    PartialEq,
-    Eq,
-    FromBytes,
-    IntoBytes,
-    KnownLayout,
-    Immutable,
-    Unaligned,
-)]
-#[repr(C)]
-pub struct WrapStep {
-    /// What to undo.
-    pub kind: U16,
-    /// With which parameter.
-    pub parameter: [u8; 6],
-    /// The child that sends at this level, or the stage.
-    pub id: U64,
+on_the_wire! {
+    /// One *open stage* or *merge* step; innermost last, undone in order.
+    pub struct WrapStep[16] {
+        /// What to undo.
+        pub kind: U16,
+        /// With which parameter.
+        pub parameter: [u8; 6],
+        /// The child that sends at this level, or the stage.
+        pub id: U64,
+    }
 }
-
-const _: () = assert!(size_of::<InReplyTo>() == EXTENSION_BYTES);
-const _: () = assert!(size_of::<LogicalDestination>() == EXTENSION_BYTES);
-const _: () = assert!(size_of::<WrapStep>() == WrapStep::BYTES);
 
 /// Bytes of either extension.
 pub const EXTENSION_BYTES: usize = 16;
 
-impl WrapStep {
-    /// Bytes of a step.
-    pub const BYTES: usize = 16;
+header! {
+    /// [`DropReason::BadMessage`] if destination or length cannot be. The length was compared with the
+    /// extensions and steps that the header announces, not with `bytes`.
+    MessageHeader: |header| {
+        let length = header.length.get() as usize;
+        let is_whole = length >= header.before_body() && length <= LARGE_BYTES_MAX;
+        match header.destination.get() != 0 && is_whole {
+            true => Ok(()),
+            false => Err(DropReason::BadMessage),
+        }
+    }
 }
 
 impl MessageHeader {
-    /// Bytes of the header.
-    pub const BYTES: usize = 64;
-
-    /// The header at the start of `record`, in place. Its length was compared with the extensions
-    /// and steps that it announces, not with `record`.
-    /// # Errors
-    /// [`DropReason::TooShort`]; [`DropReason::BadMessage`] if destination or length cannot be.
-    #[inline]
-    pub fn new_checked(record: &[u8]) -> Result<&MessageHeader, DropReason> {
-        let (header, _) =
-            MessageHeader::ref_from_prefix(record).map_err(|_| DropReason::TooShort)?;
-        let length = header.length.get() as usize;
-        if header.destination.get() == 0
-            || length < header.before_body()
-            || length > LARGE_BYTES_MAX
-        {
-            return Err(DropReason::BadMessage);
-        }
-        Ok(header)
-    }
-
     /// A whole message from the start of `record`, in place.
     /// # Errors
     /// As [`MessageHeader::new_checked`]; [`DropReason::TooShort`] if `record` ends before the
@@ -192,13 +126,6 @@ impl MessageHeader {
             <[WrapStep]>::ref_from_prefix_with_elems(rest, usize::from(header.steps))
                 .map_err(|_| DropReason::BadMessage)?;
         Ok(Message { header, reply_to, logical, steps, body })
-    }
-
-    /// Writes the header to the start of `record`.
-    /// # Panics
-    /// When `record` is shorter than [`MessageHeader::BYTES`].
-    pub fn emit(&self, record: &mut [u8]) {
-        record[..MessageHeader::BYTES].copy_from_slice(self.as_bytes());
     }
 
     /// Whether `flag` is set.

@@ -3,6 +3,51 @@
 //!
 //! Does not know sessions, order or loss: those are the link's.
 
+/// Declares what stands on the wire: read in place at any address, as many bytes as it says, no padding.
+macro_rules! on_the_wire {
+    ($(#[$doc:meta])* pub struct $name:ident[$bytes:expr] { $($fields:tt)* }) => {
+        $(#[$doc])*
+        #[derive(
+            Clone, Copy, Debug, Default, PartialEq, Eq,
+            FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned,
+        )]
+        #[repr(C)]
+        pub struct $name { $($fields)* }
+
+        impl $name {
+            /// Bytes on the wire.
+            pub const BYTES: usize = $bytes;
+        }
+
+        const _: () = assert!(size_of::<$name>() == $name::BYTES);
+    };
+}
+
+/// Gives a header its two ends: `new_checked`, which refuses what `check` refuses, and `emit`.
+macro_rules! header {
+    ($(#[$errors:meta])+ $name:ident: $check:expr) => {
+        impl $name {
+            /// The header at the start of `bytes`, in place.
+            /// # Errors
+            /// [`DropReason::TooShort`].
+            $(#[$errors])+
+            pub fn new_checked(bytes: &[u8]) -> Result<&$name, DropReason> {
+                let check: fn(&$name) -> Result<(), DropReason> = $check;
+                let (header, _) =
+                    $name::ref_from_prefix(bytes).map_err(|_| DropReason::TooShort)?;
+                check(header).map(|()| header)
+            }
+
+            /// Writes the header to the start of `bytes`.
+            /// # Panics
+            #[doc = concat!("When `bytes` is shorter than [`", stringify!($name), "::BYTES`].")]
+            pub fn emit(&self, bytes: &mut [u8]) {
+                bytes[..$name::BYTES].copy_from_slice(self.as_bytes());
+            }
+        }
+    };
+}
+
 pub mod control;
 pub mod link;
 pub mod message;

@@ -9,52 +9,33 @@ use super::padded;
 use crate::error::DropReason;
 use crate::limits::RECORD_ALIGN;
 
-/// Head of a control record; its body follows, padded.
-#[derive(
-    Clone,
-    Copy,
-    Debug,
-    Default,
-    PartialEq,
-    Eq,
-    FromBytes,
-    IntoBytes,
-    KnownLayout,
-    Immutable,
-    Unaligned,
-)]
-#[repr(C)]
-pub struct ControlHead {
-    /// Zero, where a message has its destination.
-    pub zero: U64,
-    /// One of [`super::control`].
-    pub kind: u8,
-    /// Zero.
-    pub flags: u8,
-    /// Bytes behind the head, before padding.
-    pub length: U16,
-    /// Depends on the kind.
-    pub argument: U32,
+on_the_wire! {
+    /// Head of a control record; its body follows, padded.
+    pub struct ControlHead[16] {
+        /// Zero, where a message has its destination.
+        pub zero: U64,
+        /// One of [`super::control`].
+        pub kind: u8,
+        /// Zero.
+        pub flags: u8,
+        /// Bytes behind the head, before padding.
+        pub length: U16,
+        /// Depends on the kind.
+        pub argument: U32,
+    }
 }
 
-const _: () = assert!(size_of::<ControlHead>() == ControlHead::BYTES);
 const _: () = assert!(ControlHead::BYTES == RECORD_ALIGN);
 
-impl ControlHead {
-    /// Bytes of the head.
-    pub const BYTES: usize = 16;
-
-    /// The head at the start of `record`, in place.
-    /// # Errors
-    /// [`DropReason::TooShort`]; [`DropReason::BadControl`] if it is a message.
-    pub fn new_checked(record: &[u8]) -> Result<&ControlHead, DropReason> {
-        let (head, _) = ControlHead::ref_from_prefix(record).map_err(|_| DropReason::TooShort)?;
-        if head.zero.get() != 0 {
-            return Err(DropReason::BadControl);
-        }
-        Ok(head)
+header! {
+    /// [`DropReason::BadControl`] if it is a message.
+    ControlHead: |head| match head.zero.get() {
+        0 => Ok(()),
+        _ => Err(DropReason::BadControl),
     }
+}
 
+impl ControlHead {
     /// The head and its body, in place.
     /// # Errors
     /// As [`ControlHead::new_checked`]; [`DropReason::TooShort`] if the body is cut off.
@@ -62,13 +43,6 @@ impl ControlHead {
         let head = ControlHead::new_checked(record)?;
         let end = ControlHead::BYTES + usize::from(head.length.get());
         Ok((head, record.get(ControlHead::BYTES..end).ok_or(DropReason::TooShort)?))
-    }
-
-    /// Writes the head to the start of `record`.
-    /// # Panics
-    /// When `record` is shorter than [`ControlHead::BYTES`].
-    pub fn emit(&self, record: &mut [u8]) {
-        record[..ControlHead::BYTES].copy_from_slice(self.as_bytes());
     }
 }
 
