@@ -1,37 +1,11 @@
 //! The kernel driver allocates nothing after its start, in either direction, trains included.
 
-#![expect(unsafe_code, reason = "a counting allocator")]
-
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::cell::Cell;
 use std::collections::VecDeque;
 use std::net::SocketAddr;
 
+use daedal_allocations::allocations;
 use daedal_net::driver::kernel::{Config, Kernel};
 use daedal_net::driver::{Driver, Outgoing, Received};
-
-thread_local! {
-    static ALLOCATIONS: Cell<usize> = const { Cell::new(0) };
-}
-
-struct Counting;
-
-// SAFETY: everything is handed to the system's allocator as it came.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        ALLOCATIONS.set(ALLOCATIONS.get() + 1);
-        // SAFETY: the caller keeps the contract of `alloc`, which is the same.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        // SAFETY: `pointer` came from `System.alloc` with this layout.
-        unsafe { System.dealloc(pointer, layout) }
-    }
-}
-
-#[global_allocator]
-static COUNTING: Counting = Counting;
 
 #[test]
 fn nothing_is_allocated_after_start() {
@@ -43,21 +17,22 @@ fn nothing_is_allocated_after_start() {
     let (mut a, mut b) = (start(), start());
     let mut queue: VecDeque<Outgoing> = VecDeque::with_capacity(256);
     let mut into: Vec<Received> = Vec::with_capacity(256);
-    let before = ALLOCATIONS.get();
     let mut received = 0;
-    for round in 0..100 {
-        for index in 0..100 {
-            let mut frame = a.pool().take().expect("frames come back when they are sent");
-            frame.truncate(64 + 16 * ((round + index / 10) % 3));
-            queue.push_back(Outgoing { frame, to: b.address() });
+    let (count, ()) = allocations(|| {
+        for round in 0..100 {
+            for index in 0..100 {
+                let mut frame = a.pool().take().expect("frames come back when they are sent");
+                frame.truncate(64 + 16 * ((round + index / 10) % 3));
+                queue.push_back(Outgoing { frame, to: b.address() });
+            }
+            a.transmit(0, &mut queue);
+            assert!(queue.is_empty());
+            for _ in 0..32 {
+                received += b.receive(0, 32, &mut into);
+                into.clear();
+            }
         }
-        a.transmit(0, &mut queue);
-        assert!(queue.is_empty());
-        for _ in 0..32 {
-            received += b.receive(0, 32, &mut into);
-            into.clear();
-        }
-    }
+    });
     assert_eq!(received, 10_000);
-    assert_eq!(ALLOCATIONS.get(), before);
+    assert_eq!(count, 0);
 }

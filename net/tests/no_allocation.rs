@@ -1,39 +1,13 @@
 //! The steady data path of a link allocates nothing: counted, not believed.
 
-#![expect(unsafe_code, reason = "an allocator that counts")]
-
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::cell::Cell;
 use std::collections::VecDeque;
 use std::net::SocketAddr;
 
+use daedal_allocations::allocations;
 use daedal_net::driver::Outgoing;
 use daedal_net::link::{Endpoint, Link, LinkConfig, LinkEvent, LinkLimits, Schema};
 use daedal_net::pool::Pool;
 use daedal_net::wire::message::MessageHeader;
-
-struct Counting;
-
-thread_local! {
-    static ALLOCATIONS: Cell<u64> = const { Cell::new(0) };
-}
-
-// SAFETY: everything is passed on to `System` unchanged.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        ALLOCATIONS.with(|count| count.set(count.get() + 1));
-        // SAFETY: the caller keeps `GlobalAlloc`'s contract.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        // SAFETY: as above; `pointer` came from `System`.
-        unsafe { System.dealloc(pointer, layout) }
-    }
-}
-
-#[global_allocator]
-static ALLOCATOR: Counting = Counting;
 
 const BODY: usize = 24;
 
@@ -87,8 +61,9 @@ fn messages_acknowledgements_and_done_need_no_allocation() {
     let (mut links, mut out) = ([link(&pool, 0), link(&pool, 1)], VecDeque::with_capacity(64));
     (0..10).for_each(|now| _ = turn(now, &mut links, &pool, &mut out, 0));
     (10..50).for_each(|now| _ = turn(now, &mut links, &pool, &mut out, 100));
-    let before = ALLOCATIONS.with(Cell::get);
-    let done: u64 = (50..150).map(|now| turn(now, &mut links, &pool, &mut out, 100)).sum();
-    assert_eq!(ALLOCATIONS.with(Cell::get), before);
+    let (count, done) = allocations(|| -> u64 {
+        (50..150).map(|now| turn(now, &mut links, &pool, &mut out, 100)).sum()
+    });
+    assert_eq!(count, 0);
     assert_eq!(done, 100 * 2 * 100);
 }

@@ -1,10 +1,8 @@
 //! Both agents on a real turn; and that the key-value store's GET allocates nothing.
 
-#![expect(unsafe_code, reason = "an allocator is unsafe by its trait")]
 #![expect(clippy::unwrap_used, reason = "all of this is a test")]
 
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::sync::Arc;
 
 use counter::key_value::{self, KeyValue};
@@ -13,30 +11,11 @@ use daedal::boxes::turn::Turn;
 use daedal::model::state::State;
 use daedal::prelude::*;
 use daedal::{Parameters, Stamp};
+use daedal_allocations::allocations;
 
 thread_local! {
-    static ALLOCATIONS: Cell<usize> = const { Cell::new(0) };
     static HEARD: RefCell<Vec<String>> = const { RefCell::new(Vec::new()) };
 }
-
-struct Counting;
-
-// SAFETY: every call goes to the system's allocator as it came; counting allocates nothing.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        ALLOCATIONS.set(ALLOCATIONS.get() + 1);
-        // SAFETY: the caller keeps `alloc`'s contract.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, start: *mut u8, layout: Layout) {
-        // SAFETY: the caller keeps `dealloc`'s contract.
-        unsafe { System.dealloc(start, layout) }
-    }
-}
-
-#[global_allocator]
-static ALLOCATOR: Counting = Counting;
 
 /// Puts, and then gets for ever.
 #[state]
@@ -74,10 +53,9 @@ fn a_get_allocates_nothing() {
     turn.run("kvs", "KeyValue", &Parameters::new()).unwrap();
     turn.run("getter", "Getter", &Parameters::new()).unwrap();
     assert!(turn.take(Stamp(1), false));
-    let (delivered, allocations) = (turn.counts().delivered, ALLOCATIONS.get());
-    assert!(turn.take(Stamp(2), false));
+    let delivered = turn.counts().delivered;
+    assert_eq!(allocations(|| turn.take(Stamp(2), false)), (0, true));
     assert!(turn.counts().delivered - delivered > 1000);
-    assert_eq!(ALLOCATIONS.get() - allocations, 0);
 }
 
 /// Counts, and notes what it hears.

@@ -1,49 +1,16 @@
 //! GET, and SET over an older value, allocate nothing: counted, from bytes to requests, in the
 //! agent, through a real turn's local queue, and from replies to bytes.
 
-#![expect(unsafe_code, reason = "an allocator is unsafe by its trait")]
-
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::cell::Cell;
-
 use std::sync::Arc;
 
 use daedal::boxes::turn::Turn;
 use daedal::prelude::*;
 use daedal::{Parameters, Stamp};
+use daedal_allocations::allocations;
 use kvs::command::Facts;
 use kvs::connection::Connection;
 use kvs::key_value::KeyValue;
 use kvs::request::{Condition, Expiry, Reply, ReplyRef, RequestRef};
-
-thread_local! {
-    static ALLOCATIONS: Cell<usize> = const { Cell::new(0) };
-}
-
-struct Counting;
-
-// SAFETY: every call goes to the system's allocator as it came; counting allocates nothing.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        ALLOCATIONS.set(ALLOCATIONS.get() + 1);
-        // SAFETY: the caller keeps `alloc`'s contract.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, start: *mut u8, layout: Layout) {
-        // SAFETY: the caller keeps `dealloc`'s contract.
-        unsafe { System.dealloc(start, layout) }
-    }
-}
-
-#[global_allocator]
-static ALLOCATOR: Counting = Counting;
-
-fn allocations(work: impl FnOnce()) -> usize {
-    let before = ALLOCATIONS.get();
-    work();
-    ALLOCATIONS.get() - before
-}
 
 #[test]
 fn get_and_a_repeated_set_allocate_nothing() {
@@ -57,7 +24,7 @@ fn get_and_a_repeated_set_allocate_nothing() {
     let get = RequestRef::Get { key: b"key" };
     let mut store = KeyValue::default();
     store.apply(&set, 0, |_| ());
-    let counted = allocations(|| {
+    let (counted, ()) = allocations(|| {
         store.apply(&set, 0, |reply| assert_eq!(*reply, ReplyRef::Ok));
         store.apply(&get, 0, |reply| assert_eq!(*reply, ReplyRef::Bulk(b"value")));
     });
@@ -83,7 +50,7 @@ fn a_connection_that_is_warm_allocates_nothing() {
         connection.written(connection.output().len());
     };
     round();
-    assert_eq!(allocations(round), 0);
+    assert_eq!(allocations(round), (0, ()));
 }
 
 /// Asks for one key over and over.
@@ -133,7 +100,7 @@ fn a_get_through_the_local_queue_allocates_nothing() {
     turn.run("client", "Client", &Parameters::new()).unwrap();
     assert!(turn.take(Stamp(1), false));
     let before = turn.counts().delivered;
-    let counted = allocations(|| {
+    let (counted, ()) = allocations(|| {
         turn.take(Stamp(2), false);
     });
     assert!(turn.counts().delivered - before > 1000);
