@@ -2,7 +2,8 @@
 //!
 //! A message that never left the process is not validated again; one that came over a link is checked
 //! before the agent sees it (rkyv's bytecheck). Invariant: [`Trust::Ours`] is given only to bytes that
-//! this process encoded, for the very schema that the header's kind stands for.
+//! this process encoded, for the very schema that the header's kind stands for. What such bytes are,
+//! [`Wire`] and [`Encode`](daedal_model::encode::Encode) promise.
 
 #![expect(unsafe_code, reason = "bytes that this process encoded are read without a check")]
 
@@ -20,7 +21,12 @@ use crate::shim::Shim;
 /// Who encoded the bytes of a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Trust {
-    /// This process, as the message type that it says.
+    /// This process, as the message type that it says. Since that is believed, nobody else may say it:
+    ///
+    /// ```compile_fail,E0603
+    /// let believed = daedal_boxes::deliver::Trust::Ours;
+    /// ```
+    #[non_exhaustive]
     Ours,
     /// Somebody else.
     Nobody,
@@ -76,8 +82,9 @@ pub trait Host {
 pub(crate) fn open<M: Wire>(body: &[u8], trust: Trust) -> Result<&M::Archived, Invalid> {
     match trust {
         Trust::Ours if body.len() >= size_of::<M::Archived>() => {
-            // SAFETY: by the invariant of this file, `body` was encoded by this process as an `M`, root
-            // last, and archived forms are readable at any alignment.
+            // SAFETY: by the invariant of this file `body` is what an `Encode` of a message of `M`'s schema
+            // left; by the contracts of `Encode` and `Wire` it is valid as `M`'s archive, root last.
+            // Archived forms are readable at any alignment.
             Ok(unsafe { rkyv::access_unchecked::<M::Archived>(body) })
         }
         _ => M::access(body),

@@ -3,6 +3,7 @@
 //!
 //! No derive can add rkyv's derives with a path of ours, so these are attributes: users need no rkyv.
 
+mod check;
 mod message;
 mod options;
 mod state;
@@ -18,7 +19,8 @@ use proc_macro::TokenStream;
 /// variant sends it to every child of its destination. `#[message(version = 2)]` announces a version.
 /// `NameRef<'a>` serialises as `Name` does, with `&[u8]` for `Vec<u8>`, `&str` for `String`, a reference
 /// for any other type but numbers, or a copy where the field says `#[copy]`. It derives what `Name`
-/// derives of `Debug`, `PartialEq` and `Eq`.
+/// derives of `Debug`, `PartialEq` and `Eq`. rkyv's own attributes are refused, and so are `cfg` on
+/// a field or a variant, and a variant's number: others read a message as its schema says, without a check.
 #[proc_macro_attribute]
 pub fn message(options: TokenStream, item: TokenStream) -> TokenStream {
     message::expand(options.into(), item.into())

@@ -1,7 +1,13 @@
 //! `#[message]`: rkyv's derives, `Wire`, `Message`, `Encode`, `Body`, and the borrowed twin.
 //!
-//! Knows types by their tokens only: what it refuses by name (maps, shared pointers) it refuses for the
-//! sake of a good text; the bound that holds is `Wire`, asserted for every field by its schema.
+//! Knows types by their tokens only: the bound that holds is `Wire`, asserted for every field by its
+//! schema.
+//!
+//! `Wire` and `Encode` are unsafe to implement, since what stays in a process is read without a check.
+//! They may be implemented here, because everything that is archived is derived by rkyv from fields that
+//! are `Wire` themselves, and is named by the schema: attributes that would change either are refused,
+//! and what a twin lends is asserted to archive as what its type owns. That the code is unsafe a user
+//! does not see, under `forbid(unsafe_code)` either: the compiler blames macros for what they wrote.
 
 use proc_macro2::TokenStream;
 use quote::{ToTokens, format_ident, quote, quote_spanned};
@@ -11,6 +17,7 @@ use syn::{
     TypePath, parse_quote,
 };
 
+use crate::check::{check_archive, check_type, mentions};
 use crate::options::{Options, refuse, refuse_generics, take, word};
 
 /// What is read off one struct or one variant before its attributes are removed.
@@ -32,6 +39,7 @@ pub fn expand(options: TokenStream, item: TokenStream) -> Result<TokenStream> {
     let Options { version, krate } = Options::parse(options)?;
     let mut input: DeriveInput = syn::parse2(item)?;
     refuse_generics(&input.generics, "a message")?;
+    check_archive(&input)?;
     let cases = read_cases(&mut input)?;
     let support = quote!(#krate::support);
     let twin = twin(&input, &support);
@@ -100,40 +108,6 @@ fn read_case(name: Option<Ident>, fields: &mut Fields, broadcast: bool) -> Resul
     Ok(Case { name, fields: fields.clone(), point, broadcast })
 }
 
-/// Refuses by name what could never be `Wire`, deep inside too.
-fn check_type(ty: &Type) -> Result<()> {
-    let path = match ty {
-        Type::Path(TypePath { path, .. }) => path,
-        Type::Tuple(tuple) => return tuple.elems.iter().try_for_each(check_type),
-        Type::Array(array) => return check_type(&array.elem),
-        Type::Reference(_) => {
-            return refuse(
-                ty.span(),
-                "a message owns its fields; its borrowed twin, `…Ref`, is made for you",
-            );
-        }
-        _ => return Ok(()),
-    };
-    let Some(last) = path.segments.last() else { return Ok(()) };
-    match last.ident.to_string().as_str() {
-        "HashMap" | "BTreeMap" | "HashSet" | "BTreeSet" | "IndexMap" => {
-            return refuse(
-                ty.span(),
-                "a message holds no maps or sets; send a sorted Vec of pairs",
-            );
-        }
-        "Rc" | "Arc" | "Weak" => {
-            return refuse(ty.span(), "a message holds no shared pointers; send the value");
-        }
-        _ => {}
-    }
-    let PathArguments::AngleBracketed(arguments) = &last.arguments else { return Ok(()) };
-    arguments.args.iter().try_for_each(|argument| match argument {
-        GenericArgument::Type(inner) => check_type(inner),
-        _ => Ok(()),
-    })
-}
-
 fn implement_message(
     name: &Ident,
     cases: &[Case],
@@ -148,11 +122,13 @@ fn implement_message(
         },
         |schema, case| case_schema(schema, case, support),
     );
+    // `Wire` is implemented safely: the archive is what rkyv derives from fields that are `Wire`, and the
+    // schema names them all, which tells types apart as far as 64 bits do. No attribute changes that.
     let keyed = cases.iter().all(|case| case.point.is_some() || case.broadcast);
     let point = points(&quote!(#archived), cases, support);
     let broadcast = broadcasts(&quote!(#archived), cases);
     quote! {
-        impl #support::Wire for #name {
+        unsafe impl #support::Wire for #name {
             type Archived = #archived;
             const SCHEMA: #support::Schema = #schema;
             fn owned(archived: &#archived) -> Self {
@@ -197,8 +173,9 @@ fn implement_body(
 ) -> TokenStream {
     let point = points(&quote!(#body), cases, support);
     let broadcast = broadcasts(&quote!(#body), cases);
+    // `Encode` is implemented safely: what is put is the message, or its twin, as rkyv derives them.
     quote! {
-        impl #support::Encode<#message> for #body #lifetime {
+        unsafe impl #support::Encode<#message> for #body #lifetime {
             #[inline]
             fn encode(
                 &self,
@@ -252,6 +229,7 @@ fn twin(input: &DeriveInput, support: &TokenStream) -> Option<(Ident, TokenStrea
     let mut twin = input.clone();
     // A bound that names 'a would hide from the compiler which type the field archives as.
     let mut lends = false;
+    let mut asserted = TokenStream::new();
     for field in all_fields(&mut twin.data) {
         let lent = match take(&mut field.attrs, "copy").is_empty() {
             true => lend(&field.ty),
@@ -259,14 +237,23 @@ fn twin(input: &DeriveInput, support: &TokenStream) -> Option<(Ident, TokenStrea
         };
         lends |= matches!(lent.how, How::Lend | How::MapLend);
         field.attrs.retain(is_doc);
-        field.attrs.extend(match lent.how {
+        let with = match lent.how {
             How::Value => None,
-            How::Lend => Some(parse_quote!(#[rkyv(omit_bounds, with = #support::Lend)])),
-            How::MapLend => {
-                Some(parse_quote!(#[rkyv(omit_bounds, with = #support::rkyv::with::Map<#support::Lend>)]))
-            }
-            How::Inline => Some(parse_quote!(#[rkyv(omit_bounds, with = #support::rkyv::with::Inline)])),
-        });
+            How::Lend => Some(quote!(#support::Lend)),
+            How::MapLend => Some(quote!(#support::rkyv::with::Map<#support::Lend>)),
+            How::Inline => Some(quote!(#support::rkyv::with::Inline)),
+        };
+        if let Some(with) = with {
+            let (owned, lent) = (&field.ty, &lent.ty);
+            // A type may have the name of another: what is lent is asserted to archive alike.
+            let archived = quote!(<#with as #support::rkyv::with::ArchiveWith<#lent>>::Archived);
+            asserted.extend(quote! {
+                const _: () = {
+                    fn _alike<'a>(it: #support::rkyv::Archived<#owned>) -> #archived { it }
+                };
+            });
+            field.attrs.push(parse_quote!(#[rkyv(omit_bounds, with = #with)]));
+        }
         field.ty = lent.ty;
     }
     if !lends {
@@ -300,6 +287,7 @@ fn twin(input: &DeriveInput, support: &TokenStream) -> Option<(Ident, TokenStrea
         )]
         #[allow(dead_code)]
         #twin
+        #asserted
     };
     Some((name, definition))
 }
@@ -319,13 +307,7 @@ fn all_fields(data: &mut Data) -> impl Iterator<Item = &mut syn::Field> {
 }
 
 fn derives(attribute: &syn::Attribute, name: &str) -> bool {
-    let words = attribute.meta.to_token_stream();
-    let is_name = |token| matches!(token, proc_macro2::TokenTree::Ident(ident) if ident == name);
-    let inside = words.into_iter().filter_map(|token| match token {
-        proc_macro2::TokenTree::Group(group) => Some(group.stream()),
-        _ => None,
-    });
-    attribute.path().is_ident("derive") && inside.flatten().any(is_name)
+    attribute.path().is_ident("derive") && mentions(attribute.meta.to_token_stream(), name)
 }
 
 /// How a twin's field archives as the owned one does.

@@ -34,6 +34,15 @@ fn messages_that_could_not_be_checked_are_refused_where_they_are_wrong() {
         ("enum E { A { #[point] a: u8, #[point(prefix)] b: u8 } }", "#", "second #[point]"),
         ("enum E { #[broadcast] A { #[point] a: u8 } }", "#", "to one shard, or to all"),
         ("struct S { #[point(range)] a: u8 }", "range", "#[point(prefix)]"),
+        ("struct S { #[rkyv(with = Evil)] a: u8 }", "#", "without a check"),
+        ("enum E { A, #[rkyv(other)] B }", "#", "without a check"),
+        ("#[rkyv(as = ArchivedOther)] struct S { a: u8 }", "#", "without a check"),
+        ("#[cfg_attr(all(), rkyv(as = Other))] struct S { a: u8 }", "#", "without a check"),
+        ("struct S { #[cfg_attr(all(), rkyv(with = Evil))] a: u8 }", "#", "always there"),
+        ("struct S { a: u8, #[cfg(unix)] b: u8 }", "#", "always there"),
+        ("enum E { A, #[cfg(unix)] B }", "#", "always there"),
+        ("enum E { A(#[cfg(unix)] u8) }", "#", "always there"),
+        ("enum E { A, B = 7 }", "=", "by its place"),
     ] {
         refuses(crate::message::expand, quote!(), parse(item), at, expect);
     }

@@ -7,6 +7,8 @@
 //! Hides rkyv's serializers: one over a slice, whose scratch stands on the stack and which allocates
 //! nothing; one over a `Vec`, for what does not fit.
 
+#![expect(unsafe_code, reason = "what is promised of an archive, nobody checks again")]
+
 use std::mem::MaybeUninit;
 
 use rkyv::rancor::{Failure, Strategy};
@@ -25,13 +27,28 @@ use crate::support::Lend;
 /// plain numbers need none; one of 60 strings fits, longer ones go by [`encode_to_vec`].
 const SCRATCH_BYTES: usize = 1024;
 
-/// Serialises as the archived form of `M`. Implemented here and by `#[message]`, not by hand: what stays
-/// inside a process is read without another check.
+/// Serialises as the archived form of `M`. Implemented here and by `#[message]`.
+///
+/// # Safety
+/// What stays inside a process is read without a check. So once `encode` has returned `Ok`, the encoder
+/// holds an archive of `M` that is valid, root last: what [`Encoder::put`] leaves of a value whose rkyv
+/// implementations are rkyv's own or derived. Safe code can't say so:
+///
+/// ```compile_fail,E0200
+/// use daedal_model::encode::{Encode, Encoder, Full};
+///
+/// struct Unwritten;
+/// impl Encode<String> for Unwritten {
+///     fn encode(&self, _: &mut Encoder<'_>) -> Result<(), Full> {
+///         Ok(())
+///     }
+/// }
+/// ```
 #[diagnostic::on_unimplemented(
     message = "`{Self}` does not serialise as a `{M}`",
     note = "give the message itself, its borrowed twin (`…Ref`), &[u8] for Vec<u8> or &str for String"
 )]
-pub trait Encode<M: Wire> {
+pub unsafe trait Encode<M: Wire> {
     /// Writes the archive of `M`, root last.
     /// # Errors
     /// [`Full`] when it does not fit; what was written by then means nothing.
@@ -187,7 +204,8 @@ impl std::fmt::Debug for Encoded {
     }
 }
 
-impl<M: Wire, B: Encode<M> + ?Sized> Encode<M> for &B {
+// SAFETY: it is the same encoding.
+unsafe impl<M: Wire, B: Encode<M> + ?Sized> Encode<M> for &B {
     #[inline]
     fn encode(&self, out: &mut Encoder<'_>) -> Result<(), Full> {
         B::encode(self, out)
@@ -209,7 +227,8 @@ impl<B: Body + ?Sized> Body for &B {
 // `lend!([bounds] body as message: expression over self)`: what has neither point nor broadcast.
 macro_rules! lend {
     ([$($bounds:tt)*] $body:ty as $message:ty: $self:ident $value:expr) => {
-        impl<$($bounds)*> Encode<$message> for $body {
+        // SAFETY: the value is put as it is, or as `Lend` writes it; either is rkyv's own implementation.
+        unsafe impl<$($bounds)*> Encode<$message> for $body {
             #[inline]
             fn encode(&$self, out: &mut Encoder<'_>) -> Result<(), Full> {
                 out.put::<$message>($value)

@@ -30,6 +30,8 @@
 //! Invariant: bytes that `access` accepted stay valid for every method of the archived form.
 //! Sources: Ovid §3.1 (messages), §6.1 (routing by content).
 
+#![expect(unsafe_code, reason = "what is promised of a type's archive, nobody checks again")]
+
 use std::fmt;
 
 use rkyv::api::low::{LowDeserializer, LowValidator};
@@ -46,12 +48,18 @@ use crate::id::Point;
 pub type Archived<M> = <M as Wire>::Archived;
 
 /// A type with an archived form and a schema. Declare it with `#[message]`.
+///
+/// # Safety
+/// What stays inside a process is read without a check, as what its schema says. So
+/// - bytes that are valid as the archived form of one type are valid as that of any other type with the
+///   same [`Wire::SCHEMA`];
+/// - where the type is rkyv's `Archive` and `Serialize`, what these write is valid as [`Wire::Archived`].
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be part of a message",
     note = "messages are made of (), bool, u8 to u64, i8 to i64, String, Vec, Option, arrays of bytes, \
             tuples up to four and types declared with #[message]; no maps, Rc or Arc: send sorted pairs"
 )]
-pub trait Wire: Sized + 'static {
+pub unsafe trait Wire: Sized + 'static {
     /// The form that is read in place, at any alignment.
     type Archived: Portable + for<'a> CheckBytes<LowValidator<'a, Failure>> + fmt::Debug + 'static;
 
@@ -129,7 +137,8 @@ pub fn owned<T>(archived: &impl Deserialize<T, LowDeserializer<Failure>>) -> T {
 
 macro_rules! plain {
     ($($name:literal: $plain:ty),* $(,)?) => {$(
-        impl Wire for $plain {
+        // SAFETY: no other type has this name, and rkyv's own implementations write its archive.
+        unsafe impl Wire for $plain {
             type Archived = rkyv::Archived<$plain>;
             const SCHEMA: Schema = Schema::named($name);
             fn owned(archived: &Self::Archived) -> Self {
@@ -187,7 +196,8 @@ where
 {
 }
 
-impl<T: Part> Wire for Vec<T> {
+// SAFETY: the schema names the element's, and rkyv's own implementations write lists of valid elements.
+unsafe impl<T: Part> Wire for Vec<T> {
     type Archived = rkyv::vec::ArchivedVec<Inner<T>>;
     const SCHEMA: Schema = {
         // Otherwise four bytes could claim four thousand million elements.
@@ -200,7 +210,8 @@ impl<T: Part> Wire for Vec<T> {
 }
 unkeyed!([T: Part] Vec<T>);
 
-impl<T: Part> Wire for Option<T> {
+// SAFETY: as for `Vec`.
+unsafe impl<T: Part> Wire for Option<T> {
     type Archived = rkyv::option::ArchivedOption<Inner<T>>;
     const SCHEMA: Schema = Schema::named("Option").field("", T::SCHEMA);
     fn owned(archived: &Self::Archived) -> Self {
@@ -209,7 +220,8 @@ impl<T: Part> Wire for Option<T> {
 }
 unkeyed!([T: Part] Option<T>);
 
-impl<const N: usize> Wire for [u8; N] {
+// SAFETY: the schema names the length, and any bytes are valid.
+unsafe impl<const N: usize> Wire for [u8; N] {
     type Archived = [u8; N];
     const SCHEMA: Schema = Schema::named("[u8]").field("", Schema(N as u64));
     fn owned(archived: &Self::Archived) -> Self {
@@ -220,7 +232,8 @@ unkeyed!([const N: usize] [u8; N]);
 
 macro_rules! tuple {
     ($archived:ident: $($element:ident)*) => {
-        impl<$($element: Part),*> Wire for ($($element,)*) {
+        // SAFETY: the schema names the elements' in their order, which rkyv's own implementations write.
+        unsafe impl<$($element: Part),*> Wire for ($($element,)*) {
             type Archived = rkyv::tuple::$archived<$(Inner<$element>),*>;
             const SCHEMA: Schema =
                 Schema::named(stringify!($archived))$(.field("", $element::SCHEMA))*;

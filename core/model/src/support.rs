@@ -13,7 +13,18 @@ pub use crate::id::Point;
 pub use crate::message::{Message, Schema, Wire, owned};
 pub use crate::state::{Captured, Combine, Field, Keyed, State, StateError, Value, sum_to_value};
 
-/// Archives a slice as a `Vec`, and a `str` as a `String`.
+/// Archives a slice as a `Vec`, and a `str` as a `String`. `#[message]` knows those by their names, and so
+/// asserts that they are what is lent:
+///
+/// ```compile_fail,E0308
+/// #[daedal_model::message(crate = daedal_model)]
+/// struct String(u8);
+///
+/// #[daedal_model::message(crate = daedal_model)]
+/// enum Request {
+///     Put { key: String },
+/// }
+/// ```
 #[derive(Debug)]
 pub struct Lend;
 
