@@ -16,18 +16,21 @@ use crate::template::Templates;
 pub(crate) struct Gather {
     kind: Kind,
     request: Vec<u8>,
-    expected: usize,
+    /// Whose replies are waited for, in the order of their points.
+    children: Vec<AgentId>,
     schema: Option<Schema>,
-    /// By child: a child that answers twice counts once.
-    replies: BTreeMap<AgentId, Vec<u8>>,
+    /// By the child's place, then by child, since one may answer for the first time from a place that the
+    /// route had not when the request went out: a child that answers twice counts once.
+    replies: BTreeMap<(usize, AgentId), Vec<u8>>,
 }
 
 impl Gather {
-    pub fn new(request: &Record<'_>, expected: usize) -> Gather {
+    /// `children`: by logical id, in the order of their points.
+    pub fn new(request: &Record<'_>, children: Vec<AgentId>) -> Gather {
         Gather {
             kind: request.kind,
             request: request.body().to_vec(),
-            expected,
+            children,
             schema: None,
             replies: BTreeMap::new(),
         }
@@ -36,8 +39,10 @@ impl Gather {
     /// Takes a child's reply; says whether it was the last one.
     pub fn add(&mut self, child: AgentId, schema: Schema, reply: &[u8]) -> bool {
         self.schema = Some(schema);
-        self.replies.entry(child).or_insert_with(|| reply.to_vec());
-        self.replies.len() == self.expected
+        let place = self.children.iter().position(|it| *it == child);
+        let place = place.unwrap_or(self.children.len());
+        self.replies.entry((place, child)).or_insert_with(|| reply.to_vec());
+        self.replies.len() == self.children.len()
     }
 
     /// The parent's reply; `None` when nobody knows how to merge these, or one of them is malformed.

@@ -632,7 +632,7 @@ impl<D: Driver> Plane<D> {
         let leaves = self.routes[route].way.leaves().ok_or(Detour::Wait)?;
         let is_new = self.conversations[at].fan_out(number, leaves.len());
         if (is_new || planted::is(Bug::BroadcastAnew)) && asks && leaves.len() > 1 {
-            let gather = Gather::new(&Record::of(record), leaves.len());
+            let gather = Gather::new(&Record::of(record), self.routes.leaf_ids(route));
             self.gathers.insert((at, number), gather);
         }
         for (index, leaf) in leaves.into_iter().enumerate() {

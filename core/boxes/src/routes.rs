@@ -220,6 +220,22 @@ impl Routes {
         self.decided.retain(|_, route| !matches!(route.action, Action::To(to) if to == physical));
     }
 
+    /// Logical ids of a destination's leaves, in the order of [`Way::leaves`].
+    pub fn leaf_ids(&self, destination: RouteIndex) -> Vec<AgentId> {
+        self.leaf_ids_of(self[destination].id, DEPTH_MAX)
+    }
+
+    fn leaf_ids_of(&self, id: AgentId, depth: usize) -> Vec<AgentId> {
+        match self.decided.get(&id).map(|route| &route.action) {
+            Some(Action::To(_)) => vec![id],
+            Some(action) if depth > 0 => {
+                let below = action.next();
+                below.iter().flat_map(|id| self.leaf_ids_of(*id, depth - 1)).collect()
+            }
+            _ => Vec::new(),
+        }
+    }
+
     /// Derives all ways anew. `via` says how a placed agent is reached.
     pub fn settle(
         &mut self,

@@ -31,6 +31,7 @@ macro_rules! header {
             /// # Errors
             /// [`DropReason::TooShort`].
             $(#[$errors])+
+            #[inline]
             pub fn new_checked(bytes: &[u8]) -> Result<&$name, DropReason> {
                 let check: fn(&$name) -> Result<(), DropReason> = $check;
                 let (header, _) =
@@ -41,6 +42,7 @@ macro_rules! header {
             /// Writes the header to the start of `bytes`.
             /// # Panics
             #[doc = concat!("When `bytes` is shorter than [`", stringify!($name), "::BYTES`].")]
+            #[inline]
             pub fn emit(&self, bytes: &mut [u8]) {
                 bytes[..$name::BYTES].copy_from_slice(self.as_bytes());
             }
