@@ -4,8 +4,10 @@ use std::marker::PhantomData;
 use std::time::Duration;
 
 use crate::agent::{Agent, ReplyTo};
+use crate::control::ToControllerRef;
 use crate::encode::{Body, Encode, Encoded, Encoder, Full, encode_to_vec};
 use crate::id::{AgentId, Number, Point, Stamp, Trace};
+use crate::latt::CONTROLLER;
 use crate::message::{Schema, Wire};
 
 /// The message in hand, as its header tells it.
@@ -173,6 +175,23 @@ impl<'a, A: Agent> Context<'a, A> {
         self.effects.cancel(timer)
     }
 
+    /// Has an agent of the top level made, and what it becomes: `template` is one of the system's,
+    /// `parameters` are what it is started with, `name=value` a line; empty: what the template says. The
+    /// controller chooses the box. Its answer, a [`FromController`](crate::control::FromController), is
+    /// `Created` once the agent runs, or `Refused`, and why; it comes to [`Agent::answered`] under the
+    /// number that is returned. Asked for once more, there is still one agent. Source: Ovid §3.3, §5.
+    pub fn create(&mut self, path: &str, template: &str, parameters: &str) -> Number {
+        let (agent_box, reactor) = (None, None);
+        let create = ToControllerRef::Create { path, template, parameters, agent_box, reactor };
+        self.ask(CONTROLLER, &create)
+    }
+
+    /// Has an agent of the top level ended, and what it became. Answered as [`Context::create`], by
+    /// `Stopped` once none of it runs, or `Refused`. Its state is gone then. Source: Ovid §3.3, §5.
+    pub fn stop(&mut self, path: &str) -> Number {
+        self.ask(CONTROLLER, &ToControllerRef::Stop { path })
+    }
+
     /// Whether messages that this agent sent wait for want of room. A shim that takes load from outside
     /// stops taking it while this is so (`Agent`s need not look: their input is held back for them).
     pub fn is_pressed(&self) -> bool {
@@ -239,4 +258,84 @@ fn write<M: Wire, B: Encode<M> + ?Sized>(
         }
     }
     effects.close_with(&encode_to_vec(body))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::agent::Archived;
+    use crate::control::ToController;
+
+    struct Founder;
+
+    impl Agent for Founder {
+        type Message = ();
+        type Reply = ();
+
+        fn transition(&mut self, _: &Archived<()>, context: &mut Context<'_, Self>) {
+            assert_eq!(context.create("log", "Log", "bytes=9\n"), Number(0));
+            assert_eq!(context.stop("log"), Number(1));
+        }
+    }
+
+    /// Takes what is sent; the first room is too small for anything.
+    #[derive(Default)]
+    struct Outbox {
+        begun: Option<Letter>,
+        room: Vec<u8>,
+        sent: Vec<(Letter, ToController)>,
+    }
+
+    impl Effects for Outbox {
+        fn open(&mut self, letter: &Letter) -> &mut [u8] {
+            self.begun = Some(*letter);
+            self.room.clear();
+            &mut self.room
+        }
+
+        fn widen(&mut self) -> Option<&mut [u8]> {
+            self.room.resize(256, 0);
+            Some(&mut self.room)
+        }
+
+        fn close(&mut self, bytes: usize) -> Number {
+            let body = self.room[..bytes].to_vec();
+            self.close_with(&body)
+        }
+
+        fn close_with(&mut self, body: &[u8]) -> Number {
+            let letter = self.begun.take().expect("a message was begun");
+            let told = ToController::access(body).map(ToController::owned).expect("valid");
+            self.sent.push((letter, told));
+            Number(self.sent.len() as u64 - 1)
+        }
+
+        fn cancel(&mut self, _: Timer) -> bool {
+            false
+        }
+
+        fn is_pressed(&self) -> bool {
+            false
+        }
+    }
+
+    #[test]
+    fn the_controller_is_asked_to_create_and_to_stop() {
+        let (envelope, mut outbox) = (Envelope::default(), Outbox::default());
+        Founder.transition(&(), &mut Context::new(AgentId(1), &envelope, &mut outbox));
+        for (letter, _) in &outbox.sent {
+            assert_eq!(letter.to, Addressee::Agent(AgentId::of(CONTROLLER)));
+            assert!(letter.asks && !letter.broadcast && letter.point.is_none());
+            assert_eq!(letter.schema, ToController::SCHEMA);
+        }
+        let told: Vec<ToController> = outbox.sent.into_iter().map(|(_, told)| told).collect();
+        let create = ToController::Create {
+            path: "log".to_owned(),
+            template: "Log".to_owned(),
+            parameters: "bytes=9\n".to_owned(),
+            agent_box: None,
+            reactor: None,
+        };
+        assert_eq!(told, [create, ToController::Stop { path: "log".to_owned() }]);
+    }
 }
