@@ -1,5 +1,7 @@
+use super::desk::{DROPPED_MARK, PENDING_MAX};
+use super::shim::CALLS_PER_VISIT;
 use super::*;
-use crate::doze::Event;
+use crate::doze::{Doorbell, Event};
 use crate::idle::Idle;
 use crate::reactor::tests::{Request, Worker, block_on, poll_once, reactors, stop, turn};
 use daedal_model::id::Stamp;

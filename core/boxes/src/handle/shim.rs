@@ -1,0 +1,106 @@
+//! The reactor's side of a handle: sends calls on, and brings replies back.
+
+use std::collections::BTreeMap;
+use std::os::fd::{AsRawFd, RawFd};
+use std::sync::Arc;
+
+use daedal_model::agent::{Agent, Answer, Outcome};
+use daedal_model::context::Context;
+use daedal_model::id::{AgentId, Number};
+use daedal_model::message::Archived;
+
+use super::AskError;
+use super::desk::{Call, Desk, PENDING_MAX, Ticket};
+use crate::deliver::{Host, Hosted};
+use crate::shim::Shim;
+use crate::sync::Ordering;
+
+/// Calls that are taken in at one visit: about what an agent's neighbours handle meanwhile.
+pub(super) const CALLS_PER_VISIT: usize = 256;
+
+/// What serves a handle in its reactor: an agent whose state machine is outside (Escher §2.5).
+#[derive(Debug)]
+pub struct HandleShim {
+    desk: Arc<Desk>,
+    pending: BTreeMap<(AgentId, Number), Ticket>,
+}
+
+impl HandleShim {
+    pub(crate) fn new(desk: Arc<Desk>) -> HandleShim {
+        HandleShim { desk, pending: BTreeMap::new() }
+    }
+
+    /// For [`Turn::host`](crate::turn::Turn::host), on the reactor's thread. Dropped, calls in its
+    /// queue are turned away, and asks that were sent end as *unknown*.
+    pub fn into_host(self) -> Box<dyn Host> {
+        Box::new(Hosted::shim(self))
+    }
+
+    /// Whether no further ask may be sent on.
+    fn is_full(&mut self) -> bool {
+        if self.pending.len() >= PENDING_MAX && self.desk.is_crowded_by_the_dropped() {
+            self.desk.dropped.store(0, Ordering::Relaxed);
+            self.pending.retain(|_, ticket| !ticket.is_abandoned());
+        }
+        self.pending.len() >= PENDING_MAX
+    }
+
+    fn take_in(&mut self, call: Call, context: &mut Context<'_, Self>) {
+        match call.ticket {
+            None => context.send_encoded(call.to, &call.message),
+            Some(ticket) if ticket.is_abandoned() => {}
+            Some(ticket) => {
+                let number = context.ask_encoded(call.to, &call.message);
+                self.pending.insert((call.to, number), ticket);
+            }
+        }
+    }
+}
+
+impl Agent for HandleShim {
+    type Message = ();
+    type Reply = ();
+
+    fn transition(&mut self, _: &Archived<()>, _: &mut Context<'_, Self>) {}
+
+    fn answered(&mut self, answer: &Answer<'_>, _: &mut Context<'_, Self>) {
+        let Some(ticket) = self.pending.remove(&(answer.from, answer.to)) else { return };
+        ticket.0.end(match &answer.outcome {
+            Outcome::Reply { schema, body } => Ok((*schema, body.to_vec())),
+            Outcome::Refused(refusal) => Err((*refusal).into()),
+            Outcome::Unknown => Err(AskError::Unknown),
+        });
+    }
+}
+
+impl Shim for HandleShim {
+    fn poll(&mut self, context: &mut Context<'_, Self>) -> bool {
+        let mut taken = 0;
+        let mut is_held = false;
+        while taken < CALLS_PER_VISIT {
+            is_held = context.is_pressed() || self.is_full();
+            if is_held {
+                break;
+            }
+            let Some(call) = self.desk.calls.pop() else { break };
+            taken += 1;
+            self.take_in(call, context);
+        }
+        self.desk.is_held.store(is_held, Ordering::Relaxed);
+        if taken > 0 {
+            self.desk.tell_of_room();
+        }
+        taken > 0
+    }
+
+    /// Callers ring the reactor's own bell.
+    fn descriptor(&self) -> Option<RawFd> {
+        Some(self.desk.bell.wake().as_raw_fd())
+    }
+}
+
+impl Drop for HandleShim {
+    fn drop(&mut self) {
+        self.desk.close();
+    }
+}
