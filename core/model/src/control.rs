@@ -6,56 +6,15 @@
 
 #![expect(missing_docs, reason = "rkyv documents no fields of a variant's resolver; ours all are")]
 
-use thiserror::Error;
+mod name;
+mod read;
 
 use crate::agent::Refusal;
-use crate::id::{AgentId, BoxId, Epoch, Point, ReactorAddress, Space};
 use crate::message;
-use crate::path::AgentPath;
-use crate::point::PointRange;
-use crate::route::{Action, PickBy, Route, Share};
 use crate::state::StateError;
 
-/// Spaces from here on are not the controller's to give: managers, ports and the controller itself must
-/// speak before anybody could give them one.
-pub const BOOTSTRAP_SPACES: u32 = 1 << 31;
-
-/// The space of the agents that a process starts with: of its `incarnation`, a number that no other
-/// process has. Two lives of one box share it once in 2^31.
-pub fn bootstrap_space(incarnation: u64) -> Space {
-    let mixed = xxhash_rust::xxh3::xxh3_64(&incarnation.to_le_bytes()) as u32;
-    Space(BOOTSTRAP_SPACES | mixed)
-}
-
-/// The path of a box's manager.
-/// # Errors
-/// [`BoxNameError`] when `name` is no name for a box.
-pub fn manager_path(name: &str) -> Result<AgentPath, BoxNameError> {
-    let error = || BoxNameError { name: name.chars().take(64).collect() };
-    let last = name.rsplit('-').next().unwrap_or_default();
-    let like_a_port = last.len() < name.len() && last.bytes().all(|byte| byte.is_ascii_digit());
-    let path = AgentPath::parse(&format!("{}{name}", crate::latt::BOX_PREFIX));
-    let fits = name.len() <= 48 && !name.contains(['/', ':']) && !like_a_port;
-    path.ok().filter(|_| fits && !name.is_empty()).ok_or_else(error)
-}
-
-/// The path of a reactor's port.
-/// # Errors
-/// [`BoxNameError`] when `name` is no name for a box.
-pub fn port_path(name: &str, reactor: u8) -> Result<AgentPath, BoxNameError> {
-    let manager = manager_path(name)?;
-    Ok(AgentPath::parse(&format!("{manager}-{reactor}")).expect("digits fit behind a short name"))
-}
-
-/// A text that cannot name a box.
-#[derive(Clone, Debug, PartialEq, Eq, Error)]
-#[error(
-    "{name:?} cannot name a box: write at most 48 letters, digits and `-`, without `-` and a number at the end, which is how reactors are named"
-)]
-pub struct BoxNameError {
-    /// The text, cut after 64 characters.
-    pub name: String,
-}
+pub use name::{BOOTSTRAP_SPACES, BoxNameError, bootstrap_space, manager_path, port_path};
+pub use read::Learned;
 
 /// One life of a physical agent: what a box must know to run it, and what it reports when it does.
 #[message(crate = crate)]
@@ -234,7 +193,7 @@ pub struct RouteEntry {
     pub action: ActionEntry,
 }
 
-/// [`Action`], in plain integers.
+/// [`Action`](crate::route::Action), in plain integers.
 #[message(crate = crate)]
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ActionEntry {
@@ -400,164 +359,7 @@ pub struct Raised {
     pub epoch: u32,
 }
 
-impl Hosting {
-    /// The space of its messages.
-    pub fn space(&self) -> Space {
-        Space(self.space)
-    }
-
-    /// Epoch of the route to it.
-    pub fn epoch(&self) -> Epoch {
-        Epoch(self.epoch)
-    }
-
-    /// The points that it owns.
-    pub fn range(&self) -> PointRange {
-        PointRange { first: Point(self.first), last: Point(self.last) }
-    }
-}
-
-/// [`Knowledge`], read.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Learned {
-    /// Logical path of a destination, and its route.
-    pub routes: Vec<(AgentPath, Route)>,
-    /// Physical id of an agent, and where it runs.
-    pub places: Vec<(AgentId, ReactorAddress)>,
-    /// A box, its name, and how it is reached.
-    pub boxes: Vec<(BoxId, String, String)>,
-}
-
-impl Knowledge {
-    /// Reads it. A route that no table may hold is left out; so its destination stays unknown.
-    pub fn read(&self) -> Learned {
-        let route = |entry: &RouteEntry| {
-            let route = Route { epoch: Epoch(entry.epoch), action: entry.action.read() };
-            let path = AgentPath::parse(&entry.path).ok()?;
-            route.action.check().is_ok().then_some((path, route))
-        };
-        let place = |entry: &PlaceEntry| {
-            let agent_box = BoxId(entry.agent_box);
-            (AgentId(entry.physical), ReactorAddress { agent_box, reactor: entry.reactor })
-        };
-        let agent_box =
-            |entry: &BoxEntry| (BoxId(entry.agent_box), entry.name.clone(), entry.address.clone());
-        Learned {
-            routes: self.routes.iter().filter_map(route).collect(),
-            places: self.places.iter().map(place).collect(),
-            boxes: self.boxes.iter().map(agent_box).collect(),
-        }
-    }
-
-    /// Whether some part of the agent is held.
-    pub fn is_held(&self) -> bool {
-        self.routes.iter().any(|entry| entry.action == ActionEntry::Hold)
-    }
-}
-
-impl ActionEntry {
-    /// Writes an action.
-    pub fn of(action: &Action) -> ActionEntry {
-        let ids = |ids: &[AgentId]| ids.iter().map(|id| id.0).collect();
-        match action {
-            Action::To(id) => ActionEntry::To(id.0),
-            Action::Pick { by, among } => {
-                let shares = among.iter().map(|share| (share.last.0, share.child.0)).collect();
-                match by {
-                    PickBy::Point => ActionEntry::PickPoint(shares),
-                    PickBy::RoundRobin => ActionEntry::PickRoundRobin(shares),
-                    PickBy::LeastOutstanding => ActionEntry::PickLeastOutstanding(shares),
-                }
-            }
-            Action::Each(children) => ActionEntry::Each(ids(children)),
-            Action::Through { stages, next } => ActionEntry::Through(ids(stages), next.0),
-            Action::Hold => ActionEntry::Hold,
-            Action::Unknown => ActionEntry::Unknown,
-        }
-    }
-
-    /// Reads it; [`Action::check`] says whether a table may hold it.
-    pub fn read(&self) -> Action {
-        let ids = |ids: &[u64]| ids.iter().map(|id| AgentId(*id)).collect();
-        let pick = |by, shares: &[(u64, u64)]| {
-            let share =
-                |(last, child): &(u64, u64)| Share { last: Point(*last), child: AgentId(*child) };
-            Action::Pick { by, among: shares.iter().map(share).collect() }
-        };
-        match self {
-            ActionEntry::To(id) => Action::To(AgentId(*id)),
-            ActionEntry::PickPoint(shares) => pick(PickBy::Point, shares),
-            ActionEntry::PickRoundRobin(shares) => pick(PickBy::RoundRobin, shares),
-            ActionEntry::PickLeastOutstanding(shares) => pick(PickBy::LeastOutstanding, shares),
-            ActionEntry::Each(children) => Action::Each(ids(children)),
-            ActionEntry::Through(stages, next) => {
-                Action::Through { stages: ids(stages), next: AgentId(*next) }
-            }
-            ActionEntry::Hold => Action::Hold,
-            ActionEntry::Unknown => Action::Unknown,
-        }
-    }
-}
-
 /// The system's own agents do not move: what they know, they learn again.
 pub(crate) fn not_restored<S>() -> Result<S, StateError> {
     Err(StateError::Forbidden("agents of the control plane learn their state again".to_owned()))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn actions_are_written_and_read() {
-        let among = vec![
-            Share { last: Point(4), child: AgentId(1) },
-            Share { last: Point::MAX, child: AgentId(2) },
-        ];
-        let pick = |by| Action::Pick { by, among: among.clone() };
-        for action in [
-            Action::To(AgentId(3)),
-            pick(PickBy::Point),
-            pick(PickBy::RoundRobin),
-            pick(PickBy::LeastOutstanding),
-            Action::Each(vec![AgentId(1), AgentId(2)]),
-            Action::Through { stages: vec![AgentId(5)], next: AgentId(6) },
-            Action::Hold,
-            Action::Unknown,
-        ] {
-            assert_eq!(ActionEntry::of(&action).read(), action);
-        }
-    }
-
-    #[test]
-    fn a_route_that_no_table_may_hold_is_left_out() {
-        let entry = |path: &str, action| RouteEntry { path: path.to_owned(), epoch: 1, action };
-        let routes = vec![
-            entry("kvs", ActionEntry::PickPoint(vec![(4, 1)])),
-            entry("no path", ActionEntry::To(1)),
-            entry("log", ActionEntry::Hold),
-        ];
-        let knowledge = Knowledge { routes, ..Knowledge::default() };
-        let route = Route { epoch: Epoch(1), action: Action::Hold };
-        assert_eq!(knowledge.read().routes, [(AgentPath::parse("log").unwrap(), route)]);
-        assert!(knowledge.is_held());
-    }
-
-    #[test]
-    fn a_box_is_not_named_like_another_ones_reactor() {
-        assert_eq!(manager_path("a").unwrap().as_str(), "box-a");
-        assert_eq!(port_path("rack-7b", 2).unwrap().as_str(), "box-rack-7b-2");
-        assert_eq!(manager_path("7").unwrap().as_str(), "box-7");
-        for name in ["", "a-1", "a-", "-1", "a/b", "a:2", "a b", &"x".repeat(49)] {
-            let error = manager_path(name).unwrap_err().to_string();
-            assert!(error.contains("cannot name a box"), "{error}");
-        }
-    }
-
-    #[test]
-    fn bootstrap_spaces_are_never_the_controllers() {
-        let spaces: std::collections::BTreeSet<_> = (0..1000).map(bootstrap_space).collect();
-        assert_eq!(spaces.len(), 1000);
-        assert!(spaces.iter().all(|space| space.0 >= BOOTSTRAP_SPACES));
-    }
 }
