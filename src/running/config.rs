@@ -1,0 +1,86 @@
+//! How a box is to run: as its system file says.
+
+use std::net::SocketAddr;
+
+use daedal_boxes::CONTROLLER_AT;
+use daedal_boxes::idle::Idle;
+use daedal_model::id::BoxId;
+use daedal_net::driver::fault::Rates;
+
+use crate::assemble::HOME;
+use crate::system::{self, SystemSpec};
+
+/// How a box is to run.
+#[derive(Clone, Debug)]
+pub struct BoxConfig {
+    /// Its name.
+    pub name: String,
+    /// Its id in frames.
+    pub id: BoxId,
+    /// Address of its first reactor; the others follow, a port each.
+    pub address: SocketAddr,
+    /// How many reactors.
+    pub reactors: u8,
+    /// What they do when there is nothing to do.
+    pub idle: Idle,
+    /// The cores that they are pinned to, in turn; none: they are not pinned.
+    pub cpus: Vec<usize>,
+    /// Where the controller is.
+    pub controller: SocketAddr,
+    /// What befalls its frames, both ways. For tests: no system file states it.
+    pub faults: Option<Faults>,
+}
+
+/// Faults of a box's drivers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Faults {
+    /// How often each happens.
+    pub rates: Rates,
+    /// What they are drawn from.
+    pub seed: u64,
+}
+
+/// The configuration of a box of a system file; `HOME` is the controller's.
+/// # Errors
+/// A text that names the boxes that there are.
+pub fn config_of(spec: &SystemSpec, name: &str) -> Result<BoxConfig, String> {
+    let controller = spec.controller.address;
+    if name == HOME {
+        return Ok(BoxConfig {
+            name: name.into(),
+            id: CONTROLLER_AT.agent_box,
+            address: controller,
+            reactors: 1,
+            // The controller always parks.
+            idle: Idle::Frugal,
+            cpus: Vec::new(),
+            controller,
+            faults: None,
+        });
+    }
+    let (Some(it), Some(id)) = (spec.boxes.get(name), spec.box_id(name)) else {
+        let known: Vec<_> = spec.boxes.keys().map(String::as_str).collect();
+        return Err(format!(
+            "the system has no box \"{name}\"; it has: {}, and {HOME}",
+            known.join(", ")
+        ));
+    };
+    Ok(BoxConfig {
+        name: name.into(),
+        id,
+        address: it.address,
+        reactors: it.reactors,
+        idle: it.idle.map_or(Idle::Balanced, idle),
+        cpus: Vec::new(),
+        controller,
+        faults: None,
+    })
+}
+
+fn idle(idle: system::Idle) -> Idle {
+    match idle {
+        system::Idle::Latency => Idle::Latency,
+        system::Idle::Balanced => Idle::Balanced,
+        system::Idle::Frugal => Idle::Frugal,
+    }
+}

@@ -1,0 +1,162 @@
+//! What a reactor runs, made on its own thread: driver, links, port, and on a box's first reactor those
+//! who live there from the start.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::mpsc::Sender;
+
+use daedal_boxes::deliver::Host;
+use daedal_boxes::handle::HandleShim;
+use daedal_boxes::journal::Journal;
+use daedal_boxes::links::Links;
+use daedal_boxes::reactor::{Reactor, ReactorError, ReactorSpec};
+use daedal_boxes::template::Templates;
+use daedal_boxes::turn::Turn;
+use daedal_boxes::{CONTROLLER_AT, Placed, hosted};
+use daedal_model::control::{bootstrap_space, manager_path, port_path};
+use daedal_model::id::{ReactorAddress, Space};
+use daedal_model::latt::{CONTROLLER, JOURNAL};
+use daedal_model::manager::{BoxDescription, BoxManager};
+use daedal_model::path::AgentPath;
+use daedal_net::driver::fault::Fault;
+use daedal_net::driver::kernel::{Config, Kernel};
+use daedal_net::driver::{Driver, DriverError};
+
+use super::config::BoxConfig;
+use super::outspoken::{Outspoken, Word};
+use crate::assemble::controller;
+use crate::system::SystemSpec;
+
+/// What the first reactor of a box runs from the start.
+#[derive(Clone)]
+pub(super) enum Residents {
+    Manager(Sender<Word>),
+    Controller(Arc<SystemSpec>, PathBuf, Sender<Word>),
+    Nobody,
+}
+
+/// What a reactor's turn is made from.
+pub(super) struct Make {
+    pub config: BoxConfig,
+    pub templates: Arc<Templates>,
+    pub residents: Residents,
+    /// What serves the box's handle, on its first reactor.
+    pub shim: Option<HandleShim>,
+    pub incarnation: u64,
+    pub reactor: u8,
+}
+
+impl Make {
+    /// Starts the reactor.
+    pub fn start(self, spec: ReactorSpec) -> Result<Reactor, ReactorError> {
+        let Some(faults) = self.config.faults else {
+            return Reactor::start(spec, move || self.driver().and_then(|it| self.turn(it)));
+        };
+        let seed = faults.seed.wrapping_add(u64::from(self.reactor));
+        Reactor::start(spec, move || {
+            let driver = Fault::new(self.driver()?, faults.rates, seed);
+            self.turn(driver)
+        })
+    }
+
+    fn driver(&self) -> Result<Kernel, String> {
+        let mut address = self.config.address;
+        if address.port() != 0 {
+            address.set_port(address.port() + u16::from(self.reactor));
+        }
+        Kernel::start(&Config::new(address)).map_err(|error| match error {
+            DriverError::PortTaken { address } => taken(address),
+            other => other.to_string(),
+        })
+    }
+
+    fn turn<D: Driver>(mut self, driver: D) -> Result<Turn<D>, String> {
+        let me = ReactorAddress { agent_box: self.config.id, reactor: self.reactor };
+        let nonce =
+            self.incarnation ^ (u64::from(self.reactor) + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        let links = Links::new(me, driver, self.templates.kinds(), Default::default(), nonce);
+        let mut turn = Turn::new(me, self.templates.clone(), links);
+        turn.put_box(CONTROLLER_AT.agent_box, self.config.controller);
+        turn.fix_route(parse(CONTROLLER), CONTROLLER_AT);
+        for reactor in 0..self.config.reactors {
+            let port = port_path(&self.config.name, reactor).map_err(|error| error.to_string())?;
+            turn.fix_route(port, ReactorAddress { reactor, ..me });
+        }
+        let manager = manager_path(&self.config.name).map_err(|error| error.to_string())?;
+        turn.fix_route(manager, ReactorAddress { reactor: 0, ..me });
+        turn.host_port(&self.config.name, self.space(Seat::Port(self.reactor)));
+        self.seat_residents(&mut turn)?;
+        if let Some(shim) = self.shim.take() {
+            let path = parse(&format!("box-{}-handle", self.config.name));
+            turn.host(Placed::alone(path, self.space(Seat::Handle)), shim.into_host());
+        }
+        Ok(turn)
+    }
+
+    fn seat_residents<D: Driver>(&self, turn: &mut Turn<D>) -> Result<(), String> {
+        let says = match &self.residents {
+            Residents::Nobody => return Ok(()),
+            Residents::Manager(says) => says,
+            Residents::Controller(spec, journal, says) => {
+                turn.fix_route(parse(JOURNAL), CONTROLLER_AT);
+                let journal = Journal::open(journal).map_err(|error| error.to_string())?;
+                turn.host(
+                    Placed::alone(parse(JOURNAL), self.space(Seat::Journal)),
+                    hosted(journal),
+                );
+                let agent = controller(spec, &self.templates)?;
+                turn.host(
+                    Placed::alone(parse(CONTROLLER), self.space(Seat::Controller)),
+                    hosted(agent),
+                );
+                says
+            }
+        };
+        let description = BoxDescription {
+            name: self.config.name.clone(),
+            address: self.config.address.to_string(),
+            reactors: self.config.reactors,
+            incarnation: self.incarnation,
+        };
+        let manager = BoxManager::new(description).map_err(|error| error.to_string())?;
+        let path = manager_path(&self.config.name).map_err(|error| error.to_string())?;
+        let manager: Box<dyn Host> = hosted(Outspoken::new(manager, says.clone()));
+        turn.host(Placed::alone(path, self.space(Seat::Manager)), manager);
+        Ok(())
+    }
+
+    /// The spaces of those who speak before the controller could give them one.
+    fn space(&self, seat: Seat) -> Space {
+        let seat = match seat {
+            Seat::Controller => 0,
+            Seat::Journal => 1,
+            Seat::Manager => 2,
+            Seat::Handle => 3,
+            Seat::Port(reactor) => 4 + u64::from(reactor),
+        };
+        bootstrap_space(self.incarnation.wrapping_add(seat))
+    }
+}
+
+enum Seat {
+    Controller,
+    Journal,
+    Manager,
+    Handle,
+    Port(u8),
+}
+
+fn parse(path: &str) -> AgentPath {
+    AgentPath::parse(path).expect("the control plane's own paths are paths")
+}
+
+/// Other than a driver, a box cannot take any port that is free: others are told which it has.
+fn taken(address: SocketAddr) -> String {
+    format!(
+        "port {} of {} is taken; `ss -lunp` shows by whom: stop that process, if it is this box in \
+         an earlier life, or write another port in the system file",
+        address.port(),
+        address.ip()
+    )
+}
