@@ -3,6 +3,10 @@
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 
+use daedal_model::control::manager_path;
+
+use crate::assemble::HOME;
+
 use super::error::{Problem, SystemError, shown};
 use super::section::{Key, Placed, Section};
 use super::source::Source;
@@ -69,6 +73,9 @@ fn read_box(
     ports: &mut Ports,
 ) -> Result<BoxSpec, SystemError> {
     section.expect_segment(&name)?;
+    if let Err(problem) = check_name(name.value) {
+        return Err(section.error(name.span, problem));
+    }
     section.expect_keys(&["address", "reactors", "idle", "driver"])?;
     let reactors = section.take_number("reactors", 1, REACTORS_MAX)?.map_or(1, |n| n.value as u8);
     let Some(address) = take_address(&mut section, reactors)? else {
@@ -83,6 +90,15 @@ fn read_box(
         .take(address.value, reactors, owner)
         .map_err(|problem| section.error(address.span, problem))?;
     Ok(BoxSpec { address: address.value, reactors, idle, driver })
+}
+
+/// Beyond what every name is, it must leave names for the box's manager and reactors.
+fn check_name(name: &str) -> Result<(), Problem> {
+    if name == HOME {
+        return Err(Problem::BoxNameTaken);
+    }
+    let manager = manager_path(name).map(drop);
+    manager.map_err(|error| Problem::BoxName { why: error.to_string() })
 }
 
 fn take_idle(section: &mut Section<'_>) -> Result<Option<Idle>, SystemError> {

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crate::assemble::HOME;
+
 use super::{BOXES_MAX, CHILDREN_MAX, FILE_BYTES_MAX, SEGMENTS_MAX};
 
 /// What is wrong with a system file, and where.
@@ -223,6 +225,23 @@ pub enum Problem {
         reactor: u16,
         /// How many it has.
         reactors: u8,
+    },
+    /// A name of a box that managers and reactors could not go by.
+    #[error("{why}")]
+    BoxName {
+        /// What is wrong, and what to write.
+        why: String,
+    },
+    /// The name of the controller's own box.
+    #[error(
+        "{HOME} is the box that the controller runs in, stated under [controller]; write another name"
+    )]
+    BoxNameTaken,
+    /// An agent that the program cannot make, or that does not bear what is asked of it.
+    #[error("{why}")]
+    Unfit {
+        /// What is wrong, and what to do.
+        why: String,
     },
     /// `apart` names children that no transformation of the agent makes.
     #[error("no transformation of it makes children named {name}; {}", made_instead(made))]

@@ -197,24 +197,67 @@ pub fn parse(text: &str, file_name: &str) -> Result<SystemSpec, SystemError> {
 /// # Errors
 /// When the file cannot be read, is larger than [`FILE_BYTES_MAX`], is not UTF-8, and as [`parse`].
 pub fn load(path: &Path) -> Result<SystemSpec, SystemError> {
+    load_checked(path, |_| Ok(()))
+}
+
+/// An agent that cannot be as the file says.
+pub(crate) struct Unfit {
+    /// Which; `None`: it is about all of them.
+    pub(crate) agent: Option<String>,
+    /// What of it.
+    pub(crate) key: &'static str,
+    /// What is wrong, and what to do.
+    pub(crate) why: String,
+}
+
+/// [`load`]; what `check` finds wrong is shown where it stands.
+pub(crate) fn load_checked(
+    path: &Path,
+    check: impl FnOnce(&SystemSpec) -> Result<(), Unfit>,
+) -> Result<SystemSpec, SystemError> {
     let name = path.display().to_string();
+    let text = read(path, &name)?;
+    let spec = parse(&text, &name)?;
+    let source = source::Source { file: &name, text: &text };
+    check(&spec).map_err(|unfit| unfit.shown(&source))?;
+    Ok(spec)
+}
+
+impl Unfit {
+    fn shown(self, source: &source::Source<'_>) -> SystemError {
+        let Unfit { agent, key, why } = self;
+        let problem = Problem::Unfit { why };
+        let Some(agent) = agent else { return source.whole(problem) };
+        // It was read before: it can be read again.
+        let Ok(tables) = toml::de::DeTable::parse(source.text) else {
+            return source.whole(problem);
+        };
+        let agents = tables.get_ref().get("agent").and_then(|value| value.get_ref().as_table());
+        let Some((name, value)) = agents.and_then(|it| it.get_key_value(agent.as_str())) else {
+            return source.whole(problem);
+        };
+        let value = value.get_ref().as_table().and_then(|table| table.get(key));
+        let span = value.map_or(name.span(), |value| value.span());
+        source.at(span, &format!("agent \"{agent}\""), problem)
+    }
+}
+
+/// The text of a file that errors call `name`.
+fn read(path: &Path, name: &str) -> Result<String, SystemError> {
     let mut bytes = Vec::new();
     // One byte more than allowed tells a file that is too large from one that just fits.
     File::open(path)
         .and_then(|file| file.take(FILE_BYTES_MAX as u64 + 1).read_to_end(&mut bytes))
         .map_err(|error| {
-            let source = source::Source { file: &name, text: "" };
+            let source = source::Source { file: name, text: "" };
             source.whole(Problem::Unreadable { error: error.to_string() })
         })?;
     if bytes.len() > FILE_BYTES_MAX {
-        return Err(source::Source { file: &name, text: "" }.whole(Problem::TooLarge));
+        return Err(source::Source { file: name, text: "" }.whole(Problem::TooLarge));
     }
-    match std::str::from_utf8(&bytes) {
-        Ok(text) => parse(text, &name),
-        Err(error) => {
-            let text = String::from_utf8_lossy(&bytes);
-            let at = error.valid_up_to();
-            Err(source::Source { file: &name, text: &text }.at(at..at, "", Problem::NotUtf8))
-        }
-    }
+    String::from_utf8(bytes).map_err(|error| {
+        let at = error.utf8_error().valid_up_to();
+        let text = String::from_utf8_lossy(error.as_bytes());
+        source::Source { file: name, text: &text }.at(at..at, "", Problem::NotUtf8)
+    })
 }
