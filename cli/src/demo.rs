@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::io::{BufRead, BufReader};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::sync::Arc;
@@ -15,9 +16,11 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use clap::Args;
+use daedal::assemble::HOME;
 use daedal::system::{AgentSpec, BoxSpec, ControllerSpec, DriverKind, Idle, SystemSpec, Transform};
 use indicatif::{ProgressBar, ProgressStyle};
 
+use crate::find::forget;
 use crate::load;
 use crate::table::{Row, render};
 
@@ -49,29 +52,11 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     let stop = Arc::new(AtomicBool::new(false));
     let told = stop.clone();
     ctrlc::set_handler(move || told.store(true, Ordering::Relaxed)).context("catching Ctrl-C")?;
-    let system = Demo::start(arguments)?;
-    println!("redis-cli -p {}", system.serves.port());
-    println!();
-    println!("  controller {}", system.spec.controller.address);
-    for (name, it) in &system.spec.boxes {
-        println!(
-            "  box {name}      {} ({} reactors, {})",
-            it.address,
-            it.reactors,
-            system.idle_text()
-        );
-    }
-    println!("  agent kvs  {} shards, over all boxes", arguments.boxes);
-    println!();
-    if arguments.serve {
-        println!("serving until Ctrl-C");
-        system.watch(&stop)?;
-    } else {
-        system.load(Duration::from_secs(arguments.seconds), &stop)?;
-    }
+    let mut system = Demo::start(arguments)?;
+    system.await_service(&stop)?;
     if !stop.load(Ordering::Relaxed) {
-        println!("Try next: `daedal demo --serve`, and beside it `redis-cli`, `daedal tree`,");
-        println!("`daedal routes`, `daedal boxes` and `daedal state kvs`.");
+        system.introduce();
+        system.show(arguments, &stop)?;
     }
     system.stop()
 }
@@ -92,30 +77,54 @@ impl Demo {
         let folder = std::env::temp_dir().join(format!("daedal-demo-{}", std::process::id()));
         fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
         let file = folder.join("system.toml");
-        fs::write(&file, spec.to_toml())
-            .with_context(|| format!("cannot write {}", file.display()))?;
         let mut demo = Demo { spec, serves, folder, processes: Vec::new(), outputs: Vec::new() };
+        fs::write(&file, demo.spec.to_toml())
+            .with_context(|| format!("cannot write {}", file.display()))?;
         let names: Vec<String> = demo.spec.boxes.keys().cloned().collect();
-        for name in std::iter::once("controller".to_string()).chain(names) {
+        for name in std::iter::once(HOME.to_string()).chain(names) {
             let (process, output) = start_box(&name, &file)?;
             demo.processes.push((name, process));
             demo.outputs.push(output);
         }
-        demo.await_service()?;
         Ok(demo)
     }
 
-    /// Waits until the store answers.
-    fn await_service(&mut self) -> Result<()> {
+    /// Waits until the store answers, or the user has enough.
+    fn await_service(&mut self, stop: &AtomicBool) -> Result<()> {
         let until = Instant::now() + START_AT_MOST;
-        while Instant::now() < until {
+        while !is_served(self.serves) && !stop.load(Ordering::Relaxed) {
             self.check_processes()?;
-            if is_served(self.serves) {
-                return Ok(());
+            if Instant::now() > until {
+                bail!("the store does not answer at {} after {START_AT_MOST:?}", self.serves);
             }
             std::thread::sleep(Duration::from_millis(20));
         }
-        bail!("the store does not answer at {} after {START_AT_MOST:?}", self.serves)
+        Ok(())
+    }
+
+    fn introduce(&self) {
+        println!("redis-cli -p {}", self.serves.port());
+        println!();
+        println!("  controller {}", self.spec.controller.address);
+        for (name, it) in &self.spec.boxes {
+            let (address, reactors, idle) = (it.address, it.reactors, self.idle_text());
+            println!("  box {name}      {address} ({reactors} reactors, {idle})");
+        }
+        println!("  agent kvs  {} shards, over all boxes", self.spec.boxes.len());
+        println!();
+    }
+
+    fn show(&mut self, arguments: &Arguments, stop: &AtomicBool) -> Result<()> {
+        if arguments.serve {
+            println!("serving until Ctrl-C");
+            return self.watch(stop);
+        }
+        self.load(Duration::from_secs(arguments.seconds), stop)?;
+        if !stop.load(Ordering::Relaxed) {
+            println!("Try next: `daedal demo --serve`, and beside it `redis-cli`, `daedal tree`,");
+            println!("`daedal routes`, `daedal boxes` and `daedal state kvs`.");
+        }
+        Ok(())
     }
 
     fn check_processes(&mut self) -> Result<()> {
@@ -152,8 +161,9 @@ impl Demo {
         Ok(())
     }
 
-    fn watch(&self, stop: &AtomicBool) -> Result<()> {
+    fn watch(&mut self, stop: &AtomicBool) -> Result<()> {
         while !stop.load(Ordering::Relaxed) {
+            self.check_processes()?;
             std::thread::sleep(Duration::from_millis(50));
         }
         Ok(())
@@ -167,8 +177,7 @@ impl Demo {
         for (name, process) in &mut self.processes {
             process.wait().with_context(|| format!("waiting for box \"{name}\""))?;
         }
-        fs::remove_dir_all(&self.folder)
-            .with_context(|| format!("cannot remove {}", self.folder.display()))
+        Ok(())
     }
 }
 
@@ -178,6 +187,9 @@ impl Drop for Demo {
             let _ = process.kill();
             let _ = process.wait();
         }
+        // Nobody needs either any more; that they stay does no harm.
+        let _ = fs::remove_dir_all(&self.folder);
+        forget(self.spec.controller.address);
     }
 }
 
@@ -188,6 +200,8 @@ fn start_box(name: &str, file: &Path) -> Result<(Child, BufReader<ChildStdout>)>
         .arg(file)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
+        // Ctrl-C is for the demo, which ends its boxes when it is done with them.
+        .process_group(0)
         .spawn()
         .with_context(|| format!("cannot start box \"{name}\""))?;
     // It says where it is once it is there; what it says later nobody needs.
@@ -225,9 +239,12 @@ fn state(arguments: &Arguments) -> Result<(SystemSpec, SocketAddr)> {
         boxes.insert(name, BoxSpec { address, reactors, idle: Some(idle), driver });
     }
     let serves = match arguments.port {
-        Some(port) => SocketAddr::from((Ipv4Addr::LOCALHOST, port)),
-        None => TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?,
-    };
+        Some(port) => TcpListener::bind((Ipv4Addr::LOCALHOST, port)).with_context(|| {
+            format!("port {port} cannot be served: write another --port, or leave it out")
+        })?,
+        None => TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?,
+    }
+    .local_addr()?;
     let kvs = AgentSpec {
         kind: "KeyValue".into(),
         transform: vec![Transform::Shard(u16::from(arguments.boxes))],
