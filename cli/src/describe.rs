@@ -34,24 +34,29 @@ pub fn run(at: &Where, view: View, templates: &Arc<Templates>) -> Result<()> {
 /// Asks the controller something.
 pub fn ask(guest: &RunningBox, request: &ToController) -> Result<FromController> {
     let address = guest.config().controller;
-    let answer = ask_within::<Controller>(guest, CONTROLLER.into(), request.clone());
-    answer.with_context(|| format!("the controller at {address} does not answer; is it running?"))
+    let answer = ask_within::<Controller>(guest, CONTROLLER.into(), request, ANSWER_AT_MOST)?;
+    answer.with_context(|| {
+        format!(
+            "the controller at {address} does not answer within {ANSWER_AT_MOST:?}: start it with \
+             `daedal box controller --system FILE`, or name another by --controller or --system"
+        )
+    })
 }
 
-/// Asks an agent, and waits for its answer for a while.
+/// Asks an agent, and waits for its answer for a while; `None`: in vain.
 pub fn ask_within<A: Agent>(
     guest: &RunningBox,
     to: AgentId,
-    request: A::Message,
-) -> Result<A::Reply>
+    request: &A::Message,
+    at_most: Duration,
+) -> Result<Option<A::Reply>>
 where
-    A::Message: Body<Message = A::Message> + Send,
+    A::Message: Body<Message = A::Message> + Clone + Send,
     A::Reply: Send,
 {
     let (says, answers) = channel();
-    let handle = guest.handle().clone();
+    let (handle, request) = (guest.handle().clone(), request.clone());
     // The thread ends with the guest, whose end answers everything.
     std::thread::spawn(move || says.send(handle.ask_blocking::<A>(to, &request)));
-    let answer = answers.recv_timeout(ANSWER_AT_MOST);
-    Ok(answer.with_context(|| format!("no answer within {ANSWER_AT_MOST:?}"))??)
+    Ok(answers.recv_timeout(at_most).ok().transpose()?)
 }

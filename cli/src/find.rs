@@ -2,7 +2,7 @@
 //! that this user started last on this host, which left its address in a run file.
 
 use std::fs;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
@@ -11,10 +11,10 @@ use clap::Args;
 /// Which system.
 #[derive(Clone, Debug, Args)]
 pub struct Where {
-    /// Address of the system's controller
-    #[arg(long, value_name = "ADDR")]
+    /// Address of the system's controller [default: as --system says]
+    #[arg(long, value_name = "ADDR", value_parser = address)]
     controller: Option<SocketAddr>,
-    /// File that states the system
+    /// File that states the system [default: the system that you started last on this host]
     #[arg(long, value_name = "FILE")]
     system: Option<PathBuf>,
 }
@@ -32,6 +32,15 @@ impl Where {
     }
 }
 
+/// An address as people write it. Boxes speak IPv4 more often than not, so that is tried first.
+fn address(text: &str) -> Result<SocketAddr, String> {
+    let write = "write an address and a port, such as 127.0.0.1:7000";
+    let found = text.to_socket_addrs().map_err(|error| format!("{error}; {write}"))?;
+    let mut found: Vec<SocketAddr> = found.collect();
+    found.sort_by_key(SocketAddr::is_ipv6);
+    found.first().copied().ok_or_else(|| format!("the name has no address; {write}"))
+}
+
 /// Leaves word of a system that was started, for the commands that follow.
 pub fn remember(controller: SocketAddr) -> Result<()> {
     let file = run_file();
@@ -39,6 +48,15 @@ pub fn remember(controller: SocketAddr) -> Result<()> {
     fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
     fs::write(&file, controller.to_string())
         .with_context(|| format!("cannot write {}", file.display()))
+}
+
+/// Takes back the word of a system that has ended, unless another was started since.
+pub fn forget(controller: SocketAddr) {
+    let file = run_file();
+    if fs::read_to_string(&file).is_ok_and(|text| text == controller.to_string()) {
+        // Who reads it finds nobody, and is told so.
+        let _ = fs::remove_file(file);
+    }
 }
 
 fn last_started() -> Result<SocketAddr> {

@@ -12,6 +12,7 @@ mod sim;
 mod start_box;
 mod state;
 mod table;
+mod waiting;
 
 use std::process::ExitCode;
 use std::sync::Arc;

@@ -3,17 +3,20 @@
 #![expect(clippy::disallowed_methods, reason = "waits for its parent on a thread of its own")]
 
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
 use std::sync::Arc;
-use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, bail};
 use clap::Args;
 use daedal::Templates;
-use daedal::assemble::HOME;
+use daedal::assemble::{self, HOME};
 use daedal::boxes::idle::Idle;
-use daedal::running::{BoxConfig, RunningBox, Word, config_of};
+use daedal::net::driver::fault::Rates;
+use daedal::running::{BoxConfig, Faults, RunningBox, Word, config_of};
 use daedal::system::SystemSpec;
+
+use crate::waiting;
 
 /// What `daedal box` takes.
 #[derive(Debug, Args)]
@@ -36,13 +39,39 @@ pub struct Arguments {
     /// End when standard input is closed: when whoever started this box is gone
     #[arg(long)]
     with_parent: bool,
+    /// For tests: what befalls frames, both ways, in percent, such as drop=30,duplicate=50,reorder=20,seed=7
+    #[arg(long, hide = true, value_name = "FAULTS", value_parser = faults)]
+    faults: Option<Faults>,
+}
+
+fn faults(text: &str) -> Result<Faults, String> {
+    let mut faults = Faults { rates: Rates::default(), seed: 0 };
+    for part in text.split(',') {
+        let wrong =
+            || format!("\"{part}\": write drop, duplicate, reorder or seed, = and a number");
+        let (name, number) = part.split_once('=').ok_or_else(wrong)?;
+        let number = u32::from_str(number).map_err(|_| wrong())?;
+        let rate = match name {
+            "drop" => &mut faults.rates.drop_ppm,
+            "duplicate" => &mut faults.rates.duplicate_ppm,
+            "reorder" => &mut faults.rates.reorder_ppm,
+            "seed" => {
+                faults.seed = number.into();
+                continue;
+            }
+            _ => return Err(wrong()),
+        };
+        *rate = number.saturating_mul(10_000);
+    }
+    Ok(faults)
 }
 
 /// Runs the box.
 pub fn run(arguments: &Arguments, templates: &Arc<Templates>) -> Result<()> {
-    let spec = daedal::system::load(&arguments.system)?;
+    let spec = assemble::load(&arguments.system, templates)?;
     let mut config = config_of(&spec, &arguments.name).map_err(|why| anyhow!(why))?;
     config.cpus.clone_from(&arguments.cpus);
+    config.faults = arguments.faults;
     if let Some(idle) = arguments.idle {
         config.idle = idle;
     }
@@ -52,7 +81,7 @@ pub fn run(arguments: &Arguments, templates: &Arc<Templates>) -> Result<()> {
     if arguments.with_parent {
         end_with_parent();
     }
-    listen(&running, name)
+    listen(&running, &arguments.system)
 }
 
 /// Says something to whoever listens; that nobody does is no reason to end.
@@ -83,19 +112,39 @@ fn start(
     let stated = spec.controller.journal.as_ref().map(PathBuf::from);
     let beside = arguments.system.with_extension("journal");
     let journal = arguments.journal.clone().or(stated).unwrap_or(beside);
-    crate::find::remember(config.controller).context("leaving word for other commands")?;
-    RunningBox::start_controller(config, templates, spec, journal).map_err(named)
+    let controller = config.controller;
+    let running = RunningBox::start_controller(config, templates, spec, journal).map_err(named)?;
+    crate::find::remember(controller).context("leaving word for other commands")?;
+    Ok(running)
 }
 
 /// Says what the box has to say, until it is refused or the process is told to end.
-fn listen(running: &RunningBox, name: &str) -> Result<()> {
+fn listen(running: &RunningBox, file: &Path) -> Result<()> {
+    let name = &running.config().name;
+    let mut patience = waiting::FIRST_LOOK;
+    let (mut is_member, mut said) = (false, None);
     loop {
-        match running.next_word(Duration::from_secs(60)) {
+        match running.next_word(patience) {
             Some(Word::Member(id)) => {
-                say(&format!("box \"{name}\" is part of the system, as box {id}"))
+                is_member = true;
+                say(&format!("box \"{name}\" is part of the system, as box {id}"));
             }
             Some(Word::Refused(why)) => bail!("box \"{name}\": the controller refuses it: {why}"),
-            None => {}
+            Some(Word::NotStarted(why)) => {
+                say(&format!(
+                    "box \"{name}\": an agent does not start (`daedal tree` shows it): {why}"
+                ));
+            }
+            None if is_member => {}
+            None => {
+                let why = waiting::why(running.config(), file);
+                let why = why.with_context(|| format!("box \"{name}\""))?;
+                if let Some(text) = why.as_ref().filter(|_| said != why) {
+                    say(&format!("box \"{name}\" waits for {text}"));
+                }
+                said = why;
+                patience = (patience * 2).min(waiting::LOOK_AT_MOST);
+            }
         }
     }
 }

@@ -9,14 +9,14 @@ use std::sync::Arc;
 use anyhow::{Context, Result, anyhow, bail};
 use clap::Args;
 use daedal::Templates;
-use daedal::model::control::{FromController, FromPort, ToController, ToPort, port_path};
+use daedal::model::control::{FromController, FromPort, Reason, ToController, ToPort, port_path};
 use daedal::model::path::AgentPath;
 use daedal::model::port::Port;
 use daedal::model::route::Action;
 use daedal::model::state::Captured;
 use daedal::running::RunningBox;
 
-use crate::describe::{ask, ask_within};
+use crate::describe::{ANSWER_AT_MOST, ask, ask_within};
 use crate::find::Where;
 
 /// What `daedal state` takes.
@@ -40,23 +40,31 @@ pub fn run(arguments: &Arguments, templates: &Arc<Templates>) -> Result<()> {
         .map(|(part, port)| capture(&guest, &part, &port))
         .collect::<Result<Vec<_>>>()?;
     let whole = Captured::join(captured).context("the parts' states do not join")?;
-    println!(
-        "{path}, put together from {count} agents, each captured between two of its transitions"
-    );
-    println!(
-        "(not one cut across all of them: requests in flight may show in one and not in another)"
-    );
+    if count == 1 {
+        println!("{path}, captured between two of its transitions");
+    } else {
+        println!(
+            "{path}, put together from {count} agents, each captured between two of its transitions"
+        );
+        println!(
+            "(not one cut across all of them: requests in flight may show in one and not in another)"
+        );
+    }
     println!("{whole}");
     guest.stop().map_err(|why| anyhow!(why))
 }
 
 /// Path of each physical agent, and its reactor's port.
 fn places(guest: &RunningBox, path: &AgentPath) -> Result<Vec<(AgentPath, AgentPath)>> {
-    let request =
-        ToController::Lookup { destination: path.logical_id().0, source: "guest".to_string() };
+    let id = path.logical_id();
+    let request = ToController::Lookup { destination: id.0, source: beside(path)?.to_string() };
     let learned = match ask(guest, &request)? {
         FromController::Learned(knowledge) => knowledge.read(),
-        FromController::Refused(_, why) => bail!("{why}"),
+        // The controller knows agents by their ids; a user knows what was typed.
+        FromController::Refused(Reason::UnknownAgent, why) if why.contains(&id.to_string()) => {
+            bail!("there is no agent \"{path}\"; `daedal tree` shows those that there are")
+        }
+        FromController::Refused(_, why) => bail!("{path}: {why}"),
         other => bail!("the controller answers something else: {other:?}"),
     };
     let places: BTreeMap<_, _> = learned.places.into_iter().collect();
@@ -72,10 +80,19 @@ fn places(guest: &RunningBox, path: &AgentPath) -> Result<Vec<(AgentPath, AgentP
     Ok(found)
 }
 
+/// Who asks: a sibling of the agent, as only siblings hear where it is (Escher §2.2). A guest that looks at
+/// a part of an agent sends nothing to it: its reactor's port is asked.
+fn beside(path: &AgentPath) -> Result<AgentPath> {
+    let parent = path.parent().context("the system agent has no state of its own")?;
+    Ok(parent.join("guest")?)
+}
+
 fn capture(guest: &RunningBox, part: &AgentPath, port: &AgentPath) -> Result<Captured> {
     let request = ToPort::Capture { path: part.to_string() };
-    let answer = ask_within::<Port>(guest, port.logical_id(), request);
-    match answer.with_context(|| format!("{port} does not answer"))? {
+    let answer = ask_within::<Port>(guest, port.logical_id(), &request, ANSWER_AT_MOST)?;
+    match answer
+        .with_context(|| format!("{part}: its box does not answer; `daedal boxes` shows it"))?
+    {
         FromPort::Captured(bytes) => Ok(Captured::from_bytes(&bytes)?),
         FromPort::Refused(why) => bail!("{why}"),
         FromPort::Done => bail!("{port} answers something else"),

@@ -1,0 +1,61 @@
+//! A box that is not part of its system yet: why, for whoever started it.
+//!
+//! The box itself goes on trying, and joins when it can; here a guest looks at what it may be waiting for.
+//! A second box of one name hears nothing from the controller, which speaks with the first; a guest does.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Result, anyhow, bail};
+use daedal::Templates;
+use daedal::model::control::{FromController, ToController, manager_path};
+use daedal::model::controller::Controller;
+use daedal::model::latt::CONTROLLER;
+use daedal::running::{BoxConfig, RunningBox};
+
+use crate::describe::ask_within;
+
+/// A box is let in within milliseconds of its start, when the controller is there.
+pub const FIRST_LOOK: Duration = Duration::from_secs(2);
+/// Each look is twice as long after the one before, up to this.
+pub const LOOK_AT_MOST: Duration = Duration::from_secs(300);
+
+/// How long the controller may take, for a guest.
+const ANSWER_AT_MOST: Duration = Duration::from_secs(2);
+
+/// What the box of a system file waits for, if it is known.
+/// # Errors
+/// When it waits in vain: another process is this box.
+pub fn why(config: &BoxConfig, file: &Path) -> Result<Option<String>> {
+    // It speaks with the controller alone.
+    let templates = Arc::new(Templates::new());
+    let guest =
+        RunningBox::start_guest(config.controller, &templates).map_err(|why| anyhow!(why))?;
+    let ask = |request: ToController| {
+        ask_within::<Controller>(&guest, CONTROLLER.into(), &request, ANSWER_AT_MOST)
+    };
+    if ask(ToController::Here)?.is_none() {
+        return Ok(Some(format!(
+            "the controller at {}, which does not answer: start it with \
+             `daedal box controller --system {}`",
+            config.controller,
+            file.display()
+        )));
+    }
+    let manager = manager_path(&config.name)?;
+    let source = "guest".to_owned();
+    // Without an answer no process is this box yet, so it may still be this one.
+    let destination = manager.logical_id().0;
+    if let Some(FromController::Learned(it)) = ask(ToController::Lookup { destination, source })?
+        && let Some(first) = it.boxes.iter().find(|it| it.address != config.address.to_string())
+    {
+        bail!(
+            "a box of this name is part of the system already, at {}, and this one is at {}: stop \
+             that one and start this one there, or give this one another name",
+            first.address,
+            config.address
+        );
+    }
+    Ok(None)
+}
