@@ -1,0 +1,130 @@
+//! Exactly once, for real: two network namespaces, a box in each, and between them drivers that lose 30 %
+//! of the frames, double half of them and have others overtake them, at both ends.
+//!
+//! Needs root and namespaces; where they are not to be had it says that it was skipped.
+//! Source: Ovid §3.4, §6.1.
+
+#![allow(clippy::unwrap_used, clippy::disallowed_methods, missing_docs, reason = "a test")]
+
+mod system;
+
+use std::fs::File;
+use std::io::{BufRead, BufReader, Write};
+use std::net::TcpStream;
+use std::os::fd::AsFd;
+use std::process::Command;
+
+use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
+use system::{AT_MOST, Client, Folder, Process, until};
+
+const MESSAGES: usize = 20_000;
+const FAULTS: &str = "drop=30,duplicate=50,reorder=30,seed=";
+
+/// Two namespaces that see each other as 10.0.0.1 and 10.0.0.2, and nothing else. They go with the test.
+struct Lab([String; 2]);
+
+impl Lab {
+    fn new() -> Result<Lab, String> {
+        let name = |end| format!("daedal-{}-{end}", std::process::id());
+        let lab = Lab([name(1), name(2)]);
+        let [one, two] = &lab.0;
+        ip(&["netns", "add", one])?;
+        ip(&["netns", "add", two])?;
+        ip(&[
+            "-n", one, "link", "add", "lab", "type", "veth", "peer", "name", "lab", "netns", two,
+        ])?;
+        for (end, address) in [(one, "10.0.0.1/24"), (two, "10.0.0.2/24")] {
+            ip(&["-n", end, "address", "add", address, "dev", "lab"])?;
+            ip(&["-n", end, "link", "set", "lab", "up"])?;
+            ip(&["-n", end, "link", "set", "lo", "up"])?;
+        }
+        Ok(lab)
+    }
+
+    /// On a thread that is there; so are its sockets, and the processes that it starts.
+    fn within<T: Send>(&self, end: usize, run: impl FnOnce() -> T + Send) -> T {
+        let there = File::open(format!("/run/netns/{}", self.0[end])).unwrap();
+        let run = || {
+            move_into_link_name_space(there.as_fd(), Some(LinkNameSpaceType::Network)).unwrap();
+            run()
+        };
+        std::thread::scope(|scope| scope.spawn(run).join().unwrap())
+    }
+}
+
+impl Drop for Lab {
+    fn drop(&mut self) {
+        for end in &self.0 {
+            // It may never have been there.
+            let _ = ip(&["netns", "delete", end]);
+        }
+    }
+}
+
+fn ip(arguments: &[&str]) -> Result<(), String> {
+    let output = Command::new("ip").args(arguments).output();
+    let output = output.map_err(|error| format!("`ip` cannot be started: {error}"))?;
+    let said = String::from_utf8_lossy(&output.stderr);
+    match output.status.success() {
+        true => Ok(()),
+        false => Err(format!("`ip {}`: {}", arguments.join(" "), said.trim())),
+    }
+}
+
+const SYSTEM: &str = "[controller]
+address = \"10.0.0.1:7000\"
+journal = \"journal\"
+[agent.kvs]
+kind = \"KeyValue\"
+box = \"b\"
+[agent.gateway]
+kind = \"Resp\"
+listen = \"10.0.0.1:6379\"
+box = \"a\"
+[box.a]
+address = \"10.0.0.1:7100\"
+idle = \"frugal\"
+[box.b]
+address = \"10.0.0.2:7200\"
+idle = \"frugal\"
+";
+
+#[test]
+fn with_loss_duplication_and_reordering_everything_is_processed_exactly_once() {
+    let lab = match Lab::new() {
+        Ok(lab) => lab,
+        Err(why) => return println!("skipped: faults between two network namespaces: {why}"),
+    };
+    let folder = Folder::new();
+    folder.write("system.toml", SYSTEM);
+    let start = |(seed, (end, name)): (usize, (usize, &str))| {
+        let faults = format!("{FAULTS}{seed}");
+        let arguments = ["box", name, "--system", "system.toml", "--faults", &faults];
+        lab.within(end, || Process::start(&folder, &arguments))
+    };
+    let _processes: Vec<Process> =
+        [(0, "controller"), (0, "a"), (1, "b")].into_iter().enumerate().map(start).collect();
+    let served = "10.0.0.1:6379".parse().unwrap();
+    let client = || lab.within(0, || Client::connect(served));
+    until("the store answers", || client().is_ok_and(|mut client| client.ask("DBSIZE").is_ok()));
+
+    // Each appends a record of its own, and hears how long they all are then.
+    let stream = lab.within(0, || TcpStream::connect(served)).unwrap();
+    stream.set_read_timeout(Some(AT_MOST)).unwrap();
+    let mut requests = stream.try_clone().unwrap();
+    let replies = BufReader::new(stream).lines().take(MESSAGES);
+    let mut lengths: Vec<usize> = std::thread::scope(|scope| {
+        scope.spawn(move || {
+            for number in 0..MESSAGES {
+                requests.write_all(format!("APPEND log {number:05};\r\n").as_bytes()).unwrap();
+            }
+        });
+        replies.map(|reply| reply.unwrap()[1..].parse().unwrap()).collect()
+    });
+    lengths.sort_unstable();
+    assert!(lengths.into_iter().eq((1..=MESSAGES).map(|count| count * 6)));
+    let log = client().unwrap().ask("GET log").unwrap();
+    let mut numbers: Vec<usize> = log.split_terminator(';').map(|it| it.parse().unwrap()).collect();
+    numbers.sort_unstable();
+    assert!(numbers.into_iter().eq(0..MESSAGES));
+}
