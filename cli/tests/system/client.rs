@@ -4,6 +4,8 @@ use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
+use super::AT_MOST;
+
 /// A Redis client.
 pub struct Client {
     stream: BufReader<TcpStream>,
@@ -15,6 +17,12 @@ impl Client {
         stream.set_read_timeout(Some(Duration::from_secs(2)))?;
         stream.set_nodelay(true)?;
         Ok(Client { stream: BufReader::new(stream) })
+    }
+
+    /// The same client, for an answer that takes long.
+    pub fn patient(self) -> Client {
+        self.stream.get_ref().set_read_timeout(Some(AT_MOST)).unwrap();
+        self
     }
 
     /// Says an inline command, and hears its answer: a line, or the text of a bulk string.
