@@ -10,6 +10,7 @@ mod outspoken;
 
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::net::{IpAddr, SocketAddr, UdpSocket};
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, channel};
@@ -21,7 +22,7 @@ use daedal_boxes::journal::Journal;
 use daedal_boxes::reactor::{Clock, Neighbours, Reactor, ReactorSpec};
 use daedal_boxes::template::Templates;
 use daedal_model::controller::Controller;
-use daedal_model::id::BoxId;
+use daedal_model::id::{AgentId, BoxId};
 use daedal_model::manager::BoxManager;
 use daedal_model::port::Port;
 
@@ -30,6 +31,10 @@ use self::make::{Make, Residents};
 pub use self::outspoken::Word;
 use crate::assemble::controller;
 use crate::system::SystemSpec;
+
+/// Where guests are: the first of these that is free, behind those that Linux gives away by itself. Boxes
+/// keep a link for each peer that they have heard, so guests that follow each other share one.
+const GUEST_PORTS: RangeInclusive<u16> = 61_000..=61_255;
 
 /// How long a reactor may take to stop.
 const STOP_AT_MOST: Duration = Duration::from_secs(5);
@@ -71,19 +76,21 @@ impl RunningBox {
     /// # Errors
     /// As [`RunningBox::start`].
     pub fn start_guest(at: SocketAddr, templates: &Arc<Templates>) -> Result<RunningBox, String> {
-        let random = random();
-        let config = BoxConfig {
-            name: format!("guest{random:016x}g"),
-            id: BoxId(random as u16 | 1 << 15),
-            address: SocketAddr::new(address_towards(at)?, 0),
-            reactors: 1,
-            idle: Idle::Frugal,
-            cpus: Vec::new(),
-            controller: at,
-            faults: None,
-        };
-        let (_, words) = channel();
-        start(config, templates, Residents::Nobody, words)
+        let ip = address_towards(at)?;
+        for port in GUEST_PORTS {
+            let address = SocketAddr::new(ip, port);
+            if UdpSocket::bind(address).is_err() {
+                continue;
+            }
+            let (_, words) = channel();
+            let started = start(guest(address, at), templates, Residents::Nobody, words);
+            // Another may have taken the port meanwhile.
+            if started.is_ok() || UdpSocket::bind(address).is_ok() {
+                return started;
+            }
+        }
+        let (first, last) = (GUEST_PORTS.start(), GUEST_PORTS.end());
+        Err(format!("ports {first} to {last} of {ip} are taken; end some of those who have them"))
     }
 
     /// What it was started with.
@@ -110,6 +117,24 @@ impl RunningBox {
         }
         Ok(())
     }
+}
+
+fn guest(address: SocketAddr, controller: SocketAddr) -> BoxConfig {
+    BoxConfig {
+        name: format!("guest{:016x}g", random()),
+        id: guest_id(address),
+        address,
+        reactors: 1,
+        idle: Idle::Frugal,
+        cpus: Vec::new(),
+        controller,
+        faults: None,
+    }
+}
+
+/// Of an address: a link leads to one, so another guest there may have the same, and none elsewhere.
+fn guest_id(address: SocketAddr) -> BoxId {
+    BoxId(AgentId::from(address.to_string().as_str()).0 as u16 | 1 << 15)
 }
 
 fn start(
@@ -168,4 +193,24 @@ fn address_towards(peer: SocketAddr) -> Result<IpAddr, String> {
 /// Fresh for each process.
 fn random() -> u64 {
     RandomState::new().build_hasher().finish()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn guests_that_follow_each_other_are_one_peer_and_those_at_once_are_not() {
+        let controller = "127.0.0.1:9".parse().unwrap();
+        let templates = Arc::new(Templates::new());
+        let guest = || RunningBox::start_guest(controller, &templates).unwrap();
+        let who = |guest: &RunningBox| (guest.config().id, guest.config().address);
+        let (first, second) = (guest(), guest());
+        assert_ne!(who(&first).0, who(&second).0);
+        assert!(who(&first).0.0 >= 1 << 15);
+        let was = who(&second);
+        second.stop().unwrap();
+        assert_eq!(who(&guest()), was);
+        first.stop().unwrap();
+    }
 }
