@@ -107,8 +107,9 @@ impl Demo {
         println!();
         println!("  controller {}", self.spec.controller.address);
         for (name, it) in &self.spec.boxes {
-            let (address, reactors, idle) = (it.address, it.reactors, self.idle_text());
-            println!("  box {name}      {address} ({reactors} reactors, {idle})");
+            let (address, count, idle) = (it.address, it.reactors, self.idle_text());
+            let reactors = if count == 1 { "reactor" } else { "reactors" };
+            println!("  box {name}      {address} ({count} {reactors}, {idle})");
         }
         println!("  agent kvs  {} shards, over all boxes", self.spec.boxes.len());
         println!();

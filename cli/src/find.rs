@@ -1,12 +1,18 @@
 //! Which system a command is about: the one at `--controller`, else the one of `--system`, else the one
 //! that this user started last on this host, which left its address in a run file.
 
+#![expect(clippy::disallowed_methods, reason = "waits for a file")]
+
 use std::fs;
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use clap::Args;
+
+/// How long a controller may take from its start until it leaves word.
+const WORD_AT_MOST: Duration = Duration::from_secs(1);
 
 /// Which system.
 #[derive(Clone, Debug, Args)]
@@ -61,6 +67,11 @@ pub fn forget(controller: SocketAddr) {
 
 fn last_started() -> Result<SocketAddr> {
     let file = run_file();
+    // A controller that was started a moment ago has not left word yet.
+    let until = Instant::now() + WORD_AT_MOST;
+    while !file.exists() && Instant::now() < until {
+        std::thread::sleep(Duration::from_millis(20));
+    }
     let Ok(text) = fs::read_to_string(&file) else {
         bail!(
             "no system was started by you on this host: name one by --controller ADDR or \

@@ -30,7 +30,7 @@ pub struct Arguments {
     /// balanced (spin, then park) or frugal (park)
     #[arg(long)]
     idle: Option<Idle>,
-    /// Cores that the reactors are pinned to
+    /// Cores that the reactors are pinned to, such as 0,1
     #[arg(long, value_delimiter = ',', value_name = "CORES")]
     cpus: Vec<usize>,
     /// File for the highest space and epoch given out; only the controller has one

@@ -22,7 +22,7 @@ use crate::find::Where;
 /// What `daedal state` takes.
 #[derive(Debug, Args)]
 pub struct Arguments {
-    /// The agent's path
+    /// The agent's path, such as kvs or kvs/shard1
     agent: String,
     #[command(flatten)]
     at: Where,
@@ -71,7 +71,11 @@ fn places(guest: &RunningBox, path: &AgentPath) -> Result<Vec<(AgentPath, AgentP
     let boxes: BTreeMap<_, _> = learned.boxes.into_iter().map(|(id, name, _)| (id, name)).collect();
     let mut found = Vec::new();
     for (part, route) in learned.routes {
-        let Action::To(physical) = route.action else { continue };
+        let physical = match route.action {
+            Action::To(physical) => physical,
+            Action::Hold => bail!("{part} does not run now; `daedal tree` shows why"),
+            _ => continue,
+        };
         let at = places.get(&physical).with_context(|| format!("{part} runs nowhere just now"))?;
         let name =
             boxes.get(&at.agent_box).with_context(|| format!("{part} runs in an unknown box"))?;

@@ -76,3 +76,17 @@ fn a_client_that_leaves_in_the_middle_of_a_command_changes_nothing() {
     assert_eq!(client.ask("DBSIZE").unwrap(), ":1");
     assert!(system.look(&["tree"]).unwrap().contains("in a.0 as gateway, "));
 }
+
+#[test]
+fn a_state_is_not_shown_without_one_of_its_parts() {
+    let mut system = System::stated();
+    system.start_box("controller");
+    system.start_box("a");
+    until("the first box's shard", || {
+        system.look(&["tree"]).is_ok_and(|tree| tree.contains("in a.0 as kvs/shard2, "))
+    });
+    let why = system.look(&["state", "kvs"]).unwrap_err();
+    assert!(why.contains("kvs/shard1 does not run now; `daedal tree` shows why"), "{why}");
+    assert!(system.look(&["tree"]).unwrap().contains("waits for box b"));
+    assert!(system.look(&["state", "kvs/shard2"]).is_ok());
+}
