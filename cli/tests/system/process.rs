@@ -64,10 +64,11 @@ impl Folder {
     /// What a command says that must fail, on the first line of its error.
     #[track_caller]
     pub fn refused(&self, arguments: &[&str]) -> String {
-        let output = self.daedal(arguments).output().unwrap();
-        let said = String::from_utf8(output.stderr).unwrap();
-        assert_eq!(output.status.code(), Some(1), "{arguments:?}: {said}");
-        said.lines().next().unwrap_or_default().strip_prefix("daedal: ").unwrap().to_owned()
+        let mut process = Process::start(self, arguments);
+        let status = process.await_end();
+        let said = process.said();
+        assert_eq!(status.code(), Some(1), "{arguments:?}: {said}");
+        said.lines().find_map(|line| line.strip_prefix("daedal: ")).expect(&said).to_owned()
     }
 
     pub fn path(&self) -> &Path {
