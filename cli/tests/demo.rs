@@ -31,12 +31,13 @@ fn is_stopped(
     arguments: &[&str],
     once: impl Fn(&Folder, &Process) -> bool,
     boxes_then: usize,
+    stop: fn(&Process),
 ) -> String {
     let folder = Folder::new();
     let mut demo = Process::start(&folder, arguments);
     until("what is waited for", || once(&folder, &demo));
     assert!(boxes(&folder) >= boxes_then, "{}", demo.said());
-    demo.interrupt();
+    stop(&demo);
     let status = demo.await_end();
     let said = demo.said();
     assert!(status.success(), "{status}: {said}");
@@ -49,21 +50,27 @@ fn is_stopped(
 #[test]
 fn ctrl_c_stops_a_demo_that_serves() {
     let serves = |_: &Folder, demo: &Process| demo.said().contains("serving until Ctrl-C");
-    let said = is_stopped(&["demo", "--serve"], serves, 3);
+    let said = is_stopped(&["demo", "--serve"], serves, 3, Process::interrupt);
     assert!(said.starts_with("redis-cli -p "), "{said}");
+}
+
+#[test]
+fn a_demo_that_is_told_to_end_by_name_ends_as_well() {
+    let serves = |_: &Folder, demo: &Process| demo.said().contains("serving until Ctrl-C");
+    is_stopped(&["demo", "--serve", "--reactors", "2"], serves, 3, Process::terminate);
 }
 
 #[test]
 fn ctrl_c_stops_a_demo_under_load_which_shows_what_it_has() {
     let loads = |_: &Folder, demo: &Process| demo.said().contains("agent kvs  2 shards");
-    let said = is_stopped(&["demo", "--seconds", "3600"], loads, 3);
+    let said = is_stopped(&["demo", "--seconds", "3600"], loads, 3, Process::interrupt);
     assert!(said.contains("requests/s"), "{said}");
 }
 
 #[test]
 fn ctrl_c_stops_a_demo_that_still_starts() {
     let starts = |folder: &Folder, _: &Process| boxes(folder) > 0;
-    is_stopped(&["demo", "--boxes", "4"], starts, 1);
+    is_stopped(&["demo", "--boxes", "4"], starts, 1, Process::interrupt);
 }
 
 #[test]

@@ -70,7 +70,7 @@ fn ip(arguments: &[&str]) -> Result<(), String> {
     let said = String::from_utf8_lossy(&output.stderr);
     match output.status.success() {
         true => Ok(()),
-        false => Err(format!("`ip {}`: {}", arguments.join(" "), said.trim())),
+        false => Err(format!("`ip {}`: {}", arguments.join(" "), said.trim().replace('\n', "; "))),
     }
 }
 

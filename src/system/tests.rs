@@ -38,6 +38,17 @@ fn check(text: &str, expect: &str) {
 }
 
 #[test]
+fn boxes_have_names_that_leave_some_for_their_managers_and_reactors() {
+    let taken = "8: box \"controller\": controller is the box that the controller runs in, stated under \
+                 [controller]; write another name";
+    check("[box.controller]\naddress = \"127.0.0.1:7301\"", taken);
+    let like_a_port = refusal(&format!("{HEAD}[box.c-1]\naddress = \"127.0.0.1:7301\"\n"));
+    assert!(
+        like_a_port.starts_with("system.toml:8: box \"c-1\": \"c-1\" cannot name a box: write")
+    );
+}
+
+#[test]
 fn a_whole_file_is_read() {
     let spec = read(
         r#"

@@ -137,6 +137,12 @@ impl Process {
         rustix::process::kill_process_group(id, rustix::process::Signal::INT).unwrap();
     }
 
+    /// `kill`: it alone hears it.
+    pub fn terminate(&self) {
+        let id = rustix::process::Pid::from_child(&self.child);
+        rustix::process::kill_process(id, rustix::process::Signal::TERM).unwrap();
+    }
+
     /// kill -9.
     pub fn kill(&mut self) {
         self.child.kill().unwrap();
