@@ -7,6 +7,7 @@ use std::sync::mpsc::channel;
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, bail};
+use daedal::boxes::handle::Handle;
 pub use daedal::model::control::View;
 use daedal::model::control::{FromController, ToController};
 use daedal::model::controller::Controller;
@@ -34,7 +35,8 @@ pub fn run(at: &Where, view: View, templates: &Arc<Templates>) -> Result<()> {
 /// Asks the controller something.
 pub fn ask(guest: &RunningBox, request: &ToController) -> Result<FromController> {
     let address = guest.config().controller;
-    let answer = ask_within::<Controller>(guest, CONTROLLER.into(), request, ANSWER_AT_MOST)?;
+    let answer =
+        ask_within::<Controller>(guest.handle(), CONTROLLER.into(), request, ANSWER_AT_MOST)?;
     answer.with_context(|| {
         format!(
             "the controller at {address} does not answer within {ANSWER_AT_MOST:?}: start it with \
@@ -45,7 +47,7 @@ pub fn ask(guest: &RunningBox, request: &ToController) -> Result<FromController>
 
 /// Asks an agent, and waits for its answer for a while; `None`: in vain.
 pub fn ask_within<A: Agent>(
-    guest: &RunningBox,
+    handle: &Handle,
     to: AgentId,
     request: &A::Message,
     at_most: Duration,
@@ -55,8 +57,8 @@ where
     A::Reply: Send,
 {
     let (says, answers) = channel();
-    let (handle, request) = (guest.handle().clone(), request.clone());
-    // The thread ends with the guest, whose end answers everything.
+    let (handle, request) = (handle.clone(), request.clone());
+    // The thread ends with the handle's box, whose end answers everything.
     std::thread::spawn(move || says.send(handle.ask_blocking::<A>(to, &request)));
     Ok(answers.recv_timeout(at_most).ok().transpose()?)
 }

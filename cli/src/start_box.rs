@@ -6,16 +6,22 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, bail};
 use clap::Args;
 use daedal::Templates;
 use daedal::assemble::{self, HOME};
 use daedal::boxes::idle::Idle;
+use daedal::model::control::ToController;
+use daedal::model::controller::Controller;
+use daedal::model::latt::CONTROLLER;
 use daedal::net::driver::fault::Rates;
 use daedal::running::{BoxConfig, Faults, RunningBox, Word, config_of};
 use daedal::system::SystemSpec;
 
+use crate::describe::ask_within;
+use crate::find::{forget, remember};
 use crate::waiting;
 
 /// What `daedal box` takes.
@@ -78,6 +84,7 @@ pub fn run(arguments: &Arguments, templates: &Arc<Templates>) -> Result<()> {
     let running = start(arguments, config, spec, templates)?;
     let (name, address) = (&arguments.name, running.config().address);
     say(&format!("box \"{name}\" is at {address}"));
+    take_leave_when_told(&running)?;
     if arguments.with_parent {
         end_with_parent();
     }
@@ -87,6 +94,27 @@ pub fn run(arguments: &Arguments, templates: &Arc<Templates>) -> Result<()> {
 /// Says something to whoever listens; that nobody does is no reason to end.
 fn say(text: &str) {
     let _ = writeln!(std::io::stdout(), "{text}");
+}
+
+/// How long the controller may take to hear that a box ends.
+const LEAVE_AT_MOST: Duration = Duration::from_secs(1);
+
+/// Ends the process on Ctrl-C, and when it is told to end by name. Others are told: what runs here does
+/// not any more, or, of a controller, that it is not the one to ask.
+fn take_leave_when_told(running: &RunningBox) -> Result<()> {
+    let (handle, incarnation) = (running.handle().clone(), running.incarnation());
+    let BoxConfig { name, controller, .. } = running.config().clone();
+    let leave = move || {
+        if name == HOME {
+            forget(controller);
+        } else {
+            let gone = ToController::Gone { name: name.clone(), incarnation };
+            // A controller that does not hear it finds out as after a crash.
+            let _ = ask_within::<Controller>(&handle, CONTROLLER.into(), &gone, LEAVE_AT_MOST);
+        }
+        std::process::exit(0);
+    };
+    ctrlc::set_handler(leave).context("catching Ctrl-C")
 }
 
 /// Ends the process when nobody holds the other end of its standard input any more.
@@ -114,7 +142,7 @@ fn start(
     let journal = arguments.journal.clone().or(stated).unwrap_or(beside);
     let controller = config.controller;
     let running = RunningBox::start_controller(config, templates, spec, journal).map_err(named)?;
-    crate::find::remember(controller).context("leaving word for other commands")?;
+    remember(controller).context("leaving word for other commands")?;
     Ok(running)
 }
 

@@ -93,7 +93,7 @@ fn beside(path: &AgentPath) -> Result<AgentPath> {
 
 fn capture(guest: &RunningBox, part: &AgentPath, port: &AgentPath) -> Result<Captured> {
     let request = ToPort::Capture { path: part.to_string() };
-    let answer = ask_within::<Port>(guest, port.logical_id(), &request, ANSWER_AT_MOST)?;
+    let answer = ask_within::<Port>(guest.handle(), port.logical_id(), &request, ANSWER_AT_MOST)?;
     match answer
         .with_context(|| format!("{part}: its box does not answer; `daedal boxes` shows it"))?
     {

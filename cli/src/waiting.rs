@@ -33,7 +33,7 @@ pub fn why(config: &BoxConfig, file: &Path) -> Result<Option<String>> {
     let guest =
         RunningBox::start_guest(config.controller, &templates).map_err(|why| anyhow!(why))?;
     let ask = |request: ToController| {
-        ask_within::<Controller>(&guest, CONTROLLER.into(), &request, ANSWER_AT_MOST)
+        ask_within::<Controller>(guest.handle(), CONTROLLER.into(), &request, ANSWER_AT_MOST)
     };
     if ask(ToController::Here)?.is_none() {
         return Ok(Some(format!(

@@ -77,3 +77,34 @@ fn a_killed_controller_learns_the_system_again_while_data_flows() {
         "{before:?} {after:?}"
     );
 }
+
+#[test]
+fn a_box_that_is_told_to_end_takes_its_leave_and_may_come_back() {
+    let mut system = System::start();
+    let mut client = system.client();
+    let (there, here) = keys(&mut client);
+    system.processes["b"].interrupt();
+    assert!(system.processes.get_mut("b").unwrap().await_end().success());
+    let tree = system.look(&["tree"]).unwrap();
+    assert!(tree.contains("waits for box b"), "{tree}");
+    let boxes = system.look(&["boxes"]).unwrap();
+    assert!(boxes.contains("b  box 2  has not reported, or has ended"), "{boxes}");
+    assert_eq!(client.ask(&format!("GET {here}")).unwrap(), "before");
+    system.start_box("b");
+    until("its keys can be set", || {
+        let mut client = system.client();
+        client.ask(&format!("SET {there} after")).is_ok_and(|answer| answer == "+OK")
+    });
+}
+
+#[test]
+fn a_controller_that_is_told_to_end_is_not_asked_any_more() {
+    let mut system = System::start();
+    let tree = system.folder.daedal(&["tree"]).output().unwrap();
+    assert!(tree.status.success());
+    system.processes["controller"].terminate();
+    assert!(system.processes.get_mut("controller").unwrap().await_end().success());
+    let why = system.folder.refused(&["tree"]);
+    assert!(why.starts_with("no system was started by you on this host"), "{why}");
+    assert_eq!(system.client().ask("SET key value").unwrap(), "+OK");
+}

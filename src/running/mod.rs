@@ -43,6 +43,7 @@ const STOP_AT_MOST: Duration = Duration::from_secs(5);
 #[derive(Debug)]
 pub struct RunningBox {
     config: BoxConfig,
+    incarnation: u64,
     reactors: Vec<Reactor>,
     words: Receiver<Word>,
     handle: Handle,
@@ -96,6 +97,11 @@ impl RunningBox {
     /// What it was started with.
     pub fn config(&self) -> &BoxConfig {
         &self.config
+    }
+
+    /// Which process of its name it is: no other has the same.
+    pub fn incarnation(&self) -> u64 {
+        self.incarnation
     }
 
     /// For threads and tasks of this process: asks and sends through the first reactor.
@@ -168,7 +174,7 @@ fn start(
         };
         reactors.push(make.start(spec).map_err(|error| error.to_string())?);
     }
-    Ok(RunningBox { config, reactors, words, handle })
+    Ok(RunningBox { config, incarnation, reactors, words, handle })
 }
 
 /// Calls of outside threads that wait to be taken in, a reactor.
