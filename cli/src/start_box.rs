@@ -22,7 +22,7 @@ use daedal::system::SystemSpec;
 
 use crate::describe::ask_within;
 use crate::find::{forget, remember};
-use crate::waiting;
+use crate::waiting::{self, Why};
 
 /// What `daedal box` takes.
 #[derive(Debug, Args)]
@@ -82,9 +82,9 @@ pub fn run(arguments: &Arguments, templates: &Arc<Templates>) -> Result<()> {
         config.idle = idle;
     }
     let running = start(arguments, config, spec, templates)?;
+    take_leave_when_told(&running)?;
     let (name, address) = (&arguments.name, running.config().address);
     say(&format!("box \"{name}\" is at {address}"));
-    take_leave_when_told(&running)?;
     if arguments.with_parent {
         end_with_parent();
     }
@@ -150,7 +150,7 @@ fn start(
 fn listen(running: &RunningBox, file: &Path) -> Result<()> {
     let name = &running.config().name;
     let mut patience = waiting::FIRST_LOOK;
-    let (mut is_member, mut said) = (false, None);
+    let (mut is_member, mut said) = (false, Why::Unknown);
     loop {
         match running.next_word(patience) {
             Some(Word::Member(id)) => {
@@ -165,10 +165,13 @@ fn listen(running: &RunningBox, file: &Path) -> Result<()> {
             }
             None if is_member => {}
             None => {
-                let why = waiting::why(running.config(), file);
-                let why = why.with_context(|| format!("box \"{name}\""))?;
-                if let Some(text) = why.as_ref().filter(|_| said != why) {
-                    say(&format!("box \"{name}\" waits for {text}"));
+                let why = waiting::look(running.config(), file);
+                match &why {
+                    Why::InVain(why) => bail!("box \"{name}\": {why}"),
+                    Why::For(what) if said != why => {
+                        say(&format!("box \"{name}\" waits for {what}"))
+                    }
+                    _ => {}
                 }
                 said = why;
                 patience = (patience * 2).min(waiting::LOOK_AT_MOST);

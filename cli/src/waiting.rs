@@ -7,7 +7,6 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Result, anyhow, bail};
 use daedal::Templates;
 use daedal::model::control::{FromController, ToController, manager_path};
 use daedal::model::controller::Controller;
@@ -24,38 +23,48 @@ pub const LOOK_AT_MOST: Duration = Duration::from_secs(300);
 /// How long the controller may take, for a guest.
 const ANSWER_AT_MOST: Duration = Duration::from_secs(2);
 
-/// What the box of a system file waits for, if it is known.
-/// # Errors
-/// When it waits in vain: another process is this box.
-pub fn why(config: &BoxConfig, file: &Path) -> Result<Option<String>> {
-    // It speaks with the controller alone.
+/// Why a box waits.
+#[derive(PartialEq)]
+pub enum Why {
+    /// It will join when it can.
+    Unknown,
+    /// For this.
+    For(String),
+    /// In vain: another process is this box.
+    InVain(String),
+}
+
+/// Why the box of a system file waits.
+pub fn look(config: &BoxConfig, file: &Path) -> Why {
+    // It speaks with the controller alone. What keeps a guest from doing so may pass.
     let templates = Arc::new(Templates::new());
-    let guest =
-        RunningBox::start_guest(config.controller, &templates).map_err(|why| anyhow!(why))?;
+    let Ok(guest) = RunningBox::start_guest(config.controller, &templates) else {
+        return Why::Unknown;
+    };
     let ask = |request: ToController| {
         ask_within::<Controller>(guest.handle(), CONTROLLER.into(), &request, ANSWER_AT_MOST)
     };
-    if ask(ToController::Here)?.is_none() {
-        return Ok(Some(format!(
+    if let Ok(None) = ask(ToController::Here) {
+        return Why::For(format!(
             "the controller at {}, which does not answer: start it with \
              `daedal box controller --system {}`",
             config.controller,
             file.display()
-        )));
+        ));
     }
-    let manager = manager_path(&config.name)?;
-    let source = "guest".to_owned();
+    let Ok(manager) = manager_path(&config.name) else { return Why::Unknown };
+    let (destination, source) = (manager.logical_id().0, "guest".to_owned());
     // Without an answer no process is this box yet, so it may still be this one.
-    let destination = manager.logical_id().0;
-    if let Some(FromController::Learned(it)) = ask(ToController::Lookup { destination, source })?
-        && let Some(first) = it.boxes.iter().find(|it| it.address != config.address.to_string())
-    {
-        bail!(
+    let learned = match ask(ToController::Lookup { destination, source }) {
+        Ok(Some(FromController::Learned(learned))) => learned,
+        _ => return Why::Unknown,
+    };
+    match learned.boxes.iter().find(|it| it.address != config.address.to_string()) {
+        None => Why::Unknown,
+        Some(first) => Why::InVain(format!(
             "a box of this name is part of the system already, at {}, and this one is at {}: stop \
              that one and start this one there, or give this one another name",
-            first.address,
-            config.address
-        );
+            first.address, config.address
+        )),
     }
-    Ok(None)
 }
