@@ -20,6 +20,8 @@ pub enum Bug {
     LateReplyTold,
     /// A broadcast that found no room goes to all again, and its replies are gathered anew.
     BroadcastAnew,
+    /// A message that came back by ring counts as done.
+    RingReturnedLost,
 }
 
 #[cfg(feature = "planted")]

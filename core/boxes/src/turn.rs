@@ -355,6 +355,9 @@ impl<D: Driver> Turn<D> {
     }
 
     fn back_by_ring(&mut self, from: u8, record: &Record<'_>) {
+        if planted::is(Bug::RingReturnedLost) {
+            return;
+        }
         let (at, number) = (record.conversation(), record.number());
         let ring = self.plane.ring_to(from);
         if ring.is_some_and(|ring| ring.came_back(at, number)) {
@@ -430,11 +433,12 @@ impl<D: Driver> Turn<D> {
         via: Via,
     ) -> Fate {
         let Some(slot) = &mut self.slots[to.0 as usize] else { return Fate::Returned };
-        if self.plane.is_pressed(to) {
-            return Fate::Parked;
-        }
+        // Before anything parks it: what was parked came by ring for good.
         if record.kind != slot.takes {
             return Fate::Refused(Refusal::WrongSchema);
+        }
+        if self.plane.is_pressed(to) {
+            return Fate::Parked;
         }
         let envelope = slot.envelope(record, self.plane.now);
         let hand = Hand { space: envelope.name.space, trace: envelope.trace, via };

@@ -39,6 +39,7 @@ impl Bug {
                 ReturnedLost,
                 LateReplyTold,
                 BroadcastAnew,
+                RingReturnedLost,
             ];
             all.into_iter().chain(of_turn.map(Bug::Turn)).collect()
         };

@@ -2,10 +2,10 @@
 //! event to the next.
 //!
 //! Each reactor is a [`Turn`], with links, wire, sessions and bytes as in production, over the `sim`
-//! driver. Box 0 is the controller's. Agents are started by the controller, through box managers and
-//! ports; what else a box starts with is its [`Starter`]'s. A box that crashes loses its turns and all
-//! that is in them; one that starts is a new process, with new incarnation, nonces and sockets. Only
-//! the [`Journal`]'s disk outlives a process.
+//! driver, and with production's rings to the other reactors of its box. Box 0 is the controller's.
+//! Agents are started by the controller, through box managers and ports; what else a box starts with is
+//! its [`Starter`]'s. A box that crashes loses its turns and all that is in them; one that starts is a
+//! new process, with new incarnation, nonces and sockets. Only the [`Journal`]'s disk outlives a process.
 //!
 //! Does not judge what happens: scenarios do. Invariants: nothing depends on anything but the setup;
 //! what becomes of frames is written into the trace, byte for byte by hash.
@@ -46,6 +46,11 @@ pub const EPOCH_NS: u64 = 1_700_000_000_000_000_000;
 pub const REACTORS_MAX: u64 = 3;
 /// How long a turn takes at the least, in virtual nanoseconds.
 pub const TURN_NS: u64 = 1_000;
+/// How much longer, on average, when a reactor of several has to wait for a core: the box's other
+/// reactors go on, and fill its rings.
+const WAIT_NS: u64 = 200_000;
+/// How often it has to, per million turns.
+const WAIT_PER_MILLION: u32 = 50_000;
 /// Port of each box's first reactor; the others count on from it.
 const PORT: u16 = 7000;
 
@@ -294,7 +299,9 @@ impl World {
     fn take(&mut self, index: usize, reactor: usize) {
         let now = self.now();
         let machine = &mut self.machines[index];
-        machine.free_at[reactor] = now + TURN_NS;
+        let waits = machine.turns.len() > 1 && machine.random.chance(WAIT_PER_MILLION);
+        let wait = if waits { machine.random.delay(WAIT_NS) } else { 0 };
+        machine.free_at[reactor] = now + TURN_NS + wait;
         let stamp = stamp(now, machine.ahead_ns);
         machine.turns[reactor].take(stamp, true);
         machine.is_held_up[reactor] = machine.turns[reactor].is_held_up();
