@@ -8,7 +8,8 @@ use std::collections::VecDeque;
 use std::fmt::Debug;
 use std::io::Sink;
 use std::net::{SocketAddr, UdpSocket};
-use std::os::fd::BorrowedFd;
+use std::os::fd::{BorrowedFd, RawFd};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use daedal_net::driver::fault::{Fault, Rates};
 use daedal_net::driver::kernel::{self, Kernel};
@@ -25,6 +26,11 @@ const RECEIVE_BUFFERS: usize = 192;
 thread_local! {
     /// The time of this test, in nanoseconds.
     static NOW: Cell<u64> = const { Cell::new(0) };
+}
+
+/// Lets `periods` tenths of a second go by: what is idle grows old.
+fn pass(periods: u64) {
+    NOW.set(NOW.get() + periods * 100_000_000);
 }
 
 /// The next moment: later than the simulated network's latency and completion.
@@ -195,13 +201,28 @@ impl<D: Driver> Peer<D> {
         bursts.take_while(|count| *count > 0).sum()
     }
 
+    fn descriptors(&self) -> Vec<RawFd> {
+        let mut descriptors = Vec::new();
+        self.driver.descriptors(&mut descriptors);
+        descriptors
+    }
+
     fn wait(&self) {
-        let Some(descriptor) = self.driver.descriptor() else { return };
-        // SAFETY: the driver, which owns the descriptor, is borrowed.
-        #[expect(unsafe_code, reason = "a raw descriptor has to be borrowed for poll")]
-        let descriptor = unsafe { BorrowedFd::borrow_raw(descriptor) };
+        let descriptors = self.descriptors();
+        if descriptors.is_empty() {
+            return;
+        }
+        let mut polled: Vec<_> = descriptors
+            .iter()
+            .map(|descriptor| {
+                // SAFETY: the driver, which owns the descriptor, is borrowed.
+                #[expect(unsafe_code, reason = "a raw descriptor has to be borrowed for poll")]
+                let descriptor = unsafe { BorrowedFd::borrow_raw(*descriptor) };
+                PollFd::from_borrowed_fd(descriptor, PollFlags::IN)
+            })
+            .collect();
         let timeout = Timespec { tv_sec: 0, tv_nsec: 50_000_000 };
-        poll(&mut [PollFd::new(&descriptor, PollFlags::IN)], Some(&timeout)).unwrap();
+        poll(&mut polled, Some(&timeout)).unwrap();
     }
 
     /// Whatever was lost before: what `from` sends from now on arrives.
@@ -373,6 +394,78 @@ fn a_peer_that_restarts_on_its_port_is_reached_again<P: Place>(place: &mut P) {
     assert_filled(&b.receive(1)[0], a.address(), 4, 64);
 }
 
+/// One frame there, one back, so many times: what most conversations are.
+fn converse<D: Driver>(a: &mut Peer<D>, b: &mut Peer<D>, rounds: u64) {
+    fn one<D: Driver>(from: &mut Peer<D>, to: &mut Peer<D>, seed: u64) {
+        assert!(from.queue(to.address(), seed, 64));
+        from.flush();
+        assert_filled(&to.receive(1)[0], from.address(), seed, 64);
+    }
+    for seed in 0..rounds {
+        one(a, b, seed);
+        one(b, a, seed);
+    }
+}
+
+fn conversations_begin_and_end_without_a_loss<P: Place>(place: &mut P) {
+    let (mut a, mut b) = pair(place);
+    let mut others: Vec<_> = (0..6).map(|_| Peer::start(place, None)).collect();
+    for _ in 0..3 {
+        converse(&mut a, &mut b, 200);
+        for other in &mut others {
+            converse(&mut a, other, 100);
+        }
+        // What comes in the middle of an end is read too.
+        for _ in 0..20 {
+            pass(1);
+            assert!(b.queue(a.address(), 7, 64) && others[0].queue(a.address(), 8, 80));
+            b.flush();
+            others[0].flush();
+            let mut received = a.receive(2);
+            assert_eq!(received.len(), 2);
+            received.sort_by_key(|it| it.frame.len());
+            assert_filled(&received[0], b.address(), 7, 64);
+            assert_filled(&received[1], others[0].address(), 8, 80);
+        }
+    }
+    a.assert_nothing_on_loan();
+}
+
+fn a_peer_that_restarts_in_a_conversation_is_reached_again<P: Place>(place: &mut P) {
+    let (mut a, mut b) = pair(place);
+    let at = b.address();
+    for _ in 0..3 {
+        converse(&mut a, &mut b, 100);
+        drop(b);
+        for _ in 0..3 {
+            assert!(a.queue(at, 99, 64));
+            a.flush();
+        }
+        b = Peer::start(place, Some(at));
+    }
+    converse(&mut a, &mut b, 100);
+    assert_eq!(a.driver.counters().refused, 0);
+}
+
+fn trains_in_the_middle_of_a_conversation_arrive_whole<P: Place>(place: &mut P) {
+    let (mut a, mut b) = pair(place);
+    for _ in 0..3 {
+        converse(&mut a, &mut b, 200);
+        pass(2);
+        for round in 0..3 {
+            for seed in 0..64 {
+                assert!(a.queue(b.address(), seed, 64 + 16 * round));
+            }
+            a.flush();
+            let received = b.receive(64);
+            assert_eq!(received.len(), 64);
+            for (seed, received) in (0..).zip(&received) {
+                assert_filled(received, a.address(), seed, 64 + 16 * round);
+            }
+        }
+    }
+}
+
 fn a_datagram_starts_at_42_mod_64<P: Place>(place: &mut P) {
     let (mut a, mut b) = pair(place);
     assert!(a.queue(b.address(), 1, 64));
@@ -410,6 +503,9 @@ macro_rules! conformance {
                 an_exhausted_send_pool_refills_when_frames_leave,
                 a_flooded_peer_loses_frames_but_neither_side_stops,
                 a_peer_that_restarts_on_its_port_is_reached_again,
+                conversations_begin_and_end_without_a_loss,
+                a_peer_that_restarts_in_a_conversation_is_reached_again,
+                trains_in_the_middle_of_a_conversation_arrive_whole,
                 a_datagram_starts_at_42_mod_64,
                 no_frame_leaks_in_100_000);
         }
@@ -459,6 +555,145 @@ fn a_train_that_arrives_coalesced_shares_one_buffer() {
     for (index, received) in received.iter().enumerate() {
         assert_eq!(received.frame.as_ptr() as usize, start + 64 * index);
     }
+}
+
+/// Runs `test` over IPv4, and over IPv6 where there is some.
+fn over_both(test: impl Fn(&mut KernelPlace)) {
+    test(&mut v4());
+    match has_ipv6() {
+        Ok(()) => test(&mut v6()),
+        Err(why) => println!("skipped: {why}"),
+    }
+}
+
+#[test]
+fn a_conversation_has_a_socket_of_its_own_until_it_ends() {
+    over_both(|place| {
+        let (mut a, mut b) = pair(place);
+        // Scores halve for the first time at the first read.
+        assert!(a.receive_now().is_empty());
+        converse(&mut a, &mut b, 63);
+        assert_eq!(a.descriptors().len(), 1);
+        converse(&mut a, &mut b, 1);
+        assert_eq!(a.descriptors().len(), 2);
+        // The port is still ours alone.
+        let error = Kernel::start(&kernel::Config::new(a.address())).unwrap_err();
+        assert!(matches!(error, DriverError::PortTaken { .. }), "{error}");
+        // Everybody else is heard as before.
+        let mut other = Peer::start(place, None);
+        other.assert_reached_by(&mut a);
+        a.assert_reached_by(&mut other);
+
+        // A score of 64 halves to nothing in seven periods; the socket goes when it is empty for one more.
+        for _ in 0..6 {
+            pass(1);
+            assert!(a.receive_now().is_empty());
+        }
+        for seed in 0..10 {
+            assert!(b.queue(a.address(), seed, 64));
+            b.flush();
+        }
+        pass(1);
+        let received = a.receive(10);
+        for (seed, received) in (0..).zip(&received) {
+            assert_filled(received, b.address(), seed, 64);
+        }
+        assert_eq!((received.len(), a.descriptors().len()), (10, 2));
+        pass(1);
+        for _ in 0..8 {
+            assert!(a.receive_now().is_empty());
+        }
+        assert_eq!(a.descriptors().len(), 1);
+        converse(&mut a, &mut b, 200);
+    });
+}
+
+#[test]
+fn there_are_few_sockets_however_many_conversations() {
+    over_both(|place| {
+        let mut a = Peer::start(place, None);
+        let mut others: Vec<_> = (0..12).map(|_| Peer::start(place, None)).collect();
+        // Four at a time, each time others: they take the places of those before them.
+        for _ in 0..2 {
+            for group in others.chunks_mut(4) {
+                for _ in 0..250 {
+                    group.iter_mut().for_each(|other| converse(&mut a, other, 1));
+                }
+                assert!((2..=5).contains(&a.descriptors().len()));
+            }
+            pass(1);
+        }
+    });
+}
+
+#[test]
+fn who_sends_trains_gets_no_socket_of_its_own() {
+    let (mut a, mut b) = pair(&mut v4());
+    for round in 0..200 {
+        assert!(a.queue(b.address(), round, 64));
+        a.flush();
+        assert_eq!(b.receive(1).len(), 1);
+        for seed in 0..2 {
+            assert!(b.queue(a.address(), seed, 64));
+        }
+        b.flush();
+        assert_eq!(a.receive(2).len(), 2);
+    }
+    assert_eq!(a.descriptors().len(), 1);
+}
+
+#[test]
+fn what_others_send_while_conversations_begin_and_end_is_neither_lost_nor_taken_for_anothers() {
+    const COUNT: u64 = 20_000;
+    /// As many as fit a socket buffer of default size.
+    const AHEAD_MAX: u64 = 128;
+    /// Lets the other thread go on when a test fails.
+    struct Release<'a>(&'a AtomicU64);
+    impl Drop for Release<'_> {
+        fn drop(&mut self) {
+            self.0.store(COUNT, Ordering::Release);
+        }
+    }
+    over_both(|place| {
+        let (mut a, mut b) = pair(place);
+        let (to, seen) = (a.address(), AtomicU64::new(0));
+        let outside = UdpSocket::bind((to.ip(), 0)).unwrap();
+        let from = outside.local_addr().unwrap();
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                for seed in 0..COUNT {
+                    while seed >= seen.load(Ordering::Acquire) + AHEAD_MAX {
+                        std::thread::yield_now();
+                    }
+                    let mut bytes = [0; 32];
+                    fill(seed, &mut bytes);
+                    outside.send_to(&bytes, to).unwrap();
+                }
+            });
+            let _release = Release(&seen);
+            let mut had = [false; COUNT as usize];
+            let (mut begun, mut ended) = (0, 0);
+            while seen.load(Ordering::Relaxed) < COUNT {
+                for _ in 0..64 {
+                    assert!(a.queue(b.address(), 1, 64));
+                    a.flush();
+                }
+                begun += u64::from(a.descriptors().len() == 2);
+                b.drain();
+                for _ in 0..10 {
+                    pass(1);
+                    for received in a.receive_now() {
+                        let seed = u64::from_le_bytes(*received.frame.first_chunk().unwrap());
+                        assert_filled(&received, from, seed, 32);
+                        assert!(!std::mem::replace(&mut had[seed as usize], true));
+                        seen.fetch_add(1, Ordering::Release);
+                    }
+                }
+                ended += u64::from(a.descriptors().len() == 1);
+            }
+            assert!(begun > 0 && ended > 0);
+        });
+    });
 }
 
 #[test]

@@ -152,7 +152,7 @@ impl<D: Driver> Turn<D> {
     /// What the reactor may park on besides its bell, and whether a shim has to be polled all the same.
     fn descriptors(&self, into: &mut Vec<RawFd>) -> bool {
         into.clear();
-        into.extend(self.plane.links.driver().descriptor());
+        self.plane.links.driver().descriptors(into);
         let mut is_blind = false;
         for shim in &self.shims {
             let Some(slot) = &self.slots[shim.0 as usize] else { continue };

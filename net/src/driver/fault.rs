@@ -149,8 +149,8 @@ impl<D: Driver> Driver for Fault<D> {
         self.inner.payload_bytes_max()
     }
 
-    fn descriptor(&self) -> Option<RawFd> {
-        self.inner.descriptor()
+    fn descriptors(&self, into: &mut Vec<RawFd>) {
+        self.inner.descriptors(into);
     }
 
     /// Those of the driver below.

@@ -73,7 +73,7 @@ pub trait Driver {
     }
 
     /// Appends at most `limit` arrived frames to `into`, and returns how many. Not 0: there may be
-    /// more; 0: a caller may park on [`Driver::descriptor`]. `now`: nanoseconds since 1970, for drivers
+    /// more; 0: a caller may park on [`Driver::descriptors`]. `now`: nanoseconds since 1970, for drivers
     /// that have no clock of their own.
     fn receive(&mut self, now: u64, limit: usize, into: &mut Vec<Received>) -> usize;
 
@@ -91,9 +91,10 @@ pub trait Driver {
     /// Largest datagram payload, in bytes, that it carries. A multiple of 16.
     fn payload_bytes_max(&self) -> usize;
 
-    /// A descriptor that becomes readable when frames may have arrived, for parking.
-    fn descriptor(&self) -> Option<RawFd> {
-        None
+    /// Appends the descriptors of which one becomes readable when frames may have arrived, for parking:
+    /// others after each turn.
+    fn descriptors(&self, into: &mut Vec<RawFd>) {
+        let _ = into;
     }
 
     /// What it has counted since it started.

@@ -107,8 +107,8 @@ impl<D: Driver, W: Write> Driver for Pcap<D, W> {
         self.inner.payload_bytes_max()
     }
 
-    fn descriptor(&self) -> Option<RawFd> {
-        self.inner.descriptor()
+    fn descriptors(&self, into: &mut Vec<RawFd>) {
+        self.inner.descriptors(into);
     }
 
     fn counters(&self) -> Counters {

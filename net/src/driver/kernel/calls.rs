@@ -50,7 +50,10 @@ impl Scratch {
         assert!(name_bytes <= size_of::<Name>() && control_bytes <= size_of::<Control>());
         assert!(index < BURST && part + count <= self.parts.len());
         let header = &mut self.headers[index].msg_hdr;
-        header.msg_name = self.names.as_mut_ptr().wrapping_add(index).cast();
+        header.msg_name = match name_bytes {
+            0 => std::ptr::null_mut(),
+            _ => self.names.as_mut_ptr().wrapping_add(index).cast(),
+        };
         header.msg_namelen = name_bytes as libc::socklen_t;
         header.msg_iov = self.parts.as_mut_ptr().wrapping_add(part);
         header.msg_iovlen = count as _;
@@ -123,10 +126,11 @@ impl SendBurst {
     }
 
     /// Sends the front of `frames` as `trains`, at most [`BURST`] trains of [`SEND_FRAMES`] frames: how
-    /// many trains the kernel took, or why it refused the first.
+    /// many trains the kernel took, or why it refused the first. `is_connected`: the socket knows where
+    /// to.
     pub(super) fn send(
         &mut self,
-        socket: &Socket,
+        (socket, is_connected): (&Socket, bool),
         trains: &[Train],
         frames: &VecDeque<Outgoing>,
     ) -> io::Result<usize> {
@@ -139,8 +143,10 @@ impl SendBurst {
                 };
                 part += 1;
             }
-            let (name, name_bytes) = Name::emit(train.to);
-            self.0.names[index] = name;
+            let mut name_bytes = 0;
+            if !is_connected {
+                (self.0.names[index], name_bytes) = Name::emit(train.to);
+            }
             let mut control_bytes = 0;
             if train.frames > 1 {
                 let segment = u16::try_from(train.segment_bytes).expect("a train is under 64 KiB");

@@ -3,12 +3,18 @@
 use std::collections::VecDeque;
 use std::net::SocketAddr;
 
+use rustix::net::{RecvFlags, recv};
 use socket2::Socket;
 
+use super::busy::{Busy, CONNECTED_MAX};
 use super::calls::{BURST, ReceiveBurst, ReceivedDatagram};
+use super::sockets::Source;
 use crate::driver::{Counters, Received, is_whole};
 use crate::frame::Frame;
 use crate::pool::Pool;
+
+/// As many datagrams at once are no conversation: they come better as a train.
+const SINGLES_MAX: usize = 8;
 
 /// What the kernel put into one buffer: a datagram, or a train's worth of them, being cut.
 struct Arrived {
@@ -23,9 +29,6 @@ pub(super) struct Inbound {
     /// Buffers for the next read, each held by this driver alone.
     posted: Vec<Frame>,
     arrived: VecDeque<Arrived>,
-    /// Datagrams that the next read asks for: as many as lately came, since a read that asks for more
-    /// than there is pays for one more look at the socket, between a message and its answer.
-    asked: usize,
     burst: ReceiveBurst,
 }
 
@@ -34,32 +37,91 @@ impl Inbound {
         Inbound {
             pool,
             posted: Vec::with_capacity(BURST),
-            arrived: VecDeque::with_capacity(BURST),
-            asked: 1,
+            arrived: VecDeque::with_capacity(BURST * (1 + CONNECTED_MAX)),
             burst: ReceiveBurst::new(),
         }
     }
 
-    /// One `recvmmsg`.
-    pub(super) fn read(&mut self, socket: &Socket, counters: &mut Counters) {
-        while self.posted.len() < self.asked {
+    /// Reads what waits, up to what was asked for: how many datagrams or trains came; `None`: there was
+    /// no buffer for any.
+    pub(super) fn read(
+        &mut self,
+        source: &mut Source,
+        busy: &mut Busy,
+        counters: &mut Counters,
+    ) -> Option<usize> {
+        while self.posted.len() < source.asked {
             let Some(frame) = self.pool.take() else { break };
             self.posted.push(frame);
         }
-        let asked = self.posted.len().min(self.asked);
+        let asked = self.posted.len().min(source.asked);
         if asked == 0 {
             counters.starved += 1;
-            return;
+            return None;
         }
+        let count = match source.sender() {
+            Some(sender) => self.read_singles(&source.socket, sender, asked, counters),
+            None => self.read_burst(&source.socket, asked, busy, counters),
+        };
+        if let Some(sender) = source.sender()
+            && count >= SINGLES_MAX
+        {
+            busy.forget(sender);
+        }
+        source.asked = if count == asked { (2 * asked).min(BURST) } else { count.max(1) };
+        Some(count)
+    }
+
+    /// One call for datagrams and trains of anybody.
+    fn read_burst(
+        &mut self,
+        socket: &Socket,
+        asked: usize,
+        busy: &mut Busy,
+        counters: &mut Counters,
+    ) -> usize {
         // An error is either "nothing there" or an ICMP report on an earlier send: nothing was read.
         let count = self.burst.receive(socket, &mut self.posted[..asked]).unwrap_or(0);
-        self.asked = if count == asked { (2 * asked).min(BURST) } else { count.max(1) };
         for (index, frame) in self.posted.drain(..count).enumerate() {
             match arrived(&self.burst.received(index), frame) {
-                Some(arrived) => self.arrived.push_back(arrived),
+                Some(arrived) => {
+                    if arrived.segment_bytes < arrived.frame.len() {
+                        busy.forget(arrived.from);
+                    }
+                    self.arrived.push_back(arrived);
+                }
                 None => counters.malformed += 1,
             }
         }
+        count
+    }
+
+    /// One call for each datagram of `sender`, by the cheapest one that there is.
+    fn read_singles(
+        &mut self,
+        socket: &Socket,
+        sender: SocketAddr,
+        asked: usize,
+        counters: &mut Counters,
+    ) -> usize {
+        for count in 0..asked {
+            let posted = self.posted.last_mut().expect("as many as are asked for are posted");
+            let buffer = posted.bytes_mut().expect("a posted buffer has one handle");
+            // As above.
+            let Ok((bytes, _)) = recv(socket, buffer, RecvFlags::DONTWAIT) else { return count };
+            let mut frame = self.posted.pop().expect("it was the last one just now");
+            frame.truncate(bytes);
+            match bytes {
+                0 => counters.malformed += 1,
+                _ => self.arrived.push_back(Arrived {
+                    frame,
+                    from: sender,
+                    segment_bytes: bytes,
+                    at: 0,
+                }),
+            }
+        }
+        asked
     }
 
     /// Cuts frames off what has arrived.

@@ -1,5 +1,6 @@
 //! UDP through the kernel, everywhere: bursts by `recvmmsg` and `sendmmsg`, trains by UDP_SEGMENT (GSO)
-//! and UDP_GRO where the kernel has them.
+//! and UDP_GRO where the kernel has them. The few peers that most single frames are exchanged with have
+//! a socket each, connected to them.
 //!
 //! Never blocks, orders or repeats. What the kernel coalesced is cut into frames that share its buffer.
 //!
@@ -11,20 +12,23 @@
 use std::collections::VecDeque;
 use std::fmt;
 use std::net::SocketAddr;
-use std::os::fd::{AsRawFd, RawFd};
+use std::os::fd::RawFd;
 
 use socket2::Socket;
 
 use self::inbound::Inbound;
 use self::outbound::Outbound;
+use self::sockets::Sockets;
 use super::{Counters, DATAGRAM_ALIGN, Driver, DriverError, Outgoing, Received, train};
 use crate::pool::Pool;
 
+mod busy;
 mod calls;
 mod inbound;
 mod layout;
 mod outbound;
 mod socket;
+mod sockets;
 
 /// Largest payload over IPv4 on an Ethernet: MTU 1,500 less IPv4 20 and UDP 8; a multiple of 16.
 pub const PAYLOAD_BYTES_MAX_V4: usize = 1472;
@@ -97,7 +101,7 @@ fn check_setting(
 /// A UDP socket of the kernel. Its mode reads `kernel (gso, gro)`, or why it has one of them not, and how
 /// large a socket buffer it got, where that is less than was asked.
 pub struct Kernel {
-    socket: Socket,
+    sockets: Sockets,
     address: SocketAddr,
     payload_bytes_max: usize,
     pool: Pool,
@@ -105,6 +109,7 @@ pub struct Kernel {
     outbound: Outbound,
     counters: Counters,
     gro: Offload,
+    socket_buffer_bytes: usize,
     receive_buffer_short: Option<String>,
 }
 
@@ -133,8 +138,23 @@ impl Kernel {
             gro: socket::offload(&socket, config.offload, libc::UDP_GRO, 1),
             receive_buffer_short: (granted < asked)
                 .then(|| format!(", socket buffer {} of {} KiB", granted >> 10, asked >> 10)),
-            socket,
+            socket_buffer_bytes: asked,
+            sockets: Sockets::new(socket),
         })
+    }
+}
+
+impl Kernel {
+    /// The kernel took the first `count` trains.
+    fn sent(&mut self, now: u64, count: usize, frames: &mut VecDeque<Outgoing>) {
+        let (address, bytes) = (self.address, self.socket_buffer_bytes);
+        for peer in self.outbound.singles(count) {
+            self.sockets.sent(peer, now, |first| {
+                let set = |socket: &Socket| socket::raise_buffers(socket, bytes).map(drop);
+                socket::beside(first, address, peer, set)
+            });
+        }
+        self.counters.sent += self.outbound.complete(count, frames) as u64;
     }
 }
 
@@ -147,23 +167,35 @@ impl Driver for Kernel {
         &self.inbound.pool
     }
 
-    fn receive(&mut self, _now: u64, limit: usize, into: &mut Vec<Received>) -> usize {
+    fn receive(&mut self, now: u64, limit: usize, into: &mut Vec<Received>) -> usize {
         let mut count = self.inbound.cut(limit, into, &mut self.counters);
         if count < limit {
-            self.inbound.read(&self.socket, &mut self.counters);
+            self.sockets.read(now, &mut self.inbound, &mut self.counters);
             count += self.inbound.cut(limit - count, into, &mut self.counters);
         }
         self.counters.received += count as u64;
         count
     }
 
-    fn transmit(&mut self, _now: u64, frames: &mut VecDeque<Outgoing>) {
-        while !frames.is_empty() {
-            match self.outbound.send(&self.socket, frames) {
-                Ok(count) => self.counters.sent += self.outbound.complete(count, frames) as u64,
+    fn transmit(&mut self, now: u64, frames: &mut VecDeque<Outgoing>) {
+        while let Some(to) = frames.front().map(|out| out.to) {
+            let (sockets, outbound) = (&self.sockets, &mut self.outbound);
+            let connected = sockets.connected_to(to);
+            let sent = match connected {
+                Some(socket) => outbound.send((socket, true), frames, |peer| peer == to),
+                None => outbound.send((sockets.first(), false), frames, |peer| {
+                    sockets.connected_to(peer).is_none()
+                }),
+            };
+            let is_connected = connected.is_some();
+            match sent {
+                Ok(count) => self.sent(now, count, frames),
                 Err(error) => match error.raw_os_error().unwrap_or(0) {
                     libc::EAGAIN | libc::ENOBUFS | libc::EINTR => return,
                     code if self.outbound.split(code) => {}
+                    // An ICMP report on an earlier send, or an address of ours that has gone: the first
+                    // socket knows neither.
+                    _ if is_connected => self.sockets.part_from(to, now),
                     _ => self.counters.refused += self.outbound.complete(1, frames) as u64,
                 },
             }
@@ -178,8 +210,8 @@ impl Driver for Kernel {
         self.payload_bytes_max
     }
 
-    fn descriptor(&self) -> Option<RawFd> {
-        Some(self.socket.as_raw_fd())
+    fn descriptors(&self, into: &mut Vec<RawFd>) {
+        self.sockets.descriptors(into);
     }
 
     fn counters(&self) -> Counters {

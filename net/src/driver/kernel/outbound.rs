@@ -2,7 +2,9 @@
 
 use std::collections::VecDeque;
 use std::io;
+use std::net::SocketAddr;
 
+use rustix::net::{SendFlags, send, sendto};
 use socket2::Socket;
 
 use super::Offload;
@@ -23,12 +25,14 @@ impl Outbound {
         Outbound { burst: SendBurst::new(), trains: Vec::with_capacity(BURST), gso, alone: 0 }
     }
 
-    /// One `sendmmsg` of trains from the front of `frames`: how many the kernel took, or why it
-    /// refused the first.
+    /// One call that sends trains from the front of `frames`, up to the first one that does not go by
+    /// this socket: how many the kernel took, or why it refused the first. `is_connected`: the socket
+    /// knows where to.
     pub(super) fn send(
         &mut self,
-        socket: &Socket,
+        socket: (&Socket, bool),
         frames: &VecDeque<Outgoing>,
+        goes_here: impl Fn(SocketAddr) -> bool,
     ) -> io::Result<usize> {
         self.trains.clear();
         let mut taken = 0;
@@ -36,11 +40,20 @@ impl Outbound {
             let together = self.gso.is_ok() && taken >= self.alone;
             let frames_max = if together { SEND_FRAMES - taken } else { 1 };
             let sizes = frames.range(taken..).map(|out| (out.to, out.frame.len()));
-            let Some(train) = train::first(sizes, frames_max) else { break };
+            let train = train::first(sizes, frames_max).filter(|train| goes_here(train.to));
+            let Some(train) = train else { break };
             taken += train.frames;
             self.trains.push(train);
         }
-        self.burst.send(socket, &self.trains, frames)
+        match self.trains[..] {
+            [Train { frames: 1, .. }] => send_one(socket, &frames[0]),
+            _ => self.burst.send(socket, &self.trains, frames),
+        }
+    }
+
+    /// Whom those of the first `count` trains went to that were single frames.
+    pub(super) fn singles(&self, count: usize) -> impl Iterator<Item = SocketAddr> {
+        self.trains.iter().take(count).filter(|train| train.frames == 1).map(|train| train.to)
     }
 
     /// Drops the frames of the first `count` trains, which the kernel has copied or refused.
@@ -66,6 +79,16 @@ impl Outbound {
     }
 }
 
+/// A frame alone, as in a conversation, by the cheapest call.
+fn send_one((socket, is_connected): (&Socket, bool), out: &Outgoing) -> io::Result<usize> {
+    let flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
+    match is_connected {
+        true => send(socket, &out.frame, flags)?,
+        false => sendto(socket, &out.frame, flags, &out.to)?,
+    };
+    Ok(1)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -74,7 +97,7 @@ mod tests {
     /// The trains that `outbound` sends of `frames`, whatever comes of it.
     fn trains(outbound: &mut Outbound, frames: &VecDeque<Outgoing>) -> Vec<usize> {
         let socket = Socket::new(socket2::Domain::IPV4, socket2::Type::DGRAM, None).unwrap();
-        outbound.send(&socket, frames).ok();
+        outbound.send((&socket, false), frames, |_| true).ok();
         outbound.trains.iter().map(|train| train.frames).collect()
     }
 

@@ -1,4 +1,5 @@
-//! The socket: bound, its buffers raised, its offloads asked for.
+//! Sockets: bound, buffers raised, offloads asked for; and those beside the first, on the same port,
+//! which are connected.
 
 use std::io;
 use std::net::SocketAddr;
@@ -14,15 +15,45 @@ pub(super) fn system(address: SocketAddr, what: &'static str) -> impl Fn(io::Err
 }
 
 pub(super) fn bind(address: SocketAddr) -> Result<Socket, DriverError> {
-    let kind = Type::DGRAM.nonblocking();
-    let socket = Socket::new(Domain::for_address(address), kind, Some(Protocol::UDP))
-        .map_err(|error| refused(address, "socket", error))?;
-    if address.is_ipv6() {
-        // IPv4 peers under mapped addresses would have two names each.
-        socket.set_only_v6(true).map_err(system(address, "IPV6_V6ONLY"))?;
-    }
+    let socket = open(address).map_err(|error| refused(address, "socket", error))?;
     socket.bind(&address.into()).map_err(|error| refused(address, "bind", error))?;
     Ok(socket)
+}
+
+fn open(address: SocketAddr) -> io::Result<Socket> {
+    let kind = Type::DGRAM.nonblocking();
+    let socket = Socket::new(Domain::for_address(address), kind, Some(Protocol::UDP))?;
+    if address.is_ipv6() {
+        // IPv4 peers under mapped addresses would have two names each.
+        socket.set_only_v6(true)?;
+    }
+    Ok(socket)
+}
+
+/// A second socket on the port of `first`, connected to `peer`: the kernel gives it what that peer sends
+/// from now on. Until it is connected it may be given what others send, which is to be read like
+/// everything else.
+pub(super) fn beside(
+    first: &Socket,
+    address: SocketAddr,
+    peer: SocketAddr,
+    set: impl FnOnce(&Socket) -> io::Result<()>,
+) -> io::Result<Socket> {
+    let socket = open(address)?;
+    set(&socket)?;
+    socket.set_reuse_address(true)?;
+    // The first socket shares its port for this moment only: a second box is to hear that it is taken.
+    first.set_reuse_address(true)?;
+    let bound = socket.bind(&address.into());
+    first.set_reuse_address(false)?;
+    bound?;
+    socket.connect(&peer.into())?;
+    Ok(socket)
+}
+
+/// Makes a connected socket deaf, without losing what has come: connected to itself.
+pub(super) fn deafen(socket: &Socket) -> io::Result<()> {
+    socket.connect(&socket.local_addr()?)
 }
 
 fn refused(address: SocketAddr, what: &'static str, source: io::Error) -> DriverError {

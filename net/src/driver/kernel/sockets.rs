@@ -1,0 +1,189 @@
+//! The driver's sockets: the first, which everybody may write to, and one for each of the few peers that
+//! most single frames are exchanged with, bound to the same port and connected.
+//!
+//! The kernel looks up no route for what leaves through a connected socket, and gives it whatever its
+//! peer sends. That it does not coalesce, so that it is read by the cheapest call, without names and
+//! control messages; trains come better by the first socket, where a peer that sends them belongs.
+//!
+//! Nothing is lost when one comes or goes: what the first socket holds is read from there, what a new
+//! one was given before it was connected is read with its sender's name, and one that goes is made deaf
+//! and read until it is empty.
+//!
+//! Invariants: at most [`CONNECTED_MAX`] sockets beside the first, deaf ones among them; a peer has at
+//! most one. A reactor that sleeps keeps what it has until its next turn.
+//!
+//! Sources: linux v6.6 net/ipv4/udp.c (`compute_score`), net/ipv4/datagram.c; `udp(7)`.
+
+use std::io;
+use std::net::SocketAddr;
+use std::os::fd::{AsRawFd, RawFd};
+
+use socket2::Socket;
+
+use super::busy::{Busy, CONNECTED_MAX, PERIOD_NS};
+use super::inbound::Inbound;
+use super::socket;
+use crate::driver::Counters;
+
+/// A socket that is read.
+pub(super) struct Source {
+    pub socket: Socket,
+    /// Datagrams that the next read asks for: as many as lately came, since a read that asks for more
+    /// than there is pays for one more look at the socket, between a message and its answer.
+    pub asked: usize,
+    use_: Use,
+}
+
+#[derive(Clone, Copy)]
+enum Use {
+    First,
+    /// Holds nothing but what this peer sent.
+    Connected {
+        to: SocketAddr,
+    },
+    /// As before, but may hold what others sent before it was connected, until it was empty once after
+    /// that time.
+    Mixed {
+        to: SocketAddr,
+        until: u64,
+    },
+    /// It goes when it is empty, but not before that time.
+    Deaf {
+        until: u64,
+    },
+}
+
+impl Source {
+    fn new(socket: Socket, use_: Use) -> Source {
+        Source { socket, asked: 1, use_ }
+    }
+
+    fn peer(&self) -> Option<SocketAddr> {
+        match self.use_ {
+            Use::Connected { to } | Use::Mixed { to, .. } => Some(to),
+            Use::First | Use::Deaf { .. } => None,
+        }
+    }
+
+    /// Who sent what it holds, if that is known without asking.
+    pub(super) fn sender(&self) -> Option<SocketAddr> {
+        match self.use_ {
+            Use::Connected { to } => Some(to),
+            _ => None,
+        }
+    }
+
+    /// It was read, and was empty: whether it stays.
+    fn was_empty(&mut self, now: u64) -> bool {
+        match self.use_ {
+            Use::Mixed { to, until } if now >= until => self.use_ = Use::Connected { to },
+            Use::Deaf { until } if now >= until => return false,
+            _ => {}
+        }
+        true
+    }
+}
+
+pub(super) struct Sockets {
+    all: Vec<Source>,
+    busy: Busy,
+    /// The one that last had something.
+    hot: usize,
+    /// Reads of that one alone since all were read.
+    reads: u32,
+}
+
+/// Every so many reads all sockets are read, the others only the one that last had something: looking at
+/// each every time would delay the peer that is in the middle of a conversation.
+const READS_PER_ROUND: u32 = 4;
+
+impl Sockets {
+    pub(super) fn new(first: Socket) -> Sockets {
+        let mut all = Vec::with_capacity(1 + CONNECTED_MAX);
+        all.push(Source::new(first, Use::First));
+        Sockets { all, busy: Busy::new(), hot: 0, reads: 0 }
+    }
+
+    pub(super) fn first(&self) -> &Socket {
+        &self.all[0].socket
+    }
+
+    /// The socket that is connected to `peer`.
+    pub(super) fn connected_to(&self, peer: SocketAddr) -> Option<&Socket> {
+        let mut beside = self.all[1..].iter();
+        beside.find(|source| source.peer() == Some(peer)).map(|source| &source.socket)
+    }
+
+    /// Counts a single frame that was sent to `peer`; `connect` makes a socket for one that is busy and
+    /// has none.
+    pub(super) fn sent(
+        &mut self,
+        peer: SocketAddr,
+        now: u64,
+        connect: impl FnOnce(&Socket) -> io::Result<Socket>,
+    ) {
+        let is_due = self.busy.count(peer) && self.all.len() <= CONNECTED_MAX;
+        if !is_due || self.connected_to(peer).is_some() {
+            return;
+        }
+        match connect(self.first()) {
+            Ok(socket) => {
+                let until = now.saturating_add(PERIOD_NS);
+                self.all.push(Source::new(socket, Use::Mixed { to: peer, until }));
+            }
+            // It is served by the first socket, and tried again when it has shown to be busy again.
+            Err(_) => self.busy.forget(peer),
+        }
+    }
+
+    /// Takes from `peer` the socket that it has.
+    pub(super) fn part_from(&mut self, peer: SocketAddr, now: u64) {
+        self.busy.forget(peer);
+        self.retire(now);
+    }
+
+    /// Reads the socket that last had something, every few times all of them.
+    pub(super) fn read(&mut self, now: u64, inbound: &mut Inbound, counters: &mut Counters) {
+        if self.busy.age(now) {
+            self.retire(now);
+        }
+        let Sockets { all, busy, hot, reads } = self;
+        *reads += 1;
+        let is_round = all.len() == 1 || *reads >= READS_PER_ROUND;
+        if is_round {
+            *reads = 0;
+        }
+        let only = (!is_round).then_some((*hot).min(all.len() - 1));
+        let mut at = 0;
+        all.retain_mut(|source| {
+            let mut stays = true;
+            if only.is_none_or(|only| only == at) {
+                match inbound.read(source, busy, counters) {
+                    Some(0) => stays = source.was_empty(now),
+                    Some(_) => *hot = at,
+                    None => {}
+                }
+            }
+            at += usize::from(stays);
+            stays
+        });
+    }
+
+    /// Makes the sockets of peers that are busy no longer deaf.
+    fn retire(&mut self, now: u64) {
+        let Sockets { all, busy, .. } = self;
+        all.retain_mut(|source| {
+            let is_over = source.peer().is_some_and(|peer| !busy.has(peer));
+            if is_over {
+                // A datagram may be on its way into it now, on another processor.
+                source.use_ = Use::Deaf { until: now.saturating_add(PERIOD_NS) };
+            }
+            // Who has no address any longer hears nothing anyway.
+            !is_over || socket::deafen(&source.socket).is_ok()
+        });
+    }
+
+    pub(super) fn descriptors(&self, into: &mut Vec<RawFd>) {
+        into.extend(self.all.iter().map(|source| source.socket.as_raw_fd()));
+    }
+}
