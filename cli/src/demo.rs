@@ -217,7 +217,7 @@ fn start_box(name: &str, file: &Path) -> Result<(Child, BufReader<ChildStdout>)>
 }
 
 /// Whether a PING is answered, and a key can be read.
-fn is_served(at: SocketAddr) -> bool {
+pub fn is_served(at: SocketAddr) -> bool {
     use std::io::{Read, Write};
     let Ok(mut stream) = TcpStream::connect(at) else { return false };
     let _ = stream.set_read_timeout(Some(Duration::from_secs(1)));

@@ -8,6 +8,7 @@ mod agents;
 mod baseline;
 mod cpu;
 mod cross;
+mod kvs;
 mod local;
 mod reactors;
 mod remote;
@@ -21,7 +22,7 @@ use clap::{Args, ValueEnum};
 use self::agents::Found;
 use self::baseline::{Baselines, Name};
 use self::remote::Pair;
-use self::report::{Round, Row, render, row};
+use self::report::{Beside, Head, Round, Rounds, Row, render, row};
 
 /// What `daedal bench` takes.
 #[derive(Debug, Args)]
@@ -29,7 +30,8 @@ pub struct Arguments {
     /// What to measure
     #[arg(required_unless_present = "second", value_name = "SCENARIO")]
     scenarios: Vec<Scenario>,
-    /// How often, ours and the baselines in turn
+    /// Rounds that count, ours and the baselines in turn; up to three times as many more are taken in
+    /// place of those during which the machine changed
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u16).range(1..=1000))]
     rounds: u16,
     /// File for the result, as a JSON array
@@ -48,54 +50,59 @@ enum Scenario {
     Cross,
     /// Two processes over kernel sockets, spinning
     Remote,
+    /// A store in one box with one reactor, under redis-benchmark (50 clients, 64 bytes) beside
+    /// redis-server, both sleeping when idle (the box is `balanced`): `tell` is its rate, `cpu` the
+    /// server's processor time a request. Which row is which stands in the baseline's name, as in
+    /// `redis-server SET -P 16`
+    Kvs,
 }
+
+/// How many rounds are taken at most, for each that is to count: the placement that mixes them changes
+/// every few minutes.
+const TRIES_PER_ROUND: usize = 4;
 
 /// Something that is measured beside its baselines.
 struct Case {
     scenario: Scenario,
     driver: &'static str,
-    metric: &'static str,
-    baselines: &'static [Name],
-    ours: fn() -> Found,
+    what: What,
 }
 
-const CASES: &[Case] = &[
-    Case {
-        scenario: Scenario::Local,
-        driver: "none",
-        metric: "tell",
-        baselines: &["peers tokio-tell", "peers actix-tell"],
-        ours: local::tell,
+enum What {
+    /// One figure of ours, beside those of some programs.
+    Messages {
+        metric: &'static str,
+        unit: &'static str,
+        baselines: &'static [Name],
+        ours: fn() -> Found,
     },
-    Case {
-        scenario: Scenario::Local,
-        driver: "none",
-        metric: "ask",
-        baselines: &["peers tokio-ask", "peers actix-ask"],
-        ours: local::ask,
-    },
-    Case {
-        scenario: Scenario::Cross,
-        driver: "none",
-        metric: "ask",
-        baselines: &["raw ring-ask 64"],
-        ours: cross::ask,
-    },
-    Case {
-        scenario: Scenario::Remote,
-        driver: "kernel",
-        metric: "tell",
-        baselines: &["raw udp-tell"],
-        ours: remote::tell,
-    },
-    Case {
-        scenario: Scenario::Remote,
-        driver: "kernel",
-        metric: "ask",
-        baselines: &["raw udp-ask 64"],
-        ours: remote::ask,
-    },
-];
+    /// A store, whose clients have so many requests outstanding.
+    Store { pipeline: u16 },
+}
+
+fn cases() -> Vec<Case> {
+    let case = |scenario, driver, metric, baselines, ours| {
+        let unit = if metric == "tell" { "messages/s" } else { "ns" };
+        Case { scenario, driver, what: What::Messages { metric, unit, baselines, ours } }
+    };
+    let mut cases = vec![
+        case(
+            Scenario::Local,
+            "none",
+            "tell",
+            &["peers tokio-tell", "peers actix-tell"],
+            local::tell,
+        ),
+        case(Scenario::Local, "none", "ask", &["peers tokio-ask", "peers actix-ask"], local::ask),
+        case(Scenario::Cross, "none", "ask", &["raw ring-ask 64"], cross::ask),
+        case(Scenario::Remote, "kernel", "tell", &["raw udp-tell"], remote::tell),
+        case(Scenario::Remote, "kernel", "ask", &["raw udp-ask 64"], remote::ask),
+    ];
+    let store =
+        |pipeline| Case { scenario: Scenario::Kvs, driver: "none", what: What::Store { pipeline } };
+    cases.extend(kvs::PIPELINES.map(store));
+    cases
+}
 
 impl Scenario {
     fn name(self) -> &'static str {
@@ -103,6 +110,7 @@ impl Scenario {
             Scenario::Local => "local",
             Scenario::Cross => "cross",
             Scenario::Remote => "remote",
+            Scenario::Kvs => "kvs",
         }
     }
 }
@@ -119,9 +127,14 @@ pub fn run(arguments: &Arguments) -> Result<()> {
              run this in a checkout of daedal"
         );
     }
+    if let Some(why) =
+        kvs::lacks_baseline().filter(|_| arguments.scenarios.contains(&Scenario::Kvs))
+    {
+        eprintln!("{why}");
+    }
     let mut rows = Vec::new();
-    for case in CASES.iter().filter(|case| arguments.scenarios.contains(&case.scenario)) {
-        rows.extend(case.measure(baselines.as_ref(), arguments.rounds)?);
+    for case in cases().iter().filter(|case| arguments.scenarios.contains(&case.scenario)) {
+        rows.extend(case.measure(baselines.as_ref(), arguments.rounds.into())?);
     }
     print!("{}", render(&rows));
     if let Some(file) = &arguments.json {
@@ -133,39 +146,58 @@ pub fn run(arguments: &Arguments) -> Result<()> {
 }
 
 impl Case {
-    fn measure(&self, baselines: Option<&Baselines>, count: u16) -> Result<Vec<Row>> {
-        let name = self.scenario.name();
-        let mut rounds = Vec::new();
-        for index in 1..=count {
-            eprintln!("{name} {}: round {index} of {count}", self.metric);
-            let round = self.round(baselines);
-            rounds.push(round.with_context(|| format!("{name} {}", self.metric))?);
+    fn measure(&self, baselines: Option<&Baselines>, count: usize) -> Result<Vec<Row>> {
+        let (name, heads) = (self.name(), self.heads());
+        let mut rounds = Rounds::default();
+        while rounds.counted.len() < count && rounds.mixed < count * (TRIES_PER_ROUND - 1) {
+            eprintln!("{name}: round {} of {count}", rounds.counted.len() + 1);
+            let round = self.round(baselines).with_context(|| name.clone())?;
+            if round.is_mixed() {
+                rounds.mixed += 1;
+            } else {
+                rounds.counted.push(round);
+            }
         }
-        rounds.retain(|round| !round.is_mixed());
-        let mixed = usize::from(count) - rounds.len();
-        if mixed > 0 {
-            println!(
-                "{name} {}: {mixed} of {count} rounds do not count: the cache-line bounce differed \
-                 by more than 1.5 times before and after",
-                self.metric
-            );
+        let of = (self.scenario.name(), self.driver);
+        Ok(heads.iter().enumerate().map(|head| row(of, head, &rounds)).collect())
+    }
+
+    fn name(&self) -> String {
+        match self.what {
+            What::Messages { metric, .. } => format!("{} {metric}", self.scenario.name()),
+            What::Store { pipeline } => format!("{} -P {pipeline}", self.scenario.name()),
         }
-        let of = (name, self.driver, self.metric);
-        Ok(self.baselines.iter().enumerate().map(|at| row(of, (at.0, at.1), &rounds)).collect())
+    }
+
+    fn heads(&self) -> Vec<Head> {
+        match self.what {
+            What::Messages { metric, unit, baselines, .. } => {
+                let head = |name: &Name| Head { metric, unit, baseline_name: name.to_string() };
+                baselines.iter().map(head).collect()
+            }
+            What::Store { pipeline } => kvs::heads(pipeline),
+        }
     }
 
     fn round(&self, baselines: Option<&Baselines>) -> Result<Round> {
-        let ours = || (self.ours)().map_err(|why| anyhow!(why));
-        let Some(baselines) = baselines else {
-            return Ok(Round { ours: ours()?, theirs: Vec::new(), bounces_ns: None });
+        let before = baselines.map(Baselines::bounce_ns).transpose()?;
+        let pairs = match self.what {
+            What::Messages { baselines: names, ours, .. } => beside(baselines, names, ours)?,
+            What::Store { pipeline } => kvs::pairs(pipeline).map_err(|why| anyhow!(why))?,
         };
-        let before = baselines.bounce_ns()?;
-        let ours = ours()?;
-        let theirs =
-            self.baselines.iter().map(|name| baselines.run(name)).collect::<Result<_>>()?;
-        let bounces_ns = Some([before, baselines.bounce_ns()?]);
-        Ok(Round { ours, theirs, bounces_ns })
+        let after = baselines.map(Baselines::bounce_ns).transpose()?;
+        Ok(Round { pairs, bounces_ns: before.zip(after).map(|(before, after)| [before, after]) })
     }
+}
+
+fn beside(
+    baselines: Option<&Baselines>,
+    names: &[Name],
+    ours: fn() -> Found,
+) -> Result<Vec<Beside>> {
+    let ours = ours().map_err(|why| anyhow!(why))?;
+    let theirs = |name: &Name| baselines.map(|baselines| baselines.run(name)).transpose();
+    names.iter().map(|name| Ok(Beside { ours: ours.clone(), theirs: theirs(name)? })).collect()
 }
 
 #[cfg(test)]

@@ -123,7 +123,7 @@ fn alone() -> Result<Neighbours, String> {
 }
 
 /// Two that are free now.
-fn free_ports() -> std::io::Result<[SocketAddr; 2]> {
+pub fn free_ports() -> std::io::Result<[SocketAddr; 2]> {
     let bind = || UdpSocket::bind((Ipv4Addr::LOCALHOST, 0));
     let (one, other) = (bind()?, bind()?);
     Ok([one.local_addr()?, other.local_addr()?])

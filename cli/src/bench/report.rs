@@ -6,6 +6,9 @@ use serde::Serialize;
 
 use super::agents::Figure;
 
+/// Bounces before and after a round that differ by more than this factor make it a mixed one.
+const MIXED_FROM: f64 = 1.5;
+
 /// One line of the result: ours beside one baseline.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Row {
@@ -13,9 +16,9 @@ pub struct Row {
     pub scenario: &'static str,
     /// What carries the messages; `none` where nothing has to.
     pub driver: &'static str,
-    /// `tell`, a rate, or `ask`, the median of round trips.
+    /// `tell`, a rate; `ask`, the median of round trips; `cpu`, a server's processor time a request.
     pub metric: &'static str,
-    /// `messages/s` or `ns`.
+    /// `messages/s`, `requests/s` or `ns`.
     pub unit: &'static str,
     /// Ours; the median of the rounds. None: no round was fit to count.
     pub value: Option<f64>,
@@ -35,24 +38,54 @@ pub struct Row {
     pub p99_ns: Option<f64>,
     /// As `p50_ns`.
     pub p999_ns: Option<f64>,
+    /// Rounds that were repeated, as they were mixed.
+    #[serde(skip)]
+    pub mixed: usize,
+}
+
+/// What a row is about.
+#[derive(Clone, Debug)]
+pub struct Head {
+    /// As in [`Row`].
+    pub metric: &'static str,
+    /// As in [`Row`].
+    pub unit: &'static str,
+    /// As in [`Row`].
+    pub baseline_name: String,
+}
+
+/// What a round finds for one row.
+#[derive(Clone, Debug)]
+pub struct Beside {
+    /// Ours.
+    pub ours: Figure,
+    /// The baseline's, if there is one to run.
+    pub theirs: Option<Figure>,
 }
 
 /// One alternation of ours and theirs.
 #[derive(Clone, Debug)]
 pub struct Round {
-    /// Ours.
-    pub ours: Figure,
-    /// Of each baseline, in order; none outside a checkout.
-    pub theirs: Vec<Figure>,
+    /// One for each row.
+    pub pairs: Vec<Beside>,
     /// The cache-line bounce just before and just after.
     pub bounces_ns: Option<[f64; 2]>,
+}
+
+/// What is known of a case.
+#[derive(Clone, Debug, Default)]
+pub struct Rounds {
+    /// Those that count.
+    pub counted: Vec<Round>,
+    /// How many were mixed.
+    pub mixed: usize,
 }
 
 impl Round {
     /// Whether the machine was another after the round than before it: figures of such a round compare
     /// with nothing.
     pub fn is_mixed(&self) -> bool {
-        self.bounces_ns.is_some_and(|[one, other]| one.max(other) > one.min(other) * 1.5)
+        self.bounces_ns.is_some_and(|[one, other]| one.max(other) > one.min(other) * MIXED_FROM)
     }
 }
 
@@ -65,45 +98,56 @@ pub fn median(values: impl Iterator<Item = f64>) -> Option<f64> {
     Some((lower + upper) / 2.0)
 }
 
-/// The row for the baseline at `index`.
+/// The row at `index` of each round.
 pub fn row(
-    (scenario, driver, metric): (&'static str, &'static str, &'static str),
-    (index, baseline_name): (usize, &str),
-    rounds: &[Round],
+    (scenario, driver): (&'static str, &'static str),
+    (index, head): (usize, &Head),
+    rounds: &Rounds,
 ) -> Row {
-    let value = median(rounds.iter().map(|round| round.ours.value));
-    let baseline = median(rounds.iter().filter_map(|round| Some(round.theirs.get(index)?.value)));
-    let percentile = |at: usize| {
-        median(rounds.iter().filter_map(|round| Some(round.ours.percentiles?[at] as f64)))
-    };
+    let pairs = || rounds.counted.iter().map(|round| &round.pairs[index]);
+    let value = median(pairs().map(|pair| pair.ours.value));
+    let baseline = median(pairs().filter_map(|pair| Some(pair.theirs.as_ref()?.value)));
+    let percentile =
+        |at: usize| median(pairs().filter_map(|pair| Some(pair.ours.percentiles?[at] as f64)));
+    let bounces = rounds.counted.iter().filter_map(|round| round.bounces_ns).flatten();
     Row {
         scenario,
         driver,
-        metric,
-        unit: if metric == "tell" { "messages/s" } else { "ns" },
+        metric: head.metric,
+        unit: head.unit,
         value,
-        baseline_name: baseline_name.to_string(),
+        baseline_name: head.baseline_name.clone(),
         baseline,
         ratio: value.zip(baseline).map(|(value, baseline)| value / baseline),
-        rounds: rounds.len(),
-        bounce_ns: median(rounds.iter().filter_map(|round| round.bounces_ns).flatten()),
+        rounds: rounds.counted.len(),
+        bounce_ns: median(bounces),
         p50_ns: percentile(0),
         p99_ns: percentile(1),
         p999_ns: percentile(2),
+        mixed: rounds.mixed,
     }
 }
 
 /// For people.
 pub fn render(rows: &[Row]) -> String {
     let mut text = format!(
-        "{:<9}{:<8}{:<7}{:>13}  {:<32}{:>13}{:>8}{:>8}{:>10}\n",
-        "scenario", "driver", "metric", "daedal", "baseline", "", "ratio", "rounds", "bounce"
+        "{:<9}{:<8}{:<7}{:>13}  {:<32}{:>13}{:>8}{:>8}{:>7}{:>10}\n",
+        "scenario",
+        "driver",
+        "metric",
+        "daedal",
+        "baseline",
+        "",
+        "ratio",
+        "rounds",
+        "mixed",
+        "bounce"
     );
     for row in rows {
         let ratio = row.ratio.map_or("-".to_string(), |ratio| format!("{ratio:.2}"));
         let _ = writeln!(
             text,
-            "{:<9}{:<8}{:<7}{:>13}  {:<32}{:>13}{:>8}{:>8}{:>10}",
+            "{:<9}{:<8}{:<7}{:>13}  {:<32}{:>13}{:>8}{:>8}{:>7}{:>10}",
             row.scenario,
             row.driver,
             row.metric,
@@ -112,7 +156,15 @@ pub fn render(rows: &[Row]) -> String {
             human(row.baseline, row.unit),
             ratio,
             row.rounds,
+            row.mixed,
             human(row.bounce_ns, "ns"),
+        );
+    }
+    if rows.iter().any(|row| row.mixed > 0) {
+        let _ = writeln!(
+            text,
+            "mixed: rounds that do not count, and were repeated: the cache-line bounce before and after \
+             them differs by more than {MIXED_FROM} times"
         );
     }
     text

@@ -1,10 +1,16 @@
 use super::agents::Figure;
 use super::remote::Pair;
-use super::report::{Round, median, row};
+use super::report::{Beside, Head, Round, Rounds, median, render, row};
+use super::{Scenario, cases, kvs};
 
 fn round(ours: f64, theirs: f64, bounces: [f64; 2]) -> Round {
     let figure = |value| Figure { value, percentiles: None };
-    Round { ours: figure(ours), theirs: vec![figure(theirs)], bounces_ns: Some(bounces) }
+    let pairs = vec![Beside { ours: figure(ours), theirs: Some(figure(theirs)) }];
+    Round { pairs, bounces_ns: Some(bounces) }
+}
+
+fn head(metric: &'static str, unit: &'static str) -> Head {
+    Head { metric, unit, baseline_name: "peers x".to_string() }
 }
 
 #[test]
@@ -16,17 +22,21 @@ fn a_round_counts_when_its_bounces_agree_within_half() {
 
 #[test]
 fn the_ratio_is_that_of_the_medians() {
-    let rounds = [(1.0, 10.0), (3.0, 2.0), (2.0, 4.0)].map(|it| round(it.0, it.1, [1.0, 1.0]));
-    let row = row(("local", "none", "tell"), (0, "peers x"), &rounds);
+    let counted = [(1.0, 10.0), (3.0, 2.0), (2.0, 4.0)].map(|it| round(it.0, it.1, [1.0, 1.0]));
+    let rounds = Rounds { counted: counted.to_vec(), mixed: 0 };
+    let row = row(("local", "none"), (0, &head("tell", "messages/s")), &rounds);
     assert_eq!((row.value, row.baseline, row.ratio), (Some(2.0), Some(4.0), Some(0.5)));
     assert_eq!((row.rounds, row.unit, row.p50_ns), (3, "messages/s", None));
 }
 
 #[test]
 fn without_rounds_there_are_no_figures() {
-    let row = row(("local", "none", "ask"), (0, "peers x"), &[]);
+    let rounds = Rounds { counted: Vec::new(), mixed: 20 };
+    let row = row(("local", "none"), (0, &head("ask", "ns")), &rounds);
     assert_eq!((row.value, row.baseline, row.ratio, row.rounds), (None, None, None, 0));
     assert_eq!(median([1.0, 2.0].into_iter()), Some(1.5));
+    let table = render(&[row]);
+    assert!(table.contains("  20") && table.contains("mixed: rounds that do not count"), "{table}");
 }
 
 #[test]
@@ -35,4 +45,29 @@ fn the_second_process_is_told_two_addresses() {
     for text in ["", "ask", "give,127.0.0.1:1,127.0.0.1:2", "ask,127.0.0.1,127.0.0.1:2"] {
         assert!(text.parse::<Pair>().is_err(), "{text}");
     }
+}
+
+#[test]
+fn rows_of_the_store_are_told_apart_by_their_baselines() {
+    let store = cases().into_iter().filter(|case| case.scenario == Scenario::Kvs);
+    let heads: Vec<Head> = store.flat_map(|case| case.heads()).collect();
+    let names = |metric: &str| -> Vec<&str> {
+        let of = heads.iter().filter(|head| head.metric == metric);
+        of.map(|head| &head.baseline_name["redis-server ".len()..]).collect()
+    };
+    let rates = ["SET -P 1", "GET -P 1", "SET -P 16", "GET -P 16", "SET -P 64", "GET -P 64"];
+    assert_eq!(names("tell"), rates);
+    assert_eq!(names("cpu"), rates[..2]);
+}
+
+#[test]
+fn what_other_programs_print_is_understood() {
+    let table = "\"test\",\"rps\"\n\"SET\",\"249999.98\",\"1.486\"\n\"GET\",\"499999.97\"\n";
+    assert_eq!(kvs::rate_of("SET", table), Some(249_999.98));
+    assert_eq!(kvs::rate_of("GET", table), Some(499_999.97));
+    assert_eq!(kvs::rate_of("PING", table), None);
+    assert_eq!(kvs::rate_of("SET", "Could not connect"), None);
+    let stat = "7 (a) b) S 1 7 7 0 -1 4194304 9 0 0 0 123 45 0 0 20 0 3 0 1 2 3";
+    assert_eq!(kvs::ticks_of(stat), Some(168));
+    assert_eq!(kvs::ticks_of("7 (a) S 1"), None);
 }
