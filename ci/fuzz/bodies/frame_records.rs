@@ -40,7 +40,7 @@ pub fn run(data: &[u8]) {
     let mut walked = 0;
     for record in Records::new(records).flatten() {
         walked += match record {
-            Record::Message(message) => padded(message.len()),
+            Record::Message(_, bytes) => padded(bytes.len()),
             Record::Control(head, body) => {
                 let _ = Control::parse(head, body);
                 16 + padded(body.len())

@@ -17,7 +17,6 @@ use daedal_net::driver::sim::{Config, Flight, SimDriver, SimNetwork};
 use daedal_net::driver::{Counters, Driver, Outgoing, Received};
 use daedal_net::pool::Pool;
 use daedal_net::wire::link::{CONTROL, LinkHeader};
-use daedal_net::wire::message::MessageHeader;
 use daedal_net::wire::record::{Record, Records};
 use xxhash_rust::xxh3::xxh3_64;
 
@@ -110,8 +109,7 @@ impl Ether {
     fn note_messages(&mut self, flight: &Flight<'_>, from: Place, frame: u64, is_first: bool) {
         let Ok((_, area)) = LinkHeader::parse(flight.bytes) else { return };
         for record in Records::new(area).flatten() {
-            let Record::Message(record) = record else { continue };
-            let Ok(message) = MessageHeader::parse(record) else { continue };
+            let Record::Message(message, _) = record else { continue };
             let header = message.header;
             let (space, number) = (header.space.get(), header.number.get());
             let (step, trace) = match message.reply_to {

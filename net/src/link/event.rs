@@ -5,7 +5,7 @@ use std::ops::Range;
 use crate::frame::Frame;
 use crate::limits;
 use crate::wire::link::LinkHeader;
-use crate::wire::message::{Message, MessageHeader};
+use crate::wire::message::Message;
 use crate::wire::record::{Record, Records};
 
 /// A message that was not done when its session ended.
@@ -114,7 +114,12 @@ pub struct Arrival {
 impl Arrival {
     /// The messages, in place.
     pub fn messages(&self) -> impl Iterator<Item = Message<'_>> {
-        self.records().filter_map(|range| MessageHeader::parse(&self.frame[range]).ok())
+        Records::new(&self.frame[LinkHeader::BYTES..]).map_while(Result::ok).filter_map(|record| {
+            match record {
+                Record::Message(message, _) => Some(message),
+                Record::Control(..) => None,
+            }
+        })
     }
 
     /// Where in the frame each message lies, header included, padding not.
@@ -125,7 +130,7 @@ impl Arrival {
             loop {
                 let start = LinkHeader::BYTES + (padded_down(area.len()) - records.remaining());
                 match records.next()? {
-                    Ok(Record::Message(message)) => return Some(start..start + message.len()),
+                    Ok(Record::Message(_, bytes)) => return Some(start..start + bytes.len()),
                     Ok(Record::Control(..)) => (),
                     Err(_) => return None,
                 }

@@ -147,10 +147,11 @@ impl Link {
         is_due
     }
 
-    /// Puts the status behind the messages of the last frame, if it has room.
+    /// Puts the status behind the messages of the last frame, if it has room, and if the frame's header
+    /// does not say as much.
     fn append_status(&mut self) {
         let Some(live) = &mut self.live else { return };
-        if !live.owes_status() || !live.outbound.is_filling() {
+        if !live.owes_status() || live.inbound.is_even() || !live.outbound.is_filling() {
             return;
         }
         let mut status = [0; STATUS_BYTES_MAX];

@@ -13,7 +13,7 @@ use crate::error::DropReason;
 use crate::frame::Frame;
 use crate::limits::{PAYLOAD_BYTES_MIN, RECORD_ALIGN, SCHEMAS_MAX};
 use crate::wire::control::{Control, Hello, NamedRun, Status};
-use crate::wire::link::{ASK, CONTROL, LinkHeader};
+use crate::wire::link::{ASK, CONTROL, DONE, LinkHeader};
 use crate::wire::message::MessageHeader;
 use crate::wire::record::{Record, Records};
 
@@ -60,6 +60,10 @@ impl Link {
         live.inbound.owes_status |= header.has(ASK);
         let ack = header.ack.get();
         live.outbound.hear_received(now, ack, &[], &mut self.rtt, &mut self.heard);
+        if header.has(DONE) {
+            live.outbound.hear_done(ack, &[], &mut self.events);
+            live.hear_credit(ack.saturating_add(live.credit_frames));
+        }
         if !is_control {
             live.inbound.take(number, summary.messages > 0);
         }
@@ -119,10 +123,7 @@ impl Link {
         let through = status.received.get();
         live.outbound.hear_received(now, through, received, &mut self.rtt, &mut self.heard);
         live.outbound.hear_done(status.done.get(), done, &mut self.events);
-        if live.outbound.hear_credit(status.credit.get()) {
-            live.is_stalled = false;
-            (live.ask_due, live.asks) = (u64::MAX, 0);
-        }
+        live.hear_credit(status.credit.get());
     }
 
     fn hear_large(&mut self, record: Vec<u8>) {
@@ -178,7 +179,7 @@ impl Link {
                     Control::Hello(hello) if heard.is_none() => heard = Some(hello),
                     _ => return Err(DropReason::BadControl),
                 },
-                Record::Message(_) => return Err(DropReason::BadControl),
+                Record::Message(..) => return Err(DropReason::BadControl),
             }
         }
         let hello = heard.ok_or(DropReason::BadControl)?;
@@ -233,6 +234,7 @@ impl Live {
         Live {
             id: session.id(config.local < config.peer),
             outbound: Outbound::new(payload, u64::from(credit)),
+            credit_frames: u64::from(credit),
             inbound: Inbound::new(config.limits.credit_frames, hello.schemas.get() as usize),
             cutter: Cutter::default(),
             schemas_sent: 0,
@@ -255,6 +257,14 @@ impl Live {
         self.schemas_sent == count && self.schemas_packets > 0
     }
 
+    /// The peer takes packets up to this one.
+    fn hear_credit(&mut self, credit: u64) {
+        if self.outbound.hear_credit(credit) {
+            self.is_stalled = false;
+            (self.ask_due, self.asks) = (u64::MAX, 0);
+        }
+    }
+
     pub(super) fn owes_status(&self) -> bool {
         self.inbound.owes_status || (self.inbound.owes_ack && self.inbound.has_gap())
     }
@@ -264,7 +274,7 @@ impl Live {
         let mut summary = Summary::default();
         for record in Records::new(area) {
             match record? {
-                Record::Message(_) => summary.messages += 1,
+                Record::Message(..) => summary.messages += 1,
                 Record::Control(head, body) => {
                     let control = Control::parse(head, body)?;
                     self.check_control(control, is_control)?;

@@ -56,6 +56,8 @@ use session::Opening;
 struct Live {
     id: u32,
     outbound: Outbound,
+    /// Packets that the peer takes beyond those that are done.
+    credit_frames: u64,
     inbound: Inbound,
     cutter: Cutter,
     /// Entries of our table that went out.
@@ -286,10 +288,14 @@ impl Link {
     /// Gives the frame that is being filled its number.
     fn seal(&mut self, content: Content) {
         let Some(live) = &mut self.live else { return };
-        let ack = live.inbound.ack();
-        let header = LinkHeader { ack: U48::new(ack), ..header(&self.config, 0, live.id) };
+        let (ack, is_even) = (live.inbound.ack(), live.inbound.is_even());
+        let flags = if is_even { link::DONE } else { 0 };
+        let header = LinkHeader { ack: U48::new(ack), ..header(&self.config, flags, live.id) };
         if live.outbound.seal(header, content) {
             live.sealed_ack = ack;
+            if is_even {
+                (live.inbound.owes_status, live.inbound.owes_ack) = (false, false);
+            }
         }
     }
 }

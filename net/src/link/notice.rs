@@ -97,6 +97,6 @@ impl Notices {
 pub(super) fn controls(payload: &[u8]) -> impl Iterator<Item = Control<'_>> {
     Records::new(&payload[LinkHeader::BYTES..]).flatten().filter_map(|record| match record {
         Record::Control(head, body) => Control::parse(head, body).ok(),
-        Record::Message(_) => None,
+        Record::Message(..) => None,
     })
 }

@@ -98,7 +98,7 @@ pub(super) fn runs_of<'a>(
 /// Message records of a frame of our own, in order.
 pub(super) fn messages(frame: &Frame) -> impl Iterator<Item = &[u8]> {
     Records::new(&frame[LinkHeader::BYTES..]).flatten().filter_map(|record| match record {
-        Record::Message(message) => Some(message),
+        Record::Message(_, bytes) => Some(bytes),
         Record::Control(..) => None,
     })
 }

@@ -62,6 +62,13 @@ impl Inbound {
         self.received.has_gap()
     }
 
+    /// Whether everything that came is done, and nothing is missing before it.
+    pub(super) fn is_even(&self) -> bool {
+        self.received.through() == self.done.through()
+            && !self.received.has_gap()
+            && !self.done.has_gap()
+    }
+
     pub(super) fn has_schemas(&self) -> bool {
         self.schemas_missing == 0
     }

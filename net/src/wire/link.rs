@@ -20,13 +20,16 @@ pub const KEY_PHASE: u8 = 1;
 pub const CONTROL: u8 = 2;
 /// Flag: the sender asks for a status.
 pub const ASK: u8 = 4;
+/// Flag: what `ack` says was received is done as well, its credit has come back, and nothing beyond it was
+/// received. So a status record is sent only where packets were lost or messages parked.
+pub const DONE: u8 = 8;
 
 on_the_wire! {
     /// Which frame of which session this is, from whom to whom, and what was received.
     pub struct LinkHeader[22] {
         /// [`VERSION`].
         pub version: u8,
-        /// [`KEY_PHASE`], [`CONTROL`], [`ASK`].
+        /// [`KEY_PHASE`], [`CONTROL`], [`ASK`], [`DONE`].
         pub flags: u8,
         /// Box that sent it.
         pub source_box: U16,

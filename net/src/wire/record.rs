@@ -4,7 +4,7 @@
 use zerocopy::little_endian::{U16, U32, U64};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
-use super::message::MessageHeader;
+use super::message::{Message, MessageHeader};
 use super::padded;
 use crate::error::DropReason;
 use crate::limits::RECORD_ALIGN;
@@ -49,8 +49,8 @@ impl ControlHead {
 /// One record of a frame, in place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Record<'a> {
-    /// A message: header, extensions, steps and body, without padding.
-    Message(&'a [u8]),
+    /// A message, and its bytes: header, extensions, steps and body, without padding.
+    Message(Message<'a>, &'a [u8]),
     /// What a link says to the other.
     Control(&'a ControlHead, &'a [u8]),
 }
@@ -74,14 +74,14 @@ impl<'a> Records<'a> {
 
     fn step(&mut self) -> Result<Record<'a>, DropReason> {
         let area = self.rest;
-        let is_control = area.iter().take(8).all(|byte| *byte == 0);
+        let is_control = area.starts_with(&[0; 8]);
         let (record, bytes) = if is_control {
             let (head, body) = ControlHead::parse(area)?;
             (Record::Control(head, body), ControlHead::BYTES + body.len())
         } else {
             let message = MessageHeader::parse(area)?;
             let bytes = MessageHeader::BYTES + message.header.length.get() as usize;
-            (Record::Message(&area[..bytes]), bytes)
+            (Record::Message(message, &area[..bytes]), bytes)
         };
         // The area is a multiple of the alignment, so what fits fits with its padding.
         self.rest = &area[padded(bytes)..];

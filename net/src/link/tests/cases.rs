@@ -10,7 +10,7 @@ use crate::limits::{
     CONTROL_FRAMES, LARGE_AT_ONCE, LARGE_FRAMES_PER_FLUSH, TIMEOUT_NS_FIRST, TIMEOUT_NS_MIN,
     WATCH_NS,
 };
-use crate::wire::link::CONTROL;
+use crate::wire::link::{CONTROL, DONE};
 use crate::wire::record::{Record, Records};
 
 pub(super) struct Pair {
@@ -124,6 +124,38 @@ fn messages_of_one_turn_share_a_frame_and_are_done_as_one_run() {
     pair.exchange();
     assert_eq!(pair.events(0), [done(5, 5)]);
     assert_eq!(pair.links[0].packets_undone(), 0);
+}
+
+#[test]
+fn a_reply_says_in_its_header_that_the_request_is_done() {
+    let mut pair = Pair::opened(20, 2);
+    for number in 0..10 {
+        assert!(pair.send(0, number, 3), "credit comes back by the header as well");
+        let [request] = &pair.flush(0)[..] else { panic!("one frame") };
+        let arrival = pair.receive(1, request).unwrap();
+        assert!(pair.send(1, number, 3));
+        pair.links[1].finish(arrival.packet.unwrap(), &[]);
+        let [reply] = &pair.flush(1)[..] else { panic!("one frame") };
+        let (header, area) = LinkHeader::parse(reply).unwrap();
+        assert!(header.has(DONE));
+        let messages = Records::new(area).filter(|it| matches!(it, Ok(Record::Message(..))));
+        assert_eq!((messages.count(), Records::new(area).count()), (1, 1), "no status");
+        let packet = pair.receive(0, reply).unwrap().packet.unwrap();
+        pair.links[0].finish(packet, &[]);
+        assert_eq!(pair.events(0), [done(number, 1)]);
+    }
+}
+
+#[test]
+fn a_header_says_nothing_of_what_is_parked() {
+    let mut pair = Pair::opened(20, 8);
+    assert!(pair.send(0, 0, 3));
+    let arrivals = pair.exchange();
+    assert!(pair.send(1, 0, 3));
+    pair.links[1].finish(arrivals[0].1.packet.unwrap(), &[0]);
+    let frames = pair.flush(1);
+    let headers = frames.iter().map(|bytes| LinkHeader::parse(bytes).unwrap().0);
+    assert!(headers.clone().count() > 0 && headers.clone().all(|header| !header.has(DONE)));
 }
 
 #[test]
@@ -311,7 +343,7 @@ fn a_small_message_overtakes_a_large_one() {
     assert!(pair.send(0, 1, 3));
     let frames = pair.flush(0);
     let (header, area) = LinkHeader::parse(&frames[0]).unwrap();
-    assert!(matches!(Records::new(area).next(), Some(Ok(Record::Message(_)))), "{header:?}");
+    assert!(matches!(Records::new(area).next(), Some(Ok(Record::Message(..)))), "{header:?}");
 }
 
 #[test]
