@@ -30,13 +30,22 @@ const _: () = assert!(
 impl Link {
     /// Ends the turn: appends to `out`, addressed to `to`, everything that is to be said now.
     pub fn flush(&mut self, now: u64, pool: &Pool, out: &mut VecDeque<Outgoing>, to: SocketAddr) {
+        if now < self.rests_until {
+            return;
+        }
         let mut send = |frame| out.push_back(Outgoing { frame, to });
         self.retry_at = u64::MAX;
         self.reserve(pool);
         self.greet(now, pool, &mut send);
-        if self.live.is_none() {
-            return;
+        if self.live.is_some() {
+            self.speak(now, pool, &mut send);
         }
+        if self.has_reserve() {
+            self.rests_until = self.next_deadline().unwrap_or(u64::MAX);
+        }
+    }
+
+    fn speak(&mut self, now: u64, pool: &Pool, mut send: impl FnMut(Frame)) {
         self.send_schemas(now, pool);
         let asks = self.asks(now);
         self.append_status();
@@ -58,6 +67,10 @@ impl Link {
         if self.notice_frame.is_none() {
             self.notice_frame = pool.take();
         }
+    }
+
+    fn has_reserve(&self) -> bool {
+        self.control.len() == CONTROL_FRAMES && self.notice_frame.is_some()
     }
 
     fn greet(&mut self, now: u64, pool: &Pool, send: &mut impl FnMut(Frame)) {

@@ -31,6 +31,7 @@ impl Link {
     /// Why the frame was dropped, counted; nothing in it was heard, unless it is a duplicate, which
     /// is answered again.
     pub fn receive(&mut self, now: u64, frame: Frame) -> Result<Arrival, DropReason> {
+        self.rests_until = 0;
         let arrival = self.take_in(now, frame);
         if let Err(reason) = &arrival {
             self.drops.count(*reason);

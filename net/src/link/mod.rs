@@ -101,6 +101,8 @@ pub struct Link {
     control_packets: u64,
     /// Something had to wait for a frame, or for the next turn.
     retry_at: u64,
+    /// There is nothing to say before; 0: something has happened since it was known when.
+    rests_until: u64,
     counters: Counters,
     drops: Drops,
 }
@@ -130,6 +132,7 @@ impl Link {
             notice_frame: None,
             control_packets: 0,
             retry_at: u64::MAX,
+            rests_until: 0,
             counters: Counters::default(),
             drops: Drops::default(),
             config,
@@ -144,9 +147,10 @@ impl Link {
     /// # Panics
     /// When `bytes` is more than [`Link::record_bytes_max`].
     pub fn open(&mut self, pool: &Pool, bytes: usize) -> Option<&mut [u8]> {
+        self.rests_until = 0;
         let live = self.live.as_mut().filter(|live| live.is_open)?;
         assert!(bytes <= live.outbound.capacity(), "larger records go by `send_large`");
-        if live.outbound.tail(bytes).is_none() {
+        if !live.outbound.has_tail(bytes) {
             self.seal(Content::Messages);
             let live = self.live.as_mut()?;
             if !live.outbound.has_room(0) {
@@ -189,6 +193,7 @@ impl Link {
         number: u64,
     ) -> Result<(), Vec<u8>> {
         assert!(is_record(&record), "a record is what its header says");
+        self.rests_until = 0;
         match self.live.as_mut().filter(|live| live.is_open) {
             Some(live) => live.cutter.push(record, conversation, number),
             None => Err(record),
@@ -202,6 +207,7 @@ impl Link {
     /// When `parked` does not ascend.
     pub fn finish(&mut self, packet: PacketId, parked: &[u16]) {
         assert!(parked.is_sorted_by(|one, next| one < next));
+        self.rests_until = 0;
         let Some(live) = self.live.as_mut().filter(|live| live.id == packet.session) else {
             return;
         };
@@ -213,12 +219,14 @@ impl Link {
     /// A message that was parked, or came as [`LinkEvent::Large`], is done: `outcome` is 0. Any other
     /// outcome is the caller's own, and tells the sender's why it will not be done here.
     pub fn settle_by_name(&mut self, name: Named, outcome: u32) {
+        self.rests_until = 0;
         self.notices.settle(name, outcome);
     }
 
     /// Moves messages that were received, and are not done, from their frames to the outbox
     /// ([`LinkEvent::Parked`]): for a pool that runs low.
     pub fn unload(&mut self) {
+        self.rests_until = 0;
         if let Some(live) = &mut self.live {
             live.outbound.unload(&mut self.events);
         }
@@ -227,7 +235,10 @@ impl Link {
     /// Whether the caller waits for something that the peer is to send: then a peer that started again is
     /// found out, though nothing of ours is under way.
     pub fn watch(&mut self, is_watched: bool) {
-        self.is_watched = is_watched;
+        if self.is_watched != is_watched {
+            self.is_watched = is_watched;
+            self.rests_until = 0;
+        }
     }
 
     /// What happened, oldest first.

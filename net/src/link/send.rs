@@ -113,6 +113,12 @@ impl Outbound {
         self.packets.iter().filter(|packet| !packet.is_done).count()
     }
 
+    /// Whether the frame that is being filled has room for a record.
+    pub(super) fn has_tail(&self, bytes: usize) -> bool {
+        let used = self.filling.as_ref().map(|filling| filling.used);
+        used.is_some_and(|used| self.capacity - used >= padded(bytes))
+    }
+
     /// Free tail of the frame that is being filled: at least `bytes`. None: start another.
     pub(super) fn tail(&mut self, bytes: usize) -> Option<&mut [u8]> {
         let end = LinkHeader::BYTES + self.capacity;
@@ -139,8 +145,10 @@ impl Outbound {
     /// Keeps `bytes` bytes written to the tail, and zeroes their padding.
     pub(super) fn keep(&mut self, bytes: usize) {
         let end = padded(bytes);
-        let tail = self.tail(bytes).expect("a tail of at least `bytes` was open");
-        tail[bytes..end].fill(0);
+        if end > bytes {
+            let tail = self.tail(bytes).expect("a tail of at least `bytes` was open");
+            tail[bytes..end].fill(0);
+        }
         self.filling.as_mut().expect("it has a tail").used += end;
     }
 
