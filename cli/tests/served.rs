@@ -29,7 +29,7 @@ fn a_store_on_two_boxes_serves_clients_and_shows_itself() {
     }
     let boxes = system.look(&["boxes"]).unwrap();
     for (name, address) in [("a  box 1", system.boxes[0]), ("b  box 2", system.boxes[1])] {
-        assert!(boxes.contains(&format!("{name}  {address}  1 reactors")), "{boxes}");
+        assert!(boxes.contains(&format!("{name}  {address}  1 reactor")), "{boxes}");
     }
     let state = system.look(&["state", "kvs"]).unwrap();
     for part in ["put together from 2 agents", "not one cut across all", "values: 20 keys: key"] {

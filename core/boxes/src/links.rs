@@ -109,6 +109,13 @@ impl<D: Driver> Links<D> {
         (bytes <= link.record_bytes_max()).then(|| link.open(self.driver.pool(), bytes))?
     }
 
+    /// Whether [`Links::room`] will give as much.
+    #[inline]
+    pub(crate) fn make_room(&mut self, link: u32, bytes: usize) -> bool {
+        let link = &mut self.links[link as usize].link;
+        bytes <= link.record_bytes_max() && link.make_room(self.driver.pool(), bytes)
+    }
+
     /// Room for the longest record that a frame takes; `None` if there is as much already.
     pub(crate) fn whole_room(&mut self, link: u32) -> Option<&mut [u8]> {
         let bytes = self.links[link as usize].link.record_bytes_max();

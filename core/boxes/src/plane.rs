@@ -1,4 +1,4 @@
-//! The sending half of a reactor: what an agent's outputs become.
+//! The sending half of a reactor: what an agent's outputs become, and what is kept of them.
 //!
 //! A message's way is found before its bytes exist, so that they are serialised into the very place that
 //! they leave from: the local queue, or the frame that a link is filling. Only what must wait, or goes to
@@ -6,34 +6,33 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
-use std::time::Duration;
 
 use daedal_model::agent::Refusal;
-use daedal_model::context::{Addressee, Effects, Envelope, Letter, Timer};
-use daedal_model::id::{AgentId, Name, Number, ReactorAddress, Space, Stamp, Trace};
-use daedal_model::message::Schema;
+use daedal_model::context::Envelope;
+use daedal_model::id::{AgentId, Number, ReactorAddress, Space, Stamp, Trace};
 use daedal_net::driver::Driver;
 use daedal_net::wire::message::MessageHeader;
-use daedal_net::wire::padded;
 use hashbrown::HashMap;
 
 use crate::conversation::{ConversationIndex, Conversations, Until, Waiting};
 use crate::gather::Gather;
-use crate::kinds::Kind;
 use crate::links::Links;
 use crate::local::Arena;
 use crate::mesh::RingSender;
 use crate::metrics::Counts;
 use crate::ordered::{Ingress, NO_PLACE};
 use crate::planted::{self, Bug};
-use crate::record::{ASKS, BROADCAST, Draft, HAS_POINT, RETURNED, Record, finish, put_place};
+use crate::record::{ASKS, BROADCAST, RETURNED, Record, put_place};
 use crate::routes::{Detour, Leaf, Routes};
 use crate::slot::{Sender, SlotIndex};
 use crate::template::Templates;
-use crate::timer::{Alarm, Timers};
+use crate::timer::Timers;
 
-/// Room that a message in a frame finds at the least, in bytes; one that needs more gets a new frame.
-const FRAME_ROOM_BYTES: usize = 160;
+mod writing;
+
+use writing::Begun;
+pub(crate) use writing::Work;
+
 /// Messages that an agent may have waiting before it is told that it is pressed.
 const OUTBOX_MARK: usize = 1024;
 
@@ -69,27 +68,6 @@ pub(crate) struct Unanswered {
     pub number: Number,
     /// `None`: it may have happened, or may yet.
     pub refusal: Option<Refusal>,
-}
-
-/// The message that is being written.
-#[derive(Clone, Copy, Debug)]
-struct Begun {
-    conversation: ConversationIndex,
-    number: Number,
-    goes: Goes,
-    body_at: usize,
-    asks: bool,
-    /// It was given a whole frame, or was to be, and there is nothing larger; its head is in scratch.
-    is_widest: bool,
-}
-
-#[derive(Clone, Copy, Debug)]
-enum Goes {
-    To(Leaf),
-    Each,
-    Wait,
-    Refuse(Refusal),
-    Alarm(Duration),
 }
 
 /// What the agents of one reactor send through.
@@ -190,312 +168,12 @@ impl<D: Driver> Plane<D> {
         });
     }
 
-    /// Finds a message's way, writes its head where it leaves from, and gives the room behind.
-    #[inline]
-    fn begin(&mut self, slot: SlotIndex, hand: &Hand, letter: &Letter) -> &mut [u8] {
-        let (conversation, mut goes, answers) = match letter.to {
-            Addressee::Agent(to) => {
-                let conversation = self.conversation(slot, to);
-                (conversation, self.goes(conversation, letter), None)
-            }
-            Addressee::Asker(name) => {
-                let conversation = self.conversation(slot, name.source);
-                let goes = self.goes_back(conversation, hand, name);
-                (conversation, goes, Some((name.number, name.space)))
-            }
-            Addressee::Myself(delay) => return self.begin_alarm(slot, delay, letter.schema),
-        };
-        if let Goes::To(Leaf { via: Via::Link(link), .. }) = goes
-            && self.links.room(link, FRAME_ROOM_BYTES).is_none()
-        {
-            goes = Goes::Wait;
-        }
-        let draft = self.draft(slot, hand, letter, conversation, goes, answers);
-        let number = Number(draft.header.number.get());
-        let body_at = draft.bytes();
-        let asks = letter.asks;
-        self.begun = Some(Begun { conversation, number, goes, body_at, asks, is_widest: false });
-        let room = match goes {
-            Goes::To(Leaf { via: Via::Local(_), .. }) => self.filling.room(),
-            Goes::To(Leaf { via: Via::Link(link), .. }) => {
-                let room = self.links.room(link, FRAME_ROOM_BYTES);
-                room.expect("there was room just now")
-            }
-            _ => &mut self.scratch[..],
-        };
-        draft.write(room);
-        &mut room[body_at..]
-    }
-
-    /// A message that an agent sends itself later has no conversation, and its timer for a number.
-    fn begin_alarm(&mut self, slot: SlotIndex, delay: Duration, schema: Schema) -> &mut [u8] {
-        let kind = self.templates.kinds().kind(schema).unwrap_or(Kind::NONE);
-        let sender = &mut self.senders[slot.0 as usize];
-        let number = Number(sender.timers);
-        sender.timers += 1;
-        let header = MessageHeader {
-            destination: sender.logical.0.into(),
-            source: sender.logical.0.into(),
-            number: number.0.into(),
-            space: sender.space.0.into(),
-            kind: kind.0.into(),
-            ..MessageHeader::default()
-        };
-        let draft = Draft { header, ..Draft::default() };
-        let body_at = draft.bytes();
-        self.begun = Some(Begun {
-            conversation: ConversationIndex(0),
-            number,
-            goes: Goes::Alarm(delay),
-            body_at,
-            asks: false,
-            is_widest: false,
-        });
-        draft.write(&mut self.scratch);
-        &mut self.scratch[body_at..]
-    }
-
-    /// Whether a message is to go through the stage `ordered`, because its sender or its way says so.
-    #[inline]
-    fn is_in_order(&mut self, at: ConversationIndex, letter: &Letter) -> bool {
-        let Addressee::Agent(_) = letter.to else { return false };
-        let it = &mut self.conversations[at];
-        let destination = &self.routes[it.route];
-        let in_order = letter.in_order || destination.is_ordered;
-        if in_order && it.ingress.is_none() {
-            it.ingress = Some(Box::new(Ingress::new(destination.ways)));
-        }
-        in_order
-    }
-
-    #[inline]
-    fn goes(&mut self, conversation: ConversationIndex, letter: &Letter) -> Goes {
-        let it = &mut self.conversations[conversation];
-        let destination = &self.routes[it.route];
-        if it.is_waiting() || it.is_full() || !it.may_leave(destination.ways) {
-            return Goes::Wait;
-        }
-        let way = &destination.way;
-        match way.leaf(letter.point, it.turn()) {
-            Ok(leaf) => Goes::To(leaf),
-            Err(Detour::Refuse(Refusal::NoPoint) | Detour::Each) if letter.broadcast => Goes::Each,
-            Err(Detour::Refuse(refusal)) => Goes::Refuse(refusal),
-            Err(Detour::Each) => Goes::Each,
-            Err(Detour::Wait) => Goes::Wait,
-        }
-    }
-
-    /// A reply goes back to where the message came from. If that is forgotten, whoever asked has ended, or
-    /// was told that nothing is known.
-    #[inline]
-    fn goes_back(&mut self, conversation: ConversationIndex, hand: &Hand, name: Name) -> Goes {
-        let it = &self.conversations[conversation];
-        if it.is_waiting() || it.is_full() {
-            return Goes::Wait;
-        }
-        let via = if hand.space == name.space { hand.via } else { self.way_back(name.space) };
-        match via {
-            Via::Nowhere => Goes::Refuse(Refusal::UnknownAgent),
-            via => Goes::To(Leaf { physical: name.source, via }),
-        }
-    }
-
     /// How whoever has this space is reached, as far as it was heard from.
     fn way_back(&self, space: Space) -> Via {
         match self.spaces.get(&space) {
             Some(slot) => Via::Local(*slot),
             None => self.origins.get(&space).copied().unwrap_or_default(),
         }
-    }
-
-    fn widen(&mut self) -> Option<&mut [u8]> {
-        let at = self.begun.expect("a message was begun").body_at;
-        match self.begun.expect("a message was begun").goes {
-            Goes::To(Leaf { via: Via::Local(_), .. }) => Some(&mut self.filling.wider_room()[at..]),
-            Goes::To(Leaf { via: Via::Link(link), .. }) => {
-                if !self.take_head_from_frame(link) {
-                    return None;
-                }
-                let room = self.links.whole_room(link)?;
-                room[..at].copy_from_slice(&self.scratch[..at]);
-                Some(&mut room[at..])
-            }
-            _ => {
-                let bytes = self.scratch.len() * 2;
-                self.scratch.resize(bytes, 0);
-                Some(&mut self.scratch[at..])
-            }
-        }
-    }
-
-    /// Copies the head of the message that is being written to scratch: the frame where it stands may
-    /// leave without it, when more room is asked for. Whether that is news.
-    fn take_head_from_frame(&mut self, link: u32) -> bool {
-        let begun = self.begun.as_mut().expect("a message was begun");
-        let (at, was_taken) = (begun.body_at, std::mem::replace(&mut begun.is_widest, true));
-        if !was_taken {
-            let room = self.links.room(link, at).expect("it is the room that was written to");
-            self.scratch[..at].copy_from_slice(&room[..at]);
-        }
-        !was_taken
-    }
-
-    #[inline]
-    fn end(&mut self, bytes: usize) -> Number {
-        let begun = self.begun.take().expect("a message was begun");
-        match begun.goes {
-            Goes::To(Leaf { via: Via::Local(_), .. }) => {
-                let end = finish(self.filling.room(), begun.body_at, bytes);
-                self.filling.commit(padded(end));
-            }
-            Goes::To(Leaf { via: Via::Link(link), .. }) => {
-                let room = self.links.room(link, begun.body_at + bytes);
-                let room = room.expect("it is the room that was written to");
-                let end = finish(room, begun.body_at, bytes);
-                self.links.written(link, end, begun.conversation, begun.number);
-                if begun.asks {
-                    self.asked(begun.conversation, begun.number, link);
-                }
-            }
-            _ => self.end_in_scratch(&begun, bytes),
-        }
-        begun.number
-    }
-
-    /// Ends a message that was written elsewhere, for want of room.
-    fn end_with(&mut self, body: &[u8]) -> Number {
-        let begun = self.begun.expect("a message was begun");
-        let (at, end) = (begun.body_at, begun.body_at + body.len());
-        match begun.goes {
-            Goes::To(Leaf { via: Via::Local(_), .. }) => {
-                self.scratch[..at].copy_from_slice(&self.filling.room()[..at]);
-            }
-            Goes::To(Leaf { via: Via::Link(link), .. }) => drop(self.take_head_from_frame(link)),
-            _ => {}
-        }
-        self.begun = None;
-        if self.scratch.len() < end {
-            self.scratch.resize(end, 0);
-        }
-        self.scratch[at..end].copy_from_slice(body);
-        self.end_in_scratch(&begun, body.len());
-        begun.number
-    }
-
-    /// Ends a message that stands in scratch: a copy of it goes where it has to.
-    fn end_in_scratch(&mut self, begun: &Begun, bytes: usize) {
-        let (at, number) = (begun.conversation, begun.number);
-        let mut scratch = std::mem::take(&mut self.scratch);
-        let end = finish(&mut scratch, begun.body_at, bytes);
-        let record = &mut scratch[..end];
-        match begun.goes {
-            Goes::Refuse(refusal) => self.refuse(at, &Record::of(record), refusal),
-            Goes::Each => match self.send_each(at, record) {
-                Ok(()) => {}
-                Err(Detour::Wait) => {
-                    self.keep(at, number, record, Until::Sendable);
-                    self.miss(at);
-                }
-                Err(_) => self.keep_starved(at, number, record),
-            },
-            Goes::To(leaf) => {
-                if !self.send_record(at, leaf, record) {
-                    self.keep_starved(at, number, record);
-                }
-            }
-            Goes::Wait => {
-                self.keep(at, number, record, Until::Sendable);
-                self.release(at);
-            }
-            Goes::Alarm(delay) => self.set_alarm(delay, record),
-        }
-        self.scratch = scratch;
-    }
-
-    /// Sends a body that is encoded already.
-    pub fn post(&mut self, from: SlotIndex, to: AgentId, schema: Schema, body: &[u8]) -> Number {
-        let to = Addressee::Agent(to);
-        let letter =
-            Letter { to, schema, point: None, broadcast: false, asks: false, in_order: false };
-        let hand = Hand::default();
-        self.begin(from, &hand, &letter);
-        self.end_with(body)
-    }
-
-    fn set_alarm(&mut self, delay: Duration, record: &[u8]) {
-        let name = Record::of(record).name();
-        let slot = self.spaces.get(&name.space).copied();
-        let slot = slot.expect("an agent that makes a transition is hosted");
-        let timer = Timer(name.number.0);
-        let due = Stamp(self.now.0.saturating_add(delay.as_nanos().min(u64::MAX.into()) as u64));
-        self.timers.set(due, Alarm { slot, timer, record: record.to_vec() });
-    }
-
-    /// The head of a message that has a conversation, with the message's number.
-    #[inline]
-    fn draft(
-        &mut self,
-        slot: SlotIndex,
-        hand: &Hand,
-        letter: &Letter,
-        at: ConversationIndex,
-        goes: Goes,
-        answers: Option<(Number, Space)>,
-    ) -> Draft {
-        let kind = self.kind(at, letter.schema);
-        let in_order = self.is_in_order(at, letter);
-        let conversation = &mut self.conversations[at];
-        let number = conversation.number();
-        let leaf = match goes {
-            Goes::To(leaf) => leaf,
-            _ => Leaf { physical: conversation.to, via: Via::Nowhere },
-        };
-        let place = in_order.then(|| match leaf.via {
-            Via::Local(_) | Via::Link(_) => conversation.take_place(leaf.physical),
-            // It is written to scratch, and takes its place when it leaves.
-            Via::Ring(_) | Via::Nowhere => NO_PLACE,
-        });
-        let (floor, route_epoch, checkpoint) = match leaf.via {
-            Via::Local(to) => (to.0, slot.0, at.0),
-            _ if planted::is(Bug::FloorOverstated) => (0, 0, 0),
-            _ => {
-                let distance = number.0 - conversation.floor().0;
-                (distance as u32, self.routes[conversation.route].epoch.0, 0)
-            }
-        };
-        let sender = &self.senders[slot.0 as usize];
-        let flag = |set: bool, flag: u8| if set { flag } else { 0 };
-        let header = MessageHeader {
-            destination: leaf.physical.0.into(),
-            source: sender.source.0.into(),
-            number: number.0.into(),
-            space: sender.space.0.into(),
-            floor: floor.into(),
-            point: letter.point.unwrap_or_default().0.into(),
-            trace: hand.trace.0.into(),
-            kind: kind.0.into(),
-            flags: flag(letter.point.is_some(), HAS_POINT)
-                | flag(letter.asks, ASKS)
-                | flag(letter.broadcast, BROADCAST),
-            route_epoch: route_epoch.into(),
-            checkpoint: checkpoint.into(),
-            ..MessageHeader::default()
-        };
-        let child = (sender.source != sender.logical).then_some(sender.logical);
-        Draft { header, answers, child, place }
-    }
-
-    #[inline]
-    fn kind(&mut self, conversation: ConversationIndex, schema: Schema) -> Kind {
-        let conversation = &mut self.conversations[conversation];
-        if conversation.lately.0 != schema {
-            let kind = self.templates.kinds().kind(schema).unwrap_or_else(|| {
-                self.counts.unknown_schema += 1;
-                Kind::NONE
-            });
-            conversation.lately = (schema, kind);
-        }
-        conversation.lately.1
     }
 
     /// Gives a message up, and tells its sender if it asked.
@@ -773,39 +451,6 @@ impl<D: Driver> Plane<D> {
 
     pub fn is_pressed(&self, slot: SlotIndex) -> bool {
         self.senders[slot.0 as usize].pressed
-    }
-}
-
-/// An agent's transition, as the plane carries it out.
-pub(crate) struct Work<'a, D> {
-    pub plane: &'a mut Plane<D>,
-    pub slot: SlotIndex,
-    pub hand: Hand,
-}
-
-impl<D: Driver> Effects for Work<'_, D> {
-    fn open(&mut self, letter: &Letter) -> &mut [u8] {
-        self.plane.begin(self.slot, &self.hand, letter)
-    }
-
-    fn widen(&mut self) -> Option<&mut [u8]> {
-        self.plane.widen()
-    }
-
-    fn close(&mut self, bytes: usize) -> Number {
-        self.plane.end(bytes)
-    }
-
-    fn close_with(&mut self, body: &[u8]) -> Number {
-        self.plane.end_with(body)
-    }
-
-    fn cancel(&mut self, timer: Timer) -> bool {
-        self.plane.timers.cancel(self.slot, timer)
-    }
-
-    fn is_pressed(&self) -> bool {
-        self.plane.is_pressed(self.slot)
     }
 }
 

@@ -62,7 +62,9 @@ pub enum DriverError {
         step: usize,
     },
     /// The system refused something else.
-    #[error("driver at {address}: {what} failed: {source}; see `daedal preflight`")]
+    #[error(
+        "driver at {address}: {what} failed: {source}; look at the limits of this user (`ulimit -a`) and of the system"
+    )]
     System {
         /// Where the driver was to be.
         address: SocketAddr,

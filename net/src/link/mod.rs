@@ -147,29 +147,44 @@ impl Link {
     /// # Panics
     /// When `bytes` is more than [`Link::record_bytes_max`].
     pub fn open(&mut self, pool: &Pool, bytes: usize) -> Option<&mut [u8]> {
-        self.rests_until = 0;
-        let live = self.live.as_mut().filter(|live| live.is_open)?;
-        assert!(bytes <= live.outbound.capacity(), "larger records go by `send_large`");
-        if !live.outbound.has_tail(bytes) {
-            self.seal(Content::Messages);
-            let live = self.live.as_mut()?;
-            if !live.outbound.has_room(0) {
-                live.is_stalled = true;
-                return None;
-            }
-            live.outbound.fill(pool.take()?);
+        if !self.make_room(pool, bytes) {
+            return None;
         }
         self.live.as_mut()?.outbound.tail(bytes)
+    }
+
+    /// Whether [`Link::open`] will give room for `bytes` bytes: there is, or was made.
+    /// # Panics
+    /// As [`Link::open`].
+    pub fn make_room(&mut self, pool: &Pool, bytes: usize) -> bool {
+        let Some(live) = self.live.as_mut().filter(|live| live.is_open) else { return false };
+        assert!(bytes <= live.outbound.capacity(), "larger records go by `send_large`");
+        if live.outbound.has_tail(bytes) {
+            return true;
+        }
+        self.rests_until = 0;
+        self.seal(Content::Messages);
+        let live = self.live.as_mut().expect("it is open");
+        if !live.outbound.has_room(0) {
+            live.is_stalled = true;
+            return false;
+        }
+        let Some(frame) = pool.take() else { return false };
+        live.outbound.fill(frame);
+        true
     }
 
     /// Keeps the record of `bytes` bytes that was written to the tail just opened: nothing else is
     /// called in between.
     /// # Panics
-    /// When no tail is open, or its start is not a message record of exactly that length.
+    /// When no tail is open. With debug assertions also when its start is not a message record of
+    /// exactly that length.
     pub fn close(&mut self, bytes: usize, conversation: u32, number: u64) {
         let live = self.live.as_mut().expect("opened before");
-        let tail = live.outbound.tail(bytes).expect("a tail of at least `bytes` was opened");
-        assert!(is_record(&tail[..bytes]), "a record is what its header says");
+        debug_assert!(
+            live.outbound.tail(bytes).is_some_and(|tail| is_record(&tail[..bytes])),
+            "a record is what its header says"
+        );
         live.outbound.keep(bytes);
         live.outbound.name(conversation, number);
     }

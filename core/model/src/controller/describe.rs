@@ -81,7 +81,8 @@ impl Controller {
             };
             let state = match &member.current {
                 Some(process) => {
-                    format!("{}  {} reactors  {count} agents", process.address, process.reactors)
+                    let reactors = counted(usize::from(process.reactors), "reactor");
+                    format!("{}  {reactors}  {}", process.address, counted(count, "agent"))
                 }
                 None => "has not reported, or has ended".to_owned(),
             };
@@ -92,4 +93,9 @@ impl Controller {
         }
         text
     }
+}
+
+/// `1 reactor`, `2 reactors`.
+fn counted(count: usize, what: &str) -> String {
+    format!("{count} {what}{}", if count == 1 { "" } else { "s" })
 }

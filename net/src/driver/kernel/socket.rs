@@ -122,8 +122,8 @@ mod tests {
         check(libc::EAFNOSUPPORT, "this host has no IPv4; bind an address of the other family");
         check(
             libc::EMFILE,
-            "driver at 192.0.2.1:80: bind failed: Too many open files (os error 24); see `daedal \
-             preflight`",
+            "driver at 192.0.2.1:80: bind failed: Too many open files (os error 24); look \
+             at the limits of this user (`ulimit -a`) and of the system",
         );
     }
 }
