@@ -36,7 +36,9 @@ impl Link {
         let mut send = |frame| out.push_back(Outgoing { frame, to });
         self.retry_at = u64::MAX;
         self.reserve(pool);
-        self.greet(now, pool, &mut send);
+        if self.live.is_none() || self.opening.has_word() {
+            self.greet(now, pool, &mut send);
+        }
         if self.live.is_some() {
             self.speak(now, pool, &mut send);
         }
@@ -54,7 +56,9 @@ impl Link {
         self.send_segments(now, pool);
         self.send_status(now, asks, pool, &mut send);
         self.transmit(now, pool, &mut send);
-        self.greet(now, pool, &mut send);
+        if self.opening.has_word() {
+            self.greet(now, pool, &mut send);
+        }
     }
 
     /// Takes the frames that control needs when the pool is empty.
@@ -98,6 +102,9 @@ impl Link {
 
     /// Our schema table, as packets: no message is sent before all of it was received.
     fn send_schemas(&mut self, now: u64, pool: &Pool) {
+        if self.live.as_ref().is_some_and(|live| live.are_schemas_sent(self.config.schemas.len())) {
+            return;
+        }
         let table = self.config.schemas.clone();
         while let Some(live) = &mut self.live
             && !live.are_schemas_sent(table.len())

@@ -89,6 +89,11 @@ impl Opening {
         Ok(false)
     }
 
+    /// Whether there is anything to be said.
+    pub(super) fn has_word(&self) -> bool {
+        self.answer.is_some() || self.question
+    }
+
     /// What is to be said now; each is said once.
     pub(super) fn next(&mut self) -> Option<Greeting> {
         if let Some(answer) = self.answer.take() {

@@ -25,6 +25,7 @@ impl Window {
         self.through
     }
 
+    #[inline]
     pub(super) fn has_gap(&self) -> bool {
         self.highest > self.through
     }
@@ -39,9 +40,14 @@ impl Window {
     }
 
     /// Adds `number`, which is not beyond the window.
+    #[inline]
     pub(super) fn insert(&mut self, number: u64) {
         assert!(!self.is_beyond(number), "callers drop packets beyond the window");
         if number <= self.through {
+            return;
+        }
+        if number == self.through + 1 && !self.has_gap() {
+            (self.through, self.highest) = (number, number);
             return;
         }
         self.highest = self.highest.max(number);

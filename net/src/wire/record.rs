@@ -72,6 +72,7 @@ impl<'a> Records<'a> {
         self.rest.len()
     }
 
+    #[inline]
     fn step(&mut self) -> Result<Record<'a>, DropReason> {
         let area = self.rest;
         let is_control = area.starts_with(&[0; 8]);
@@ -92,6 +93,7 @@ impl<'a> Records<'a> {
 impl<'a> Iterator for Records<'a> {
     type Item = Result<Record<'a>, DropReason>;
 
+    #[inline]
     fn next(&mut self) -> Option<Self::Item> {
         if self.rest.is_empty() {
             return None;
