@@ -9,7 +9,7 @@ use daedal_model::message::Schema;
 use hashbrown::HashMap;
 
 use crate::kinds::Kind;
-use crate::ordered::{Ingress, NO_PLACE, Place};
+use crate::ordered::{NO_PLACE, Place};
 use crate::record::Record;
 use crate::slot::SlotIndex;
 
@@ -21,12 +21,15 @@ pub(crate) struct ConversationIndex(pub u32);
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct RouteIndex(pub u32);
 
-/// One agent's messages to one logical destination.
+/// One agent's messages to one logical destination, or to one of its children: a lane of it. Lane 0 has what
+/// is named before the way is known, and what goes to several.
 #[derive(Debug)]
 pub(crate) struct Conversation {
     pub from: SlotIndex,
     pub to: AgentId,
     pub route: RouteIndex,
+    /// The others of the same destination, by lane.
+    lanes: Vec<Option<ConversationIndex>>,
     /// Type of the last message, since most conversations have one.
     pub lately: (Schema, Kind),
     next: u64,
@@ -45,8 +48,9 @@ pub(crate) struct Conversation {
     /// Asks that were answered, or given up, before they were known to be done: they may be sent once
     /// more, and are not answered once more.
     closed: BTreeSet<Number>,
-    /// What gives messages their places, once one was to stay in order.
-    pub ingress: Option<Box<Ingress>>,
+    /// Once a message was to stay in order: the state of the destination's ways that what is under way
+    /// has left by.
+    pub in_order_by: Option<u32>,
     /// Whether it stands among those that want room.
     is_starved: bool,
 }
@@ -101,6 +105,11 @@ impl Conversation {
         number
     }
 
+    /// The lane that it is.
+    pub fn lane(&self) -> u16 {
+        Number(self.next).lane()
+    }
+
     /// The number that the next message will have: what spreads messages over equals.
     #[inline]
     pub fn turn(&self) -> u64 {
@@ -129,6 +138,11 @@ impl Conversation {
     #[inline]
     pub fn is_waiting(&self) -> bool {
         self.sendable > 0
+    }
+
+    /// Whether it wants room.
+    pub fn is_starved(&self) -> bool {
+        self.is_starved
     }
 
     /// How many messages are not on their way.
@@ -254,47 +268,33 @@ impl Conversation {
         }
     }
 
-    /// The place that a message goes to a leaf by: the one that it had there before, or a new one.
-    /// `before`: where its record went last, by which place.
-    pub fn place(&self, number: Number, leaf: AgentId, before: (AgentId, Place)) -> Place {
+    /// The place that a message of this number went to a leaf by, if it did. `before`: where its record
+    /// went last, by which place.
+    pub fn place_before(
+        &self,
+        number: Number,
+        leaf: AgentId,
+        before: (AgentId, Place),
+    ) -> Option<Place> {
         let fan = self.fanned.get(&number);
         let by_fan = fan.into_iter().flat_map(|fan| &fan.leaves);
         let by_fan = by_fan.filter(|it| it.place != NO_PLACE && it.physical == leaf);
         let by_record = (before.0 == leaf && before.1 != NO_PLACE).then_some(before.1);
-        let kept = by_fan.map(|it| it.place).next().or(by_record);
-        kept.unwrap_or_else(|| self.ingress.as_ref().map_or(NO_PLACE, |it| it.next(leaf)))
-    }
-
-    /// Takes the next place in the line to a leaf, for a message that leaves for the first time.
-    #[inline]
-    pub fn take_place(&mut self, leaf: AgentId) -> Place {
-        self.ingress.as_mut().map_or(NO_PLACE, |ingress| ingress.take(leaf))
-    }
-
-    /// A message left for a leaf by a place, which may be a new one.
-    pub fn placed(&mut self, leaf: AgentId, place: Place) {
-        if self.is_free(leaf, place) {
-            self.take_place(leaf);
-        }
-    }
-
-    /// Whether nobody has taken this place in the line to a leaf.
-    pub fn is_free(&self, leaf: AgentId, place: Place) -> bool {
-        self.ingress.as_ref().is_some_and(|ingress| ingress.next(leaf) == place)
+        by_fan.map(|it| it.place).next().or(by_record)
     }
 
     /// Whether messages that stay in order may leave while the destination's ways are in this state:
     /// not while others are under way that left by older ones.
     #[inline]
     pub fn may_leave(&mut self, ways: u32) -> bool {
-        let Some(ingress) = &self.ingress else { return true };
-        if ingress.ways == ways {
+        let Some(by) = self.in_order_by else { return true };
+        if by == ways {
             return true;
         }
         let outstanding = self.next - self.done.floor().0 - self.done.count_above();
         let may = outstanding == self.sendable as u64;
-        if may && let Some(ingress) = &mut self.ingress {
-            ingress.ways = ways;
+        if may {
+            self.in_order_by = Some(ways);
         }
         may
     }
@@ -333,10 +333,15 @@ impl Conversation {
 
     /// Takes out the lowest record that could be sent.
     pub fn next_sendable(&mut self) -> Option<(Number, Vec<u8>)> {
+        self.next_sendable_from(Number(0))
+    }
+
+    /// Takes out the lowest record from `first` on that could be sent.
+    pub fn next_sendable_from(&mut self, first: Number) -> Option<(Number, Vec<u8>)> {
         if self.sendable == 0 {
             return None;
         }
-        let mut waiting = self.outbox.iter();
+        let mut waiting = self.outbox.range((first, WHOLE)..);
         let (key, _) = waiting.find(|(_, it)| it.until == Until::Sendable)?;
         let (number, part) = *key;
         self.take(number, part).map(|waiting| (number, waiting.record))
@@ -366,36 +371,109 @@ impl Conversation {
 pub(crate) struct Conversations {
     all: Vec<Conversation>,
     by_pair: HashMap<(SlotIndex, AgentId), ConversationIndex, foldhash::fast::FixedState>,
+    /// By conversation of lane 0 and leaf, how many places were taken in the line there. One entry for
+    /// each life of a leaf.
+    lines: HashMap<(ConversationIndex, AgentId), Place, foldhash::fast::FixedState>,
     /// Conversations with messages that could not be sent for want of room, in the order of want.
     starved: VecDeque<ConversationIndex>,
 }
 
 impl Conversations {
+    /// Lane 0 of a conversation.
     #[inline]
     pub fn find(&self, from: SlotIndex, to: AgentId) -> Option<ConversationIndex> {
         self.by_pair.get(&(from, to)).copied()
     }
 
+    /// The conversation of a number.
+    pub fn find_of(
+        &self,
+        from: SlotIndex,
+        to: AgentId,
+        number: Number,
+    ) -> Option<ConversationIndex> {
+        let base = self.find(from, to)?;
+        match number.lane() {
+            0 => Some(base),
+            lane => self[base].lanes.get(usize::from(lane)).copied().flatten(),
+        }
+    }
+
+    /// A new one, in lane 0.
     pub fn add(&mut self, from: SlotIndex, to: AgentId, route: RouteIndex) -> ConversationIndex {
+        let index = self.push(from, to, route, 0);
+        self.by_pair.insert((from, to), index);
+        index
+    }
+
+    /// The conversation in this lane of `base`'s destination.
+    #[inline]
+    pub fn in_lane(&mut self, base: ConversationIndex, lane: u16) -> ConversationIndex {
+        match self[base].lanes.get(usize::from(lane)) {
+            Some(Some(index)) => *index,
+            _ => self.add_lane(base, lane),
+        }
+    }
+
+    #[cold]
+    fn add_lane(&mut self, base: ConversationIndex, lane: u16) -> ConversationIndex {
+        let Conversation { from, to, route, .. } = self[base];
+        let index = self.push(from, to, route, lane);
+        let lanes = &mut self[base].lanes;
+        if lanes.len() <= usize::from(lane) {
+            lanes.resize(usize::from(lane) + 1, None);
+        }
+        lanes[usize::from(lane)] = Some(index);
+        index
+    }
+
+    fn push(
+        &mut self,
+        from: SlotIndex,
+        to: AgentId,
+        route: RouteIndex,
+        lane: u16,
+    ) -> ConversationIndex {
         let index = ConversationIndex(self.all.len() as u32);
+        let first = Number::first_of(lane);
         self.all.push(Conversation {
             from,
             to,
             route,
+            lanes: Vec::new(),
             lately: (Schema(0), Kind::NONE),
-            next: 0,
-            done: NumberSet::default(),
+            next: first.0,
+            done: NumberSet::below(first),
             outbox: BTreeMap::new(),
             sendable: 0,
             is_asked_for: false,
             asks: VecDeque::new(),
             fanned: BTreeMap::new(),
             closed: BTreeSet::new(),
-            ingress: None,
+            in_order_by: None,
             is_starved: false,
         });
-        self.by_pair.insert((from, to), index);
         index
+    }
+
+    /// The next free place in the line to a leaf, which all lanes share.
+    pub fn next_place(&self, at: ConversationIndex, leaf: AgentId) -> Place {
+        self.lines.get(&(self.base(at), leaf)).map_or(NO_PLACE, |taken| *taken) + 1
+    }
+
+    /// Takes the next place in the line to a leaf, for a message that leaves for the first time.
+    #[inline]
+    pub fn take_place(&mut self, at: ConversationIndex, leaf: AgentId) -> Place {
+        let taken = self.lines.entry((self.base(at), leaf)).or_insert(NO_PLACE);
+        *taken += 1;
+        *taken
+    }
+
+    fn base(&self, at: ConversationIndex) -> ConversationIndex {
+        match self[at].lane() {
+            0 => at,
+            _ => self.find(self[at].from, self[at].to).expect("lanes are those of a lane 0"),
+        }
     }
 
     /// A conversation wants room.

@@ -1,7 +1,7 @@
 //! The stage `ordered`: one sender's messages to one leaf are processed in the order in which they were
 //! sent, whatever overtakes whatever on the way (Ovid §3.4 leaves order to those who need it).
 //!
-//! The ingress, at the sender, gives a message its *place* in the line to its leaf when it leaves, and the
+//! The ingress, at the sender (`plane`, `conversation`), gives a message its *place* in the line to its leaf when it leaves, and the
 //! same place again if it goes there again. It changes to new ways only while nothing is under way.
 //! The egress, at the leaf, holds back what comes before its turn; a message whose turn has come and that
 //! the agent's filter does not want keeps its place, and those behind it wait.
@@ -25,34 +25,6 @@ use crate::turn::{Fate, Turn};
 pub(crate) type Place = u64;
 /// The place of a message that has not left yet.
 pub(crate) const NO_PLACE: Place = 0;
-
-/// The sender's half, for one conversation.
-#[derive(Debug)]
-pub(crate) struct Ingress {
-    /// By leaf, how many places were taken. One entry for each life of a leaf.
-    taken: BTreeMap<AgentId, Place>,
-    /// State of the destination's ways that what is under way has left by.
-    pub ways: u32,
-}
-
-impl Ingress {
-    /// Nothing is under way.
-    pub fn new(ways: u32) -> Ingress {
-        Ingress { taken: BTreeMap::new(), ways }
-    }
-
-    /// The next free place in the line to a leaf.
-    pub fn next(&self, leaf: AgentId) -> Place {
-        self.taken.get(&leaf).map_or(NO_PLACE, |taken| *taken) + 1
-    }
-
-    /// Takes the next place.
-    pub fn take(&mut self, leaf: AgentId) -> Place {
-        let taken = self.taken.entry(leaf).or_insert(NO_PLACE);
-        *taken += 1;
-        *taken
-    }
-}
 
 /// Whose line: the sender's source and space.
 pub(crate) type Whose = (AgentId, Space);

@@ -20,7 +20,7 @@ use crate::links::Links;
 use crate::local::Arena;
 use crate::mesh::RingSender;
 use crate::metrics::Counts;
-use crate::ordered::{Ingress, NO_PLACE};
+use crate::ordered::NO_PLACE;
 use crate::planted::{self, Bug};
 use crate::record::{ASKS, BROADCAST, RETURNED, Record, put_place};
 use crate::routes::{Detour, Leaf, Routes};
@@ -68,6 +68,14 @@ pub(crate) struct Unanswered {
     pub number: Number,
     /// `None`: it may have happened, or may yet.
     pub refusal: Option<Refusal>,
+}
+
+/// Why a message stays in its outbox.
+enum Stays {
+    /// There is no room for it: it is tried again.
+    Full,
+    /// Its leaf is not known, or not there.
+    Away,
 }
 
 /// What the agents of one reactor send through.
@@ -239,54 +247,71 @@ impl<D: Driver> Plane<D> {
         self.relieve(at);
     }
 
+    /// One after another, and past those whose leaf is away or has no room: they wait for it alone.
     fn release_some(&mut self, at: ConversationIndex) {
-        loop {
-            let ways = self.routes[self.conversations[at].route].ways;
-            if self.conversations[at].is_waiting() && !self.conversations[at].may_leave(ways) {
-                return self.conversations.starve(at);
-            }
-            let Some((number, mut record)) = self.conversations[at].next_sendable() else { return };
-            if self.conversations[at].is_beyond(number) {
-                self.conversations[at].put_back(number, record);
-                return self.conversations.starve(at);
-            }
-            let destination = &self.routes[self.conversations[at].route];
-            let read = Record::of(&record);
-            if destination.is_ordered && read.place().is_none() && read.answers().is_none() {
-                record = read.placed(Some(NO_PLACE));
-                let ways = destination.ways;
-                let ingress = &mut self.conversations[at].ingress;
-                ingress.get_or_insert_with(|| Box::new(Ingress::new(ways)));
-            }
-            let conversation = &self.conversations[at];
-            let (read, way) = (Record::of(&record), &self.routes[conversation.route].way);
-            let leaf = match read.answers().map(|(_, space)| self.way_back(space)) {
-                None => way.leaf(read.point(), number.0),
-                Some(Via::Nowhere) => Err(Detour::Refuse(Refusal::UnknownAgent)),
-                Some(via) => Ok(Leaf { physical: conversation.to, via }),
+        let ways = self.routes[self.conversations[at].route].ways;
+        if self.conversations[at].is_waiting() && !self.conversations[at].may_leave(ways) {
+            return self.conversations.starve(at);
+        }
+        let (mut first, mut full) = (Number(0), Vec::new());
+        while let Some((number, mut record)) = self.conversations[at].next_sendable_from(first) {
+            first = Number(number.0 + 1);
+            let sent = if self.conversations[at].is_beyond(number) {
+                Err(Stays::Full)
+            } else {
+                self.release_one(at, number, &mut record, &mut full)
             };
-            let is_broadcast = read.has(BROADCAST);
-            let sent = match leaf {
-                Ok(leaf) => self.send_record(at, leaf, &mut record),
-                Err(Detour::Refuse(refusal)) if refusal != Refusal::NoPoint || !is_broadcast => {
-                    self.refuse(at, &Record::of(&record), refusal);
-                    true
-                }
-                Err(Detour::Wait) => {
-                    self.conversations[at].put_back(number, record);
-                    return self.miss(at);
-                }
-                Err(Detour::Refuse(_) | Detour::Each) => match self.send_each(at, &mut record) {
-                    Err(Detour::Wait) => {
-                        self.conversations[at].put_back(number, record);
-                        return self.miss(at);
-                    }
-                    sent => sent.is_ok(),
-                },
-            };
-            if !sent {
+            if let Err(stays) = sent {
                 self.conversations[at].put_back(number, record);
-                return self.conversations.starve(at);
+                match stays {
+                    Stays::Full => self.conversations.starve(at),
+                    Stays::Away => self.miss(at),
+                }
+            }
+        }
+    }
+
+    /// Sends one record. `full`: leaves that had no room for an earlier one, which the later ones are not to
+    /// overtake.
+    fn release_one(
+        &mut self,
+        at: ConversationIndex,
+        number: Number,
+        record: &mut Vec<u8>,
+        full: &mut Vec<AgentId>,
+    ) -> Result<(), Stays> {
+        let destination = &self.routes[self.conversations[at].route];
+        let read = Record::of(record);
+        if destination.is_ordered && read.place().is_none() && read.answers().is_none() {
+            let ways = destination.ways;
+            *record = read.placed(Some(NO_PLACE));
+            self.conversations[at].in_order_by.get_or_insert(ways);
+        }
+        let conversation = &self.conversations[at];
+        let (read, way) = (Record::of(record), &self.routes[conversation.route].way);
+        let leaf = match read.answers().map(|(_, space)| self.way_back(space)) {
+            None => way.leaf(read.point(), number.0),
+            Some(Via::Nowhere) => Err(Detour::Refuse(Refusal::UnknownAgent)),
+            Some(via) => Ok(Leaf { physical: conversation.to, via }),
+        };
+        let is_broadcast = read.has(BROADCAST);
+        match leaf {
+            Ok(leaf) if full.contains(&leaf.physical) => Err(Stays::Full),
+            Ok(leaf) if self.send_record(at, leaf, record) => Ok(()),
+            Ok(leaf) => {
+                full.push(leaf.physical);
+                Err(Stays::Full)
+            }
+            Err(Detour::Refuse(refusal)) if refusal != Refusal::NoPoint || !is_broadcast => {
+                self.refuse(at, &Record::of(record), refusal);
+                Ok(())
+            }
+            Err(Detour::Wait) => Err(Stays::Away),
+            Err(Detour::Refuse(_) | Detour::Each) => {
+                self.send_each(at, record).map_err(|detour| match detour {
+                    Detour::Wait => Stays::Away,
+                    _ => Stays::Full,
+                })
             }
         }
     }
@@ -335,25 +360,28 @@ impl<D: Driver> Plane<D> {
     /// Puts a whole record on its way; `false` when there is no room.
     pub fn send_record(&mut self, at: ConversationIndex, leaf: Leaf, record: &mut [u8]) -> bool {
         let read = Record::of(record);
-        let conversation = &mut self.conversations[at];
+        let conversation = &self.conversations[at];
         let (mut header, number) = (*read.header(), read.number());
         let before = |place| (read.destination(), place);
-        let place =
-            read.place().map(|place| conversation.place(number, leaf.physical, before(place)));
-        if let Some(place) = place {
+        let place = read.place().map(|place| {
+            let kept = conversation.place_before(number, leaf.physical, before(place));
+            (
+                kept.unwrap_or_else(|| self.conversations.next_place(at, leaf.physical)),
+                kept.is_none(),
+            )
+        });
+        if let Some((place, _)) = place {
             put_place(record, place);
         }
         header.destination = leaf.physical.0.into();
         header.floor = ((number.0 - conversation.floor().0) as u32).into();
         header.route_epoch = self.routes[conversation.route].epoch.0.into();
         let sent = self.send_headed(at, leaf, &mut header, record);
-        match place {
-            Some(place) if sent => self.conversations[at].placed(leaf.physical, place),
-            // A new one is free for others again.
-            Some(place) if self.conversations[at].is_free(leaf.physical, place) => {
-                put_place(record, NO_PLACE);
+        if let Some((_, true)) = place {
+            match sent {
+                true => drop(self.conversations.take_place(at, leaf.physical)),
+                false => put_place(record, NO_PLACE),
             }
-            _ => {}
         }
         sent
     }

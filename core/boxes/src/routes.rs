@@ -65,6 +65,17 @@ impl Way {
         }
     }
 
+    /// The lane of a message's numbers: one for each child that a key may fall to, 0 where there are none.
+    #[inline]
+    pub fn lane(&self, point: Option<Point>) -> u16 {
+        match (self, point) {
+            (Way::Pick(among), Some(point)) => {
+                1 + among.partition_point(|(last, _)| *last < point) as u16
+            }
+            _ => 0,
+        }
+    }
+
     /// Whether the controller has something to tell that is not known here, or is no longer so.
     pub fn is_missing(&self) -> bool {
         match self {

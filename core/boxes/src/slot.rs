@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use daedal_model::context::Envelope;
 use daedal_model::done::NumberSet;
-use daedal_model::id::{AgentId, Space, Stamp};
+use daedal_model::id::{AgentId, Number, Space, Stamp};
 use daedal_model::path::AgentPath;
 use daedal_model::point::PointRange;
 use hashbrown::HashMap;
@@ -69,11 +69,11 @@ pub(crate) struct Parked {
     pub via: Via,
 }
 
-/// Which messages an agent has processed, by (source, space). Only those that came over links are
+/// Which messages an agent has processed, by source, space and lane. Only those that came over links are
 /// written down: within a box each message is handed over once.
 #[derive(Debug, Default)]
 pub(crate) struct DoneBox {
-    by_sender: HashMap<(AgentId, Space), NumberSet, foldhash::fast::FixedState>,
+    by_sender: HashMap<(AgentId, Space, u16), NumberSet, foldhash::fast::FixedState>,
 }
 
 /// What a done box says of a message.
@@ -88,7 +88,9 @@ impl DoneBox {
     /// Takes note of the sender's floor and of the message.
     pub fn admit(&mut self, record: &Record<'_>) -> Admission {
         let name = record.name();
-        let set = self.by_sender.entry((name.source, name.space)).or_default();
+        let lane = name.number.lane();
+        let new = || NumberSet::below(Number::first_of(lane));
+        let set = self.by_sender.entry((name.source, name.space, lane)).or_insert_with(new);
         set.raise(record.floor());
         match set.insert(name.number) {
             Ok(true) => Admission::New,

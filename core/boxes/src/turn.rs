@@ -495,7 +495,7 @@ impl<D: Driver> Turn<D> {
             return Fate::Done;
         };
         let (from, body) = (record.name().source, record.body());
-        if let Some(at) = self.plane.conversations.find(to, from) {
+        if let Some(at) = self.plane.conversations.find_of(to, from, number) {
             // Answered by another life of one part, or given up as unknown: nobody is told twice.
             let is_late =
                 matches!(via, Via::Link(_)) && !self.plane.conversations[at].is_asked(number);

@@ -59,7 +59,8 @@ number!(
     Space(u32)
 );
 number!(
-    /// Place of a message among those of one (source, space) for one logical destination. Starts at 0.
+    /// Place of a message among those of one (source, space) for one logical destination: a lane, see
+    /// [`Number::lane`], and a count from 0.
     Number(u64)
 );
 number!(
@@ -82,6 +83,22 @@ number!(
     /// Follows a message and everything that it causes. 0: not followed.
     Trace(u64)
 );
+
+impl Number {
+    /// Bits of a number below its lane.
+    pub const LANE_SHIFT: u32 = 48;
+
+    /// The lane of a number. Messages to different children of a destination are numbered apart, so that
+    /// one that is away does not use up the window of the others.
+    pub const fn lane(self) -> u16 {
+        (self.0 >> Number::LANE_SHIFT) as u16
+    }
+
+    /// The first number of a lane.
+    pub const fn first_of(lane: u16) -> Number {
+        Number((lane as u64) << Number::LANE_SHIFT)
+    }
+}
 
 /// One reactor of one box.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use daedal_model::agent::Refusal;
 use daedal_model::context::{Addressee, Effects, Letter, Timer};
-use daedal_model::id::{AgentId, Name, Number, Space, Stamp};
+use daedal_model::id::{AgentId, Name, Number, Point, Space, Stamp};
 use daedal_model::message::Schema;
 use daedal_net::driver::Driver;
 use daedal_net::wire::message::MessageHeader;
@@ -14,7 +14,7 @@ use daedal_net::wire::padded;
 use super::{Hand, Plane, Via};
 use crate::conversation::{ConversationIndex, Until};
 use crate::kinds::Kind;
-use crate::ordered::{Ingress, NO_PLACE};
+use crate::ordered::NO_PLACE;
 use crate::planted::{self, Bug};
 use crate::record::{ASKS, BROADCAST, Draft, HAS_POINT, Record, finish};
 use crate::routes::{Detour, Leaf};
@@ -51,7 +51,7 @@ impl<D: Driver> Plane<D> {
     fn begin(&mut self, slot: SlotIndex, hand: &Hand, letter: &Letter) -> &mut [u8] {
         let (conversation, mut goes, answers) = match letter.to {
             Addressee::Agent(to) => {
-                let conversation = self.conversation(slot, to);
+                let conversation = self.conversation_in_lane(slot, to, letter);
                 (conversation, self.goes(conversation, letter), None)
             }
             Addressee::Asker(name) => {
@@ -111,6 +111,32 @@ impl<D: Driver> Plane<D> {
         &mut self.scratch[body_at..]
     }
 
+    /// The conversation that a message is named in: the lane of the child that its key falls to. What is to
+    /// stay in order goes behind what was named before the way was known, and waits still for that child.
+    #[inline]
+    fn conversation_in_lane(
+        &mut self,
+        slot: SlotIndex,
+        to: AgentId,
+        letter: &Letter,
+    ) -> ConversationIndex {
+        let base = self.conversation(slot, to);
+        let it = &self.conversations[base];
+        let destination = &self.routes[it.route];
+        let lane = destination.way.lane(letter.point);
+        let in_order = letter.in_order || destination.is_ordered;
+        if lane == 0 || in_order && it.is_waiting() && self.waits_in(base, letter.point) {
+            return base;
+        }
+        self.conversations.in_lane(base, lane)
+    }
+
+    /// Whether what waits in `base` may be for the child of this key.
+    fn waits_in(&self, base: ConversationIndex, point: Option<Point>) -> bool {
+        let it = &self.conversations[base];
+        it.is_starved() || self.routes[it.route].way.leaf(point, 0).is_err()
+    }
+
     /// Whether a message is to go through the stage `ordered`, because its sender or its way says so.
     #[inline]
     fn is_in_order(&mut self, at: ConversationIndex, letter: &Letter) -> bool {
@@ -118,8 +144,8 @@ impl<D: Driver> Plane<D> {
         let it = &mut self.conversations[at];
         let destination = &self.routes[it.route];
         let in_order = letter.in_order || destination.is_ordered;
-        if in_order && it.ingress.is_none() {
-            it.ingress = Some(Box::new(Ingress::new(destination.ways)));
+        if in_order && it.in_order_by.is_none() {
+            it.in_order_by = Some(destination.ways);
         }
         in_order
     }
@@ -299,10 +325,11 @@ impl<D: Driver> Plane<D> {
             _ => Leaf { physical: conversation.to, via: Via::Nowhere },
         };
         let place = in_order.then(|| match leaf.via {
-            Via::Local(_) | Via::Link(_) => conversation.take_place(leaf.physical),
+            Via::Local(_) | Via::Link(_) => self.conversations.take_place(at, leaf.physical),
             // It is written to scratch, and takes its place when it leaves.
             Via::Ring(_) | Via::Nowhere => NO_PLACE,
         });
+        let conversation = &self.conversations[at];
         let (floor, route_epoch, checkpoint) = match leaf.via {
             Via::Local(to) => (to.0, slot.0, at.0),
             _ if planted::is(Bug::FloorOverstated) => (0, 0, 0),

@@ -1,4 +1,4 @@
-//! Who asked what: by the number of the request, in a ring, since numbers of one conversation follow
+//! Who asked what: by the number of the request, in a ring, since numbers of one lane follow
 //! each other and answers come back in nearly that order.
 
 use std::collections::VecDeque;
@@ -20,33 +20,57 @@ pub(super) struct Asker {
 /// Requests that are not answered.
 #[derive(Debug, Default)]
 pub(super) struct Asked {
+    /// By lane.
+    rings: Vec<Ring>,
+    count: usize,
+}
+
+#[derive(Debug, Default)]
+struct Ring {
     /// Number of the first in the ring.
     first: u64,
     /// `None`: answered before an earlier one.
-    ring: VecDeque<Option<Asker>>,
+    askers: VecDeque<Option<Asker>>,
 }
 
 impl Asked {
-    /// How many places are taken up.
+    /// How many there are.
     pub(super) fn len(&self) -> usize {
-        self.ring.len()
+        self.count
     }
 
-    /// Adds a request, whose number follows that of the one before.
+    /// Adds a request, whose number follows that of the one before in its lane.
     pub(super) fn push(&mut self, number: Number, asker: Asker) {
-        if self.ring.is_empty() {
-            self.first = number.0;
+        let lane = usize::from(number.lane());
+        if self.rings.len() <= lane {
+            self.rings.resize_with(lane + 1, Ring::default);
         }
-        assert_eq!(number.0, self.first + self.ring.len() as u64, "numbers follow each other");
-        self.ring.push_back(Some(asker));
+        self.rings[lane].push(number.0, asker);
+        self.count += 1;
     }
 
     /// Takes out whose request of this number was; nobody's if it was answered before.
     pub(super) fn take(&mut self, number: Number) -> Option<Asker> {
-        let index = usize::try_from(number.0.checked_sub(self.first)?).ok()?;
-        let asker = self.ring.get_mut(index)?.take();
-        while let Some(None) = self.ring.front() {
-            self.ring.pop_front();
+        let asker = self.rings.get_mut(usize::from(number.lane()))?.take(number.0)?;
+        self.count -= 1;
+        Some(asker)
+    }
+}
+
+impl Ring {
+    fn push(&mut self, number: u64, asker: Asker) {
+        if self.askers.is_empty() {
+            self.first = number;
+        }
+        assert_eq!(number, self.first + self.askers.len() as u64, "numbers follow each other");
+        self.askers.push_back(Some(asker));
+    }
+
+    fn take(&mut self, number: u64) -> Option<Asker> {
+        let index = usize::try_from(number.checked_sub(self.first)?).ok()?;
+        let asker = self.askers.get_mut(index)?.take();
+        while let Some(None) = self.askers.front() {
+            self.askers.pop_front();
             self.first += 1;
         }
         asker
@@ -64,7 +88,7 @@ mod tests {
         for number in 5..9 {
             asked.push(Number(number), asker(number as usize));
         }
-        for (number, left) in [(6, 4), (8, 4), (5, 2), (7, 0)] {
+        for (number, left) in [(6, 3), (8, 2), (5, 1), (7, 0)] {
             let client = asked.take(Number(number)).map(|asker| asker.client);
             assert_eq!(client, Some(number as usize));
             assert_eq!(asked.len(), left);
