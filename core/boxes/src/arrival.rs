@@ -100,7 +100,7 @@ impl<D: Driver> Turn<D> {
                 LinkEvent::SettledByName { name, count, outcome } => {
                     // More than a window of them cannot be outstanding, whatever the peer says.
                     for number in (name.number..).take(count.min(WINDOW as u32) as usize) {
-                        self.hear_settled(&Named { number, ..name }, outcome);
+                        self.hear_settled(link, &Named { number, ..name }, outcome);
                     }
                 }
                 LinkEvent::Large { record } => self.read_large(link, &record),
@@ -124,14 +124,14 @@ impl<D: Driver> Turn<D> {
     /// The peer has a message, but has not done it: it is kept here until it is settled.
     fn hear_parked(&mut self, link: u32, at: ConversationIndex, number: Number, record: &[u8]) {
         let kept = Record::of(record);
-        let key = (kept.space(), kept.destination(), number);
+        let key = (link, kept.space(), kept.destination(), number);
         match self.early.remove(&key) {
             None => self.plane.keep(at, number, record, Until::Settled { link }),
             Some(outcome) => self.settle_kept(at, kept.destination(), record, outcome),
         }
     }
 
-    fn hear_settled(&mut self, name: &Named, outcome: u32) {
+    fn hear_settled(&mut self, link: u32, name: &Named, outcome: u32) {
         let (space, to) = (Space(name.space), AgentId(name.destination));
         let number = Number(name.number);
         let Some(slot) = self.plane.spaces.get(&space).copied() else { return };
@@ -140,7 +140,7 @@ impl<D: Driver> Turn<D> {
             // It came before the word that the message was parked, or a second time; the latter
             // leaves an entry that the end of the session clears.
             None if self.early.len() < EARLY_MAX => {
-                self.early.insert((space, to, number), outcome);
+                self.early.insert((link, space, to, number), outcome);
             }
             None => {}
         }
@@ -165,7 +165,7 @@ impl<D: Driver> Turn<D> {
     /// goes out once more under its old name. Its agents are gone with it, so the routes to them are
     /// asked for anew, and whoever waited there for a reply waits no longer.
     fn mend(&mut self, link: u32, undone: Vec<Undone>) {
-        self.early.clear();
+        self.early.retain(|(told_by, ..), _| *told_by != link);
         self.plane.origins.retain(|_, via| *via != Via::Link(link));
         self.plane.routes.forget_reactor(self.plane.links.peer(link));
         for it in undone {
@@ -201,5 +201,39 @@ impl<D: Driver> Turn<D> {
         for at in self.plane.conversations.waiting() {
             self.plane.release(at);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use daedal_model::id::{BoxId, ReactorAddress, Stamp};
+    use daedal_model::message::Schema;
+
+    use super::*;
+    use crate::slot::SlotIndex;
+    use crate::template::Templates;
+
+    /// What was told of a message that another peer has parked stays told.
+    #[test]
+    fn a_peer_that_starts_again_takes_no_other_peers_word_back() {
+        let mut turn = Turn::alone(Arc::new(Templates::new()));
+        turn.host_port("here", Space(7));
+        let port = SlotIndex(0);
+        for agent_box in [1, 2] {
+            let peer = ReactorAddress { agent_box: BoxId(agent_box), reactor: 0 };
+            turn.plane.links.to(peer, ([10, 0, 0, 1], 7000).into(), Stamp(0));
+        }
+        let to = AgentId::of("there");
+        let number = turn.plane.post(port, to, Schema(1), &[]);
+        let at = turn.plane.conversations.find(port, to).expect("it was written to");
+        let (_, record) = turn.plane.conversations[at].next_sendable().expect("it waits");
+        let name = Named { source: 0, space: 7, destination: to.0, number: number.0 };
+        turn.hear_settled(1, &name, DONE);
+        turn.mend(0, Vec::new());
+        turn.hear_parked(1, at, number, &record);
+        assert_eq!(turn.plane.conversations[at].kept_count(), 0);
+        assert_eq!(turn.plane.conversations[at].floor(), Number(1));
     }
 }

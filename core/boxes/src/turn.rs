@@ -74,8 +74,8 @@ pub struct Turn<D> {
     pub(crate) port: Option<SlotIndex>,
     /// Its box's manager, which may run in another reactor.
     pub(crate) manager: Option<AgentPath>,
-    /// What became of messages before the word came that they were parked.
-    pub(crate) early: BTreeMap<(Space, AgentId, Number), u32>,
+    /// What became of messages before the word came that they were parked, by the link that told.
+    pub(crate) early: BTreeMap<(u32, Space, AgentId, Number), u32>,
 }
 
 impl<D: Driver> Turn<D> {
