@@ -52,9 +52,19 @@ impl Timers {
         }
     }
 
-    /// The next one that is due by `now`.
-    pub fn pop(&mut self, now: Stamp) -> Option<Alarm> {
-        let entry = self.by_time.first_entry().filter(|entry| entry.key().0 <= now)?;
+    /// How many were set so far.
+    pub fn count(&self) -> u64 {
+        self.next
+    }
+
+    /// The next one that is due by `now`, of the first `until` that were set.
+    pub fn pop(&mut self, now: Stamp, until: u64) -> Option<Alarm> {
+        let entry = self.by_time.first_entry()?;
+        // Time does not go back: what was set later and is due stands behind all that was set before.
+        let (due, count) = *entry.key();
+        if due > now || count >= until {
+            return None;
+        }
         let alarm = entry.remove();
         self.by_agent.remove(&(alarm.slot, alarm.timer));
         Some(alarm)

@@ -138,7 +138,9 @@ impl<D: Driver> Turn<D> {
 
     fn ring_alarms(&mut self) -> bool {
         let mut any = false;
-        while let Some(alarm) = self.plane.timers.pop(self.plane.now) {
+        // What they set meanwhile waits for the next turn, though it may be due.
+        let until = self.plane.timers.count();
+        while let Some(alarm) = self.plane.timers.pop(self.plane.now, until) {
             any = true;
             self.deliver(alarm.slot, &Record::of(&alarm.record), Trust::Ours, Via::Nowhere);
         }
@@ -259,7 +261,9 @@ impl<D: Driver> Turn<D> {
 
     fn tell_unanswered(&mut self) -> bool {
         let mut any = false;
-        while let Some(it) = self.plane.unanswered.pop_front() {
+        // Who is told may ask again, and be refused at once.
+        for _ in 0..self.plane.unanswered.len() {
+            let Some(it) = self.plane.unanswered.pop_front() else { break };
             any = true;
             let outcome = it.refusal.map_or(Outcome::Unknown, Outcome::Refused);
             self.answered(it.slot, &Answer { from: it.from, to: it.number, outcome });
