@@ -60,15 +60,27 @@ pub(crate) struct Conversation {
 struct Fan {
     /// The leaves, in the order of the route.
     leaves: Vec<FanLeaf>,
-    /// How many have not done it.
-    left: usize,
+    /// How many have done it.
+    done: usize,
+}
+
+impl Fan {
+    /// How many have it, and have not done it.
+    fn under_way(&self) -> usize {
+        let sent = self.leaves.iter().filter(|leaf| leaf.is_sent).count();
+        sent.saturating_sub(self.done)
+    }
+
+    fn is_over(&self) -> bool {
+        self.done >= self.leaves.len()
+    }
 }
 
 /// One of several that a message goes to.
 #[derive(Clone, Copy, Debug, Default)]
 struct FanLeaf {
     physical: AgentId,
-    /// Whether the message is on its way there.
+    /// Whether the message went there, and did not come back.
     is_sent: bool,
     /// The message's place in the line there, if it has one.
     place: Place,
@@ -156,8 +168,8 @@ impl Conversation {
         if !self.fanned.is_empty()
             && let Some(fan) = self.fanned.get_mut(&number)
         {
-            fan.left -= 1;
-            if fan.left > 0 {
+            fan.done += 1;
+            if !fan.is_over() {
                 return;
             }
             self.fanned.remove(&number);
@@ -248,7 +260,7 @@ impl Conversation {
     pub fn fan_out(&mut self, number: Number, leaves: usize) -> bool {
         let is_new = leaves > 1 && !self.fanned.contains_key(&number);
         if is_new {
-            let fan = Fan { leaves: vec![FanLeaf::default(); leaves], left: leaves };
+            let fan = Fan { leaves: vec![FanLeaf::default(); leaves], done: 0 };
             self.fanned.insert(number, fan);
         }
         is_new
@@ -292,11 +304,17 @@ impl Conversation {
             return true;
         }
         let outstanding = self.next - self.done.floor().0 - self.done.count_above();
-        let may = outstanding == self.sendable as u64;
+        let may = outstanding == self.sendable as u64 && !self.is_any_half_sent();
         if may {
             self.in_order_by = Some(ways);
         }
         may
+    }
+
+    /// Whether a message that could be sent is under way to some of its leaves.
+    fn is_any_half_sent(&self) -> bool {
+        let mut under_way = self.fanned.iter().filter(|(_, fan)| fan.under_way() > 0);
+        under_way.any(|(number, _)| self.outbox.contains_key(&(*number, WHOLE)))
     }
 
     /// `number` has come back from a leaf, among others perhaps: it must go there again.
@@ -542,3 +560,6 @@ impl std::ops::IndexMut<ConversationIndex> for Conversations {
         &mut self.all[index.0 as usize]
     }
 }
+
+#[cfg(test)]
+mod tests;
