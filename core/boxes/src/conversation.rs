@@ -62,6 +62,8 @@ struct Fan {
     leaves: Vec<FanLeaf>,
     /// How many have done it.
     done: usize,
+    /// It goes to nobody any more: only those who have it are waited for.
+    is_given_up: bool,
 }
 
 impl Fan {
@@ -72,7 +74,7 @@ impl Fan {
     }
 
     fn is_over(&self) -> bool {
-        self.done >= self.leaves.len()
+        if self.is_given_up { self.under_way() == 0 } else { self.done >= self.leaves.len() }
     }
 }
 
@@ -174,6 +176,28 @@ impl Conversation {
             }
             self.fanned.remove(&number);
         }
+        self.all_done(number);
+    }
+
+    /// `number` goes to nobody any more, and is not waited for where it is not; whoever it came back from
+    /// was told of by [`Conversation::take_back`].
+    pub fn give_up(&mut self, number: Number) {
+        self.take(number, WHOLE);
+        if let Some(fan) = self.fanned.get_mut(&number) {
+            fan.is_given_up = true;
+            if !fan.is_over() {
+                return;
+            }
+            self.fanned.remove(&number);
+        }
+        self.all_done(number);
+    }
+
+    fn is_given_up(&self, number: Number) -> bool {
+        self.fanned.get(&number).is_some_and(|fan| fan.is_given_up)
+    }
+
+    fn all_done(&mut self, number: Number) {
         self.done.insert(number).expect("numbers are sent only within the window");
         if !self.closed.is_empty() {
             self.closed.remove(&number);
@@ -260,7 +284,7 @@ impl Conversation {
     pub fn fan_out(&mut self, number: Number, leaves: usize) -> bool {
         let is_new = leaves > 1 && !self.fanned.contains_key(&number);
         if is_new {
-            let fan = Fan { leaves: vec![FanLeaf::default(); leaves], done: 0 };
+            let fan = Fan { leaves: vec![FanLeaf::default(); leaves], done: 0, is_given_up: false };
             self.fanned.insert(number, fan);
         }
         is_new
@@ -326,8 +350,11 @@ impl Conversation {
         }
     }
 
-    /// Keeps a record that is not on its way.
+    /// Keeps a record that is not on its way, unless that was all that its message still waited for.
     pub fn keep(&mut self, number: Number, waiting: Waiting) {
+        if waiting.until == Until::Sendable && self.is_given_up(number) {
+            return self.give_up(number);
+        }
         let part = match waiting.until {
             Until::Sendable => WHOLE,
             Until::Settled { .. } => Record::of(&waiting.record).destination(),

@@ -270,7 +270,12 @@ impl<D: Driver> Turn<D> {
     }
 
     /// Answers what waits for a destination with a refusal.
-    fn refuse_waiting(&mut self, to: AgentId, source: &str, refusal: daedal_model::agent::Refusal) {
+    pub(crate) fn refuse_waiting(
+        &mut self,
+        to: AgentId,
+        source: &str,
+        refusal: daedal_model::agent::Refusal,
+    ) {
         let senders = &self.plane.senders;
         let concerned: Vec<_> = self
             .plane
@@ -283,6 +288,11 @@ impl<D: Driver> Turn<D> {
             self.plane.conversations[at].is_asked_for = false;
             let mut replies = Vec::new();
             while let Some((number, record)) = self.plane.conversations[at].next_sendable() {
+                if self.plane.conversations[at].is_beyond(number) {
+                    // It cannot be told apart from others yet, nor can those behind it.
+                    self.plane.conversations[at].put_back(number, record);
+                    break;
+                }
                 match Record::of(&record).answers() {
                     // It needs no route: it goes back to where its request came from.
                     Some(_) => replies.push((number, record)),

@@ -184,9 +184,9 @@ impl<D: Driver> Plane<D> {
         }
     }
 
-    /// Gives a message up, and tells its sender if it asked.
+    /// Gives a message up, for all that it goes to, and tells its sender if it asked.
     pub fn refuse(&mut self, at: ConversationIndex, record: &Record<'_>, refusal: Refusal) {
-        self.conversations[at].done(record.number());
+        self.conversations[at].give_up(record.number());
         self.counts.refused += 1;
         if record.has(ASKS) {
             self.no_answer(at, record.number(), Some(refusal));

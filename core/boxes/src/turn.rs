@@ -569,7 +569,11 @@ impl<D: Driver> Turn<D> {
                 self.plane.keep(at, number, record, Until::Sendable);
                 self.plane.release(at);
             }
-            Fate::Refused(refusal) => self.plane.refuse(at, &read, refusal),
+            Fate::Refused(refusal) => {
+                self.plane.conversations[at].take_back(number, physical);
+                self.plane.refuse(at, &read, refusal);
+                self.plane.relieve(at);
+            }
             Fate::Done | Fate::Parked => {}
         }
     }
@@ -589,3 +593,6 @@ fn unmarked(record: &Record<'_>) -> Vec<u8> {
     header.emit(&mut bytes);
     bytes
 }
+
+#[cfg(test)]
+mod tests;
