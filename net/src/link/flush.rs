@@ -49,11 +49,12 @@ impl Link {
 
     fn speak(&mut self, now: u64, pool: &Pool, mut send: impl FnMut(Frame)) {
         self.send_schemas(now, pool);
-        let asks = self.asks(now);
         self.append_status();
         self.seal(Content::Messages);
         self.send_notices(now, pool);
         self.send_segments(now, pool);
+        // Behind everything that may find credit missing: who is stalled has a time to ask.
+        let asks = self.asks(now);
         self.send_status(now, asks, pool, &mut send);
         self.transmit(now, pool, &mut send);
         if self.opening.has_word() {

@@ -212,6 +212,29 @@ fn without_credit_nothing_is_sent_and_finishing_gives_it_back() {
 }
 
 #[test]
+fn a_large_message_that_finds_no_credit_asks_for_it() {
+    let mut pair = Pair::opened(40, 3);
+    (0..3).for_each(|number| assert!(pair.send(0, number, 400)));
+    for (_, arrival) in pair.exchange() {
+        pair.links[1].finish(arrival.packet.unwrap(), &[0]);
+    }
+    // The notices arrive; the frame that says the new credit gets lost.
+    for bytes in pair.flush(1) {
+        if !LinkHeader::parse(&bytes).unwrap().0.has(CONTROL) {
+            pair.receive(0, &bytes).unwrap();
+        }
+    }
+    pair.exchange();
+    assert_eq!((pair.links[0].packets_undone(), pair.links[0].next_deadline()), (0, None));
+    let large = record(0, 1, 0, 3, PAYLOAD);
+    pair.links[0].send_large(large.clone(), 0, 3).unwrap();
+    assert_eq!(pair.flush(0), Vec::<Vec<u8>>::new(), "no credit");
+    pair.now = pair.links[0].next_deadline().expect("it asks");
+    (0..9).for_each(|_| drop(pair.exchange()));
+    assert!(pair.events(1).contains(&LinkEvent::Large { record: large }));
+}
+
+#[test]
 fn an_exhausted_pool_still_lets_control_through() {
     let mut pair = Pair::opened(20, 64);
     assert!(pair.send(0, 0, 3));
