@@ -1,8 +1,10 @@
 //! Receiving: buffers posted to the kernel, and what it put into them cut into frames.
 
 use std::collections::VecDeque;
+use std::io::ErrorKind;
 use std::net::SocketAddr;
 
+use rustix::io::Errno;
 use rustix::net::{RecvFlags, recv};
 use socket2::Socket;
 
@@ -42,8 +44,8 @@ impl Inbound {
         }
     }
 
-    /// Reads what waits, up to what was asked for: how many datagrams or trains came; `None`: there was
-    /// no buffer for any.
+    /// Reads what waits, up to what was asked for: how many datagrams or trains came; `None`: nobody
+    /// knows what waits, since there was no buffer for any, or the kernel had an error to report first.
     pub(super) fn read(
         &mut self,
         source: &mut Source,
@@ -62,7 +64,7 @@ impl Inbound {
         let count = match source.sender() {
             Some(sender) => self.read_singles(&source.socket, sender, asked, counters),
             None => self.read_burst(&source.socket, asked, busy, counters),
-        };
+        }?;
         if let Some(sender) = source.sender()
             && count >= SINGLES_MAX
         {
@@ -79,9 +81,13 @@ impl Inbound {
         asked: usize,
         busy: &mut Busy,
         counters: &mut Counters,
-    ) -> usize {
-        // An error is either "nothing there" or an ICMP report on an earlier send: nothing was read.
-        let count = self.burst.receive(socket, &mut self.posted[..asked]).unwrap_or(0);
+    ) -> Option<usize> {
+        let count = match self.burst.receive(socket, &mut self.posted[..asked]) {
+            Ok(count) => count,
+            Err(error) if error.kind() == ErrorKind::WouldBlock => 0,
+            // An ICMP report on an earlier send: there may be datagrams behind it.
+            Err(_) => return None,
+        };
         for (index, frame) in self.posted.drain(..count).enumerate() {
             match arrived(&self.burst.received(index), frame) {
                 Some(arrived) => {
@@ -93,7 +99,7 @@ impl Inbound {
                 None => counters.malformed += 1,
             }
         }
-        count
+        Some(count)
     }
 
     /// One call for each datagram of `sender`, by the cheapest one that there is.
@@ -103,12 +109,15 @@ impl Inbound {
         sender: SocketAddr,
         asked: usize,
         counters: &mut Counters,
-    ) -> usize {
+    ) -> Option<usize> {
         for count in 0..asked {
             let posted = self.posted.last_mut().expect("as many as are asked for are posted");
             let buffer = posted.bytes_mut().expect("a posted buffer has one handle");
-            // As above.
-            let Ok((bytes, _)) = recv(socket, buffer, RecvFlags::DONTWAIT) else { return count };
+            let bytes = match recv(socket, buffer, RecvFlags::DONTWAIT) {
+                Ok((bytes, _)) => bytes,
+                // As above.
+                Err(error) => return (count > 0 || error == Errno::AGAIN).then_some(count),
+            };
             let mut frame = self.posted.pop().expect("it was the last one just now");
             frame.truncate(bytes);
             match bytes {
@@ -121,7 +130,7 @@ impl Inbound {
                 }),
             }
         }
-        asked
+        Some(asked)
     }
 
     /// Cuts frames off what has arrived.

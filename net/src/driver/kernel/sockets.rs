@@ -187,3 +187,53 @@ impl Sockets {
         into.extend(self.all.iter().map(|source| source.socket.as_raw_fd()));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::net::{Ipv4Addr, UdpSocket};
+
+    use super::*;
+    use crate::pool::Pool;
+
+    /// A socket with a datagram, and an ICMP report in front of it that its peer has gone.
+    fn reported() -> (Socket, SocketAddr) {
+        let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let peer = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let to = peer.local_addr().unwrap();
+        socket.connect(to).unwrap();
+        peer.send_to(&[7; 64], socket.local_addr().unwrap()).unwrap();
+        drop(peer);
+        socket.send(&[0; 16]).unwrap();
+        (socket.into(), to)
+    }
+
+    fn first() -> Socket {
+        UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().into()
+    }
+
+    /// Reads a socket of that use beside the first one, once for the report, once for the datagram.
+    fn check(make_use: fn(SocketAddr) -> Use) {
+        let (socket, to) = reported();
+        let mut sockets = Sockets::new(first());
+        // Nobody is busy: the next time that it finds so is later.
+        sockets.busy.age(0);
+        sockets.all.push(Source::new(socket, make_use(to)));
+        let mut inbound = Inbound::new(Pool::new(4, 128));
+        let (mut counters, mut received) = (Counters::default(), Vec::new());
+        let mut read = |sockets: &mut Sockets| {
+            sockets.reads = READS_PER_ROUND;
+            sockets.read(0, &mut inbound, &mut counters);
+            inbound.cut(9, &mut received, &mut counters)
+        };
+        assert_eq!(read(&mut sockets), 0, "the report");
+        assert!(sockets.all.len() == 2 && sockets.all[1].sender().is_none());
+        assert_eq!(read(&mut sockets), 1, "the datagram behind it");
+        assert_eq!((received[0].from, &received[0].frame[..]), (to, &[7; 64][..]));
+    }
+
+    #[test]
+    fn a_socket_with_an_error_to_report_does_not_count_as_empty() {
+        check(|to| Use::Mixed { to, until: 0 });
+        check(|_| Use::Deaf { until: 0 });
+    }
+}
