@@ -201,13 +201,13 @@ impl<D: Driver> Peer<D> {
         bursts.take_while(|count| *count > 0).sum()
     }
 
-    fn descriptors(&self) -> Vec<RawFd> {
+    fn descriptors(&mut self) -> Vec<RawFd> {
         let mut descriptors = Vec::new();
         self.driver.descriptors(&mut descriptors);
         descriptors
     }
 
-    fn wait(&self) {
+    fn wait(&mut self) {
         let descriptors = self.descriptors();
         if descriptors.is_empty() {
             return;

@@ -272,8 +272,8 @@ impl<D: Driver> Links<D> {
     }
 
     /// The driver.
-    pub fn driver(&self) -> &D {
-        &self.driver
+    pub fn driver_mut(&mut self) -> &mut D {
+        &mut self.driver
     }
 }
 

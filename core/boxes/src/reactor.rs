@@ -150,9 +150,9 @@ impl<D: Driver> Turn<D> {
     }
 
     /// What the reactor may park on besides its bell, and whether a shim has to be polled all the same.
-    fn descriptors(&self, into: &mut Vec<RawFd>) -> bool {
+    fn descriptors(&mut self, into: &mut Vec<RawFd>) -> bool {
         into.clear();
-        self.plane.links.driver().descriptors(into);
+        self.plane.links.driver_mut().descriptors(into);
         let mut is_blind = false;
         for shim in &self.shims {
             let Some(slot) = &self.slots[shim.0 as usize] else { continue };

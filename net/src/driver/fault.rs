@@ -149,7 +149,7 @@ impl<D: Driver> Driver for Fault<D> {
         self.inner.payload_bytes_max()
     }
 
-    fn descriptors(&self, into: &mut Vec<RawFd>) {
+    fn descriptors(&mut self, into: &mut Vec<RawFd>) {
         self.inner.descriptors(into);
     }
 

@@ -92,8 +92,8 @@ pub trait Driver {
     fn payload_bytes_max(&self) -> usize;
 
     /// Appends the descriptors of which one becomes readable when frames may have arrived, for parking:
-    /// others after each turn.
-    fn descriptors(&self, into: &mut Vec<RawFd>) {
+    /// others after each turn. The next [`Driver::receive`] looks behind all of them.
+    fn descriptors(&mut self, into: &mut Vec<RawFd>) {
         let _ = into;
     }
 

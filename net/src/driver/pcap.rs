@@ -107,7 +107,7 @@ impl<D: Driver, W: Write> Driver for Pcap<D, W> {
         self.inner.payload_bytes_max()
     }
 
-    fn descriptors(&self, into: &mut Vec<RawFd>) {
+    fn descriptors(&mut self, into: &mut Vec<RawFd>) {
         self.inner.descriptors(into);
     }
 

@@ -210,7 +210,7 @@ impl Driver for Kernel {
         self.payload_bytes_max
     }
 
-    fn descriptors(&self, into: &mut Vec<RawFd>) {
+    fn descriptors(&mut self, into: &mut Vec<RawFd>) {
         self.sockets.descriptors(into);
     }
 

@@ -89,12 +89,13 @@ pub(super) struct Sockets {
     busy: Busy,
     /// The one that last had something.
     hot: usize,
-    /// Reads of that one alone since all were read.
+    /// Reads since all were read; [`READS_PER_ROUND`]: the next is of all.
     reads: u32,
 }
 
 /// Every so many reads all sockets are read, the others only the one that last had something: looking at
-/// each every time would delay the peer that is in the middle of a conversation.
+/// each every time would delay the peer that is in the middle of a conversation. So is the first after
+/// somebody has parked.
 const READS_PER_ROUND: u32 = 4;
 
 impl Sockets {
@@ -183,7 +184,9 @@ impl Sockets {
         });
     }
 
-    pub(super) fn descriptors(&self, into: &mut Vec<RawFd>) {
+    /// What to park on. Who does is woken by any of them: the next read is of all.
+    pub(super) fn descriptors(&mut self, into: &mut Vec<RawFd>) {
+        self.reads = READS_PER_ROUND;
         into.extend(self.all.iter().map(|source| source.socket.as_raw_fd()));
     }
 }
@@ -208,7 +211,9 @@ mod tests {
     }
 
     fn first() -> Socket {
-        UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().into()
+        let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        socket.set_nonblocking(true).unwrap();
+        socket.into()
     }
 
     /// Reads a socket of that use beside the first one, once for the report, once for the datagram.
@@ -235,5 +240,28 @@ mod tests {
     fn a_socket_with_an_error_to_report_does_not_count_as_empty() {
         check(|to| Use::Mixed { to, until: 0 });
         check(|_| Use::Deaf { until: 0 });
+    }
+
+    #[test]
+    fn the_first_read_of_who_has_parked_finds_what_any_socket_has() {
+        let mut sockets = Sockets::new(first());
+        let at = sockets.first().local_addr().unwrap().as_socket().unwrap();
+        let (hot, _) = reported();
+        sockets.all.push(Source::new(hot, Use::Deaf { until: u64::MAX }));
+        let mut inbound = Inbound::new(Pool::new(4, 128));
+        let (mut counters, mut received) = (Counters::default(), Vec::new());
+        let outside = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        for reads in 0..2 * READS_PER_ROUND {
+            sockets.hot = 1;
+            for _ in 0..reads {
+                sockets.read(0, &mut inbound, &mut counters);
+            }
+            outside.send_to(&[8; 16], at).unwrap();
+            sockets.descriptors(&mut Vec::new());
+            sockets.read(0, &mut inbound, &mut counters);
+            inbound.cut(9, &mut received, &mut counters);
+            let last = received.pop().expect("somebody parked on all of them");
+            assert_eq!((last.from, &last.frame[..]), (outside.local_addr().unwrap(), &[8; 16][..]));
+        }
     }
 }
