@@ -122,8 +122,10 @@ impl Demo {
         }
         self.load(Duration::from_secs(arguments.seconds), stop)?;
         if !stop.load(Ordering::Relaxed) {
-            println!("Try next: `daedal demo --serve`, and beside it `redis-cli`, `daedal tree`,");
-            println!("`daedal routes`, `daedal boxes` and `daedal state kvs`.");
+            // As it was called: who had cargo run it may have no `daedal` installed.
+            let daedal = std::env::args().next().unwrap_or_else(|| "daedal".into());
+            println!("Try next: `{daedal} demo --serve`, and beside it `redis-cli` and");
+            println!("`{daedal} tree`, `routes`, `boxes` or `state kvs`.");
         }
         Ok(())
     }

@@ -80,7 +80,8 @@ fn a_demo_that_is_done_says_what_to_try_next() {
     let status = demo.await_end();
     let said = demo.said();
     assert!(status.success(), "{said}");
-    for part in ["redis-cli -p ", "  SET ", "  GET ", "Try next: `daedal demo --serve`"] {
+    let next = format!("Try next: `{} demo --serve`", env!("CARGO_BIN_EXE_daedal"));
+    for part in ["redis-cli -p ", "  SET ", "  GET ", &next] {
         assert!(said.contains(part), "{said}");
     }
     assert_eq!((boxes(&folder), files(&folder)), (0, Vec::new()));
