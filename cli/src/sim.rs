@@ -31,7 +31,7 @@ pub struct Args {
     /// With --seed: the walk of the messages of this trace, as a run without it prints them (hexadecimal)
     #[arg(long, requires = "seed", value_parser = hexadecimal)]
     follow: Option<u64>,
-    /// Put bugs in, one after the other, and show which seed finds each
+    /// Put bugs in, one after the other, and show which seed finds each (a build with `--features planted`)
     #[arg(long)]
     planted: bool,
 }
@@ -42,7 +42,7 @@ fn hexadecimal(text: &str) -> Result<u64, std::num::ParseIntError> {
 
 /// Runs it.
 /// # Errors
-/// When a seed fails, or a planted bug is not found.
+/// When a seed fails, or a planted bug is not found or not in this build.
 pub fn run(args: Args) -> Result<()> {
     match args.seed {
         Some(seed) => explain(seed, args.follow),
@@ -128,6 +128,12 @@ fn needed(seed: u64, kinds: &BTreeSet<Kind>) -> BTreeSet<Kind> {
 }
 
 fn plant() -> Result<()> {
+    if cfg!(not(feature = "planted")) {
+        bail!(
+            "this build of daedal has no bugs of the turn to put in; run `cargo run --release \
+             --package daedal-cli --features planted -- sim --planted`"
+        );
+    }
     println!("{:<18} {:>5}  what was seen", "bug", "seed");
     let mut missed = Vec::new();
     for bug in Bug::all() {

@@ -121,3 +121,10 @@ fn a_store_whose_port_is_taken_says_so_where_it_was_to_run() {
     let why = system.folder.refused(&["demo", "--port", &system.serves.port().to_string()]);
     assert!(why.contains("cannot be served: write another --port, or leave it out"), "{why}");
 }
+
+#[cfg(not(feature = "planted"))]
+#[test]
+fn a_build_without_bugs_to_put_in_says_how_to_get_one_with() {
+    let why = Folder::new().refused(&["sim", "--planted"]);
+    assert!(why.contains("--package daedal-cli --features planted -- sim --planted`"), "{why}");
+}
