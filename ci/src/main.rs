@@ -43,6 +43,8 @@ enum Task {
     Loom,
     /// The simulator, over 200 seeds
     Seeds,
+    /// The simulator, over bugs that are put in: it finds each
+    Planted,
     /// One fuzz target, for a while
     Fuzz {
         /// A file of ci/fuzz/fuzz_targets, without .rs
@@ -65,6 +67,7 @@ fn main() -> ExitCode {
         Task::Test => test::test(&mut report),
         Task::Loom => test::loom(&mut report),
         Task::Seeds => test::seeds(&mut report),
+        Task::Planted => test::planted(&mut report),
         Task::Fuzz { target, seconds } => fuzz::fuzz(&mut report, &target, seconds),
     }
     print!("{report}");
@@ -81,4 +84,5 @@ fn all(report: &mut Report) {
     test::test(report);
     test::loom(report);
     test::seeds(report);
+    test::planted(report);
 }

@@ -46,3 +46,11 @@ pub fn seeds(report: &mut Report) {
         run(command("cargo", &arguments).args(["--seeds", "200"]))
     });
 }
+
+/// Whether the simulator would see it if something were wrong.
+pub fn planted(report: &mut Report) {
+    report.step("planted", |_| {
+        let arguments = ["test", "--release", "--package", "daedal-sim", "--features", "planted"];
+        run(command("cargo", &arguments).args(["--test", "planted"]))
+    });
+}

@@ -107,27 +107,3 @@ fn a_seed_has_one_trace_in_two_processes() {
     assert_eq!(digests.len(), 20);
     assert_eq!(digests, print());
 }
-
-#[cfg(feature = "planted")]
-#[test]
-fn each_planted_bug_is_found_within_a_thousand_seeds() {
-    use daedal_sim::planted::Bug;
-    let mut missed = Vec::new();
-    for bug in Bug::all() {
-        let options = Options { planted: Some(bug), ..options() };
-        let found = (0..1000).map(|seed| run(seed, &options)).find(|report| {
-            // What fails without the bug shows nothing.
-            report.failure.is_some() && run(report.seed, &self::options()).failure.is_none()
-        });
-        match found {
-            Some(report) => {
-                let failure = report.failure.unwrap().to_string();
-                let line: String =
-                    failure.lines().next().unwrap_or_default().chars().take(90).collect();
-                println!("{:<18} seed {:<4} {line}", bug.to_string(), report.seed);
-            }
-            None => missed.push(bug),
-        }
-    }
-    assert!(missed.is_empty(), "not found: {missed:?}");
-}
