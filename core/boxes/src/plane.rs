@@ -23,7 +23,7 @@ use crate::metrics::Counts;
 use crate::ordered::NO_PLACE;
 use crate::planted::{self, Bug};
 use crate::record::{ASKS, BROADCAST, RETURNED, Record, put_place};
-use crate::routes::{Detour, Leaf, Routes};
+use crate::routes::{Detour, Leaf, Routes, Way};
 use crate::slot::{Sender, SlotIndex};
 use crate::template::Templates;
 use crate::timer::Timers;
@@ -247,7 +247,8 @@ impl<D: Driver> Plane<D> {
         self.relieve(at);
     }
 
-    /// One after another, and past those whose leaf is away or has no room: they wait for it alone.
+    /// One after another. In a lane all go to one leaf, and wait for it together; what was named before the
+    /// way was known goes past those whose leaf is away or has no room.
     fn release_some(&mut self, at: ConversationIndex) {
         let ways = self.routes[self.conversations[at].route].ways;
         if self.conversations[at].is_waiting() && !self.conversations[at].may_leave(ways) {
@@ -267,8 +268,16 @@ impl<D: Driver> Plane<D> {
                     Stays::Full => self.conversations.starve(at),
                     Stays::Away => self.miss(at),
                 }
+                if !self.goes_several_ways(at) {
+                    return;
+                }
             }
         }
+    }
+
+    fn goes_several_ways(&self, at: ConversationIndex) -> bool {
+        let it = &self.conversations[at];
+        it.lane() == 0 && matches!(self.routes[it.route].way, Way::Pick(_))
     }
 
     /// Sends one record. `full`: leaves that had no room for an earlier one, which the later ones are not to
