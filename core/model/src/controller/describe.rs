@@ -1,10 +1,12 @@
 //! What the controller shows of the system: tree, routes, boxes. For people; nothing reads it back.
 
 use super::Controller;
-use super::life::Stage;
+use super::life;
 use crate::control::View;
+use crate::id::AgentId;
 use crate::latt::{Kind, Node};
 use crate::route::{Action, PickBy};
+use crate::stage::Stage;
 
 impl Controller {
     pub(super) fn describe(&self, view: View) -> String {
@@ -20,18 +22,18 @@ impl Controller {
         let Some(life) = self.lives.get(&node.path.logical_id()) else { return String::new() };
         let site = &life.site;
         match &life.stage {
-            Stage::Running(hosting) | Stage::Stopping(hosting) => {
+            life::Stage::Running(hosting) | life::Stage::Stopping(hosting) => {
                 let reactor = hosting.reactor.unwrap_or(0);
                 format!("in {site}.{reactor} as {}, space {}", hosting.path, hosting.space)
             }
-            Stage::Starting => format!("starts in {site}"),
-            Stage::Failed(why) => format!("failed in {site}: {why}"),
-            Stage::Ended
+            life::Stage::Starting => format!("starts in {site}"),
+            life::Stage::Failed(why) => format!("failed in {site}: {why}"),
+            life::Stage::Ended
                 if self.members.get(site).is_some_and(|member| member.current.is_some()) =>
             {
                 "waits for boxes that may still run it to report".to_owned()
             }
-            Stage::Ended => format!("waits for box {site}"),
+            life::Stage::Ended => format!("waits for box {site}"),
         }
     }
 
@@ -42,20 +44,13 @@ impl Controller {
             let (epoch, action) = match &node.kind {
                 Kind::Virtual { transformation, children } => {
                     let action = transformation.routes(children);
-                    let how = match &action {
-                        Action::Pick { by: PickBy::Point, .. } => "pick by point of",
-                        Action::Pick { by: PickBy::RoundRobin, .. } => "pick in turn of",
-                        Action::Pick { by: PickBy::LeastOutstanding, .. } => {
-                            "pick the least busy of"
-                        }
-                        _ => "each of",
-                    };
+                    let how = how(&action);
                     let names: Vec<_> = children.iter().map(|child| child.path.as_str()).collect();
                     let epoch = self.epochs.get(&id).copied();
                     (epoch, format!("{how} {}", names.join(", ")))
                 }
                 Kind::Physical(_) => match self.lives.get(&id).map(|life| (life, &life.stage)) {
-                    Some((life, Stage::Running(hosting) | Stage::Stopping(hosting))) => {
+                    Some((life, life::Stage::Running(hosting) | life::Stage::Stopping(hosting))) => {
                         let reactor = hosting.reactor.unwrap_or(0);
                         let place = format!("to {} in {}.{reactor}", hosting.path, life.site);
                         (Some(life.epoch), place)
@@ -98,4 +93,36 @@ impl Controller {
 /// `1 reactor`, `2 reactors`.
 fn counted(count: usize, what: &str) -> String {
     format!("{count} {what}{}", if count == 1 { "" } else { "s" })
+}
+
+/// What a route does with a message, before the names of those that it leads to.
+fn how(action: &Action) -> String {
+    match action {
+        Action::Pick { by: PickBy::Point, .. } => "pick by point of".to_owned(),
+        Action::Pick { .. } => "pick one of".to_owned(),
+        Action::Through { stages, .. } => {
+            let name = |id: &AgentId| match Stage::find(*id) {
+                Some(stage) => stage.name().to_owned(),
+                None => id.to_string(),
+            };
+            let stages: Vec<_> = stages.iter().map(name).collect();
+            format!("through {} to", stages.join(", "))
+        }
+        Action::Each(_) => "each of".to_owned(),
+        Action::To(_) => "to".to_owned(),
+        Action::Hold => "hold".to_owned(),
+        Action::Unknown => "refuse".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_route_through_stages_names_them() {
+        let through = |stages: Vec<AgentId>| Action::Through { stages, next: AgentId(1) };
+        assert_eq!(how(&through(vec![Stage::Ordered.id()])), "through ordered to");
+        assert_eq!(how(&through(vec![AgentId(7)])), "through 0000000000000007 to");
+    }
 }
