@@ -136,6 +136,12 @@ impl Conversation {
         self.done.floor()
     }
 
+    /// A line at a leaf tells apart a window of places, and is shared by lane 0 and the leaf's own.
+    #[inline]
+    fn window(&self) -> u64 {
+        if self.in_order_by.is_some() { WINDOW / 2 } else { WINDOW }
+    }
+
     /// Whether one more message would go beyond what the receiver's done box can tell apart.
     #[inline]
     pub fn is_full(&self) -> bool {
@@ -145,7 +151,7 @@ impl Conversation {
     /// Whether a message of this number would.
     #[inline]
     pub fn is_beyond(&self, number: Number) -> bool {
-        number.0 - self.done.floor().0 >= WINDOW
+        number.0 - self.done.floor().0 >= self.window()
     }
 
     /// Whether messages wait to be sent, so that others must queue up behind them.

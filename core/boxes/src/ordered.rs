@@ -1,8 +1,9 @@
 //! The stage `ordered`: one sender's messages to one leaf are processed in the order in which they were
 //! sent, whatever overtakes whatever on the way (Ovid §3.4 leaves order to those who need it).
 //!
-//! The ingress, at the sender (`plane`, `conversation`), gives a message its *place* in the line to its leaf when it leaves, and the
-//! same place again if it goes there again. It changes to new ways only while nothing is under way.
+//! The ingress, at the sender (`plane`, `conversation`), gives a message its *place* in the line to its leaf
+//! when it leaves, and the same place again if it goes there again. It changes to new ways only while
+//! nothing is under way.
 //! The egress, at the leaf, holds back what comes before its turn; a message whose turn has come and that
 //! the agent's filter does not want keeps its place, and those behind it wait.
 //!

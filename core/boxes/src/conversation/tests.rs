@@ -35,3 +35,20 @@ fn a_message_that_some_of_its_leaves_have_is_waited_for_before_new_ways_are_take
     it.done(number);
     assert!(it.may_leave(1));
 }
+
+/// Lane 0 and the lane of a leaf share a line, whose places are told apart within one window.
+#[test]
+fn two_lanes_in_order_have_no_more_outstanding_than_one_line_tells_apart() {
+    let mut conversations = conversations();
+    let lane = conversations.in_lane(AT, 1);
+    let mut outstanding = 0;
+    for at in [AT, lane] {
+        let it = &mut conversations[at];
+        it.in_order_by = Some(0);
+        while !it.is_full() {
+            it.number();
+            outstanding += 1;
+        }
+    }
+    assert_eq!(outstanding, WINDOW);
+}
