@@ -1,21 +1,21 @@
 //! A shard that is away keeps waiting what is for it, and nothing else, however long it is away.
 
-use std::net::SocketAddr;
-use std::sync::Arc;
 use std::time::Duration;
 
-use daedal_boxes::links::Links;
 use daedal_boxes::template::Templates;
 use daedal_boxes::turn::Turn;
 use daedal_boxes::{Placed, hosted};
 use daedal_model::agent::{Agent, Answer, Archived};
 use daedal_model::context::Context;
-use daedal_model::id::{AgentId, BoxId, Epoch, Point, ReactorAddress, Space, Stamp};
-use daedal_model::path::AgentPath;
+use daedal_model::id::{AgentId, Epoch, Point, Space, Stamp};
 use daedal_model::point::PointRange;
 use daedal_model::route::{Action, PickBy, Route, Share};
 use daedal_model::{message, state};
-use daedal_net::driver::sim::{Config, SimDriver, SimNetwork};
+use daedal_net::driver::sim::{SimDriver, SimNetwork};
+
+mod network;
+
+use network::path;
 
 /// More than a sender may have outstanding to one destination (Escher §2.1: the done box is bounded).
 const ASKS: u64 = 40_000;
@@ -88,31 +88,13 @@ impl Agent for Asker {
     }
 }
 
-fn path(text: &str) -> AgentPath {
-    AgentPath::parse(text).expect("a path")
-}
-
-fn address(agent_box: u16) -> SocketAddr {
-    SocketAddr::from(([10, 0, 0, agent_box as u8], 7000))
-}
-
 fn turn(agent_box: u16, network: &SimNetwork) -> Turn<SimDriver> {
     let mut templates = Templates::new();
     templates.talks_to::<Shard>().talks_to::<Asker>();
-    let templates = Arc::new(templates);
-    let me = ReactorAddress { agent_box: BoxId(agent_box), reactor: 0 };
-    let driver = SimDriver::start(network, Config::new(address(agent_box)), 0);
-    let driver = driver.expect("a free address");
-    let nonce = u64::from(agent_box) * 77;
-    let links = Links::new(me, driver, templates.kinds(), Default::default(), nonce);
-    let mut turn = Turn::new(me, templates, links);
-    let shards = [("store/shard1", 2, HALF), ("store/shard2", 3, u64::MAX)];
-    for (shard, at, _) in shards {
-        turn.put_box(BoxId(at), address(at));
-        turn.fix_route(path(shard), ReactorAddress { agent_box: BoxId(at), reactor: 0 });
-    }
-    let share = |last, shard| Share { last: Point(last), child: path(shard).logical_id() };
-    let among = shards.map(|(shard, _, last)| share(last, shard)).to_vec();
+    let places = [("store/shard1", 2), ("store/shard2", 3)];
+    let mut turn = network::turn(agent_box, network, templates, &places);
+    let share = |(shard, last)| Share { last: Point(last), child: path(shard).logical_id() };
+    let among = [("store/shard1", HALF), ("store/shard2", u64::MAX)].map(share).to_vec();
     let action = Action::Pick { by: PickBy::Point, among };
     turn.learn_route(path("store"), Route { epoch: Epoch(1), action });
     turn.settle_routes();

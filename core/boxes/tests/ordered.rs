@@ -1,20 +1,20 @@
 //! The stage `ordered`: what one agent sends another in order is processed in order, over a network that
 //! loses, doubles and overtakes, and past a filter that stalls.
 
-use std::net::SocketAddr;
-use std::sync::Arc;
 use std::time::Duration;
 
-use daedal_boxes::links::Links;
 use daedal_boxes::template::Templates;
 use daedal_boxes::turn::Turn;
 use daedal_boxes::{Placed, hosted};
 use daedal_model::agent::{Agent, Archived};
 use daedal_model::context::Context;
-use daedal_model::id::{AgentId, BoxId, ReactorAddress, Space, Stamp};
-use daedal_model::path::AgentPath;
+use daedal_model::id::{AgentId, Space, Stamp};
 use daedal_model::{message, state};
-use daedal_net::driver::sim::{Config, SimDriver, SimNetwork};
+use daedal_net::driver::sim::{SimDriver, SimNetwork};
+
+mod network;
+
+use network::path;
 
 const NOTES: u64 = 2_000;
 const BURST: u64 = 40;
@@ -101,27 +101,10 @@ impl Agent for Scribe {
     }
 }
 
-fn path(text: &str) -> AgentPath {
-    AgentPath::parse(text).expect("a path")
-}
-
-fn address(agent_box: u16) -> SocketAddr {
-    SocketAddr::from(([10, 0, 0, agent_box as u8], 7000))
-}
-
 fn turn(agent_box: u16, scribe_in: u16, network: &SimNetwork) -> Turn<SimDriver> {
     let mut templates = Templates::new();
     templates.talks_to::<Author>().talks_to::<Scribe>();
-    let templates = Arc::new(templates);
-    let me = ReactorAddress { agent_box: BoxId(agent_box), reactor: 0 };
-    let driver = SimDriver::start(network, Config::new(address(agent_box)), 0);
-    let driver = driver.expect("a free address");
-    let nonce = u64::from(agent_box) * 77;
-    let links = Links::new(me, driver, templates.kinds(), Default::default(), nonce);
-    let mut turn = Turn::new(me, templates, links);
-    turn.put_box(BoxId(scribe_in), address(scribe_in));
-    turn.fix_route(path("scribe"), ReactorAddress { agent_box: BoxId(scribe_in), reactor: 0 });
-    turn
+    network::turn(agent_box, network, templates, &[("scribe", scribe_in)])
 }
 
 /// Loses a fifth, doubles a fifth, and delays the rest so that much is overtaken.

@@ -50,7 +50,10 @@ impl Controller {
                     (epoch, format!("{how} {}", names.join(", ")))
                 }
                 Kind::Physical(_) => match self.lives.get(&id).map(|life| (life, &life.stage)) {
-                    Some((life, life::Stage::Running(hosting) | life::Stage::Stopping(hosting))) => {
+                    Some((
+                        life,
+                        life::Stage::Running(hosting) | life::Stage::Stopping(hosting),
+                    )) => {
                         let reactor = hosting.reactor.unwrap_or(0);
                         let place = format!("to {} in {}.{reactor}", hosting.path, life.site);
                         (Some(life.epoch), place)
