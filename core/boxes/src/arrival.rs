@@ -127,7 +127,7 @@ impl<D: Driver> Turn<D> {
         let key = (link, kept.space(), kept.destination(), number);
         match self.early.remove(&key) {
             None => self.plane.keep(at, number, record, Until::Settled { link }),
-            Some(outcome) => self.settle_kept(at, kept.destination(), record, outcome),
+            Some(outcome) => self.settle_kept(link, at, record, outcome),
         }
     }
 
@@ -136,7 +136,7 @@ impl<D: Driver> Turn<D> {
         let number = Number(name.number);
         let Some(slot) = self.plane.spaces.get(&space).copied() else { return };
         match self.plane.conversations.keeper(slot, to, number) {
-            Some((at, record)) => self.settle_kept(at, to, &record, outcome),
+            Some((at, record)) => self.settle_kept(link, at, &record, outcome),
             // It came before the word that the message was parked, or a second time; the latter
             // leaves an entry that the end of the session clears.
             None if self.early.len() < EARLY_MAX => {
@@ -146,8 +146,9 @@ impl<D: Driver> Turn<D> {
         }
     }
 
-    fn settle_kept(&mut self, at: ConversationIndex, to: AgentId, record: &[u8], outcome: u32) {
-        let number = Record::of(record).number();
+    fn settle_kept(&mut self, link: u32, at: ConversationIndex, record: &[u8], outcome: u32) {
+        let read = Record::of(record);
+        let (number, to) = (read.number(), read.destination());
         match outcome.checked_sub(RETURNED) {
             None => {
                 self.plane.conversations[at].part_done(number, to);
@@ -156,6 +157,7 @@ impl<D: Driver> Turn<D> {
             Some(code) => {
                 let fate = refusal(code as u8).map_or(Fate::Returned, Fate::Refused);
                 self.plane.conversations[at].take_back(number, to);
+                self.plane.asked_in_vain(at, number, link);
                 self.came_back(at, to, record, fate);
             }
         }

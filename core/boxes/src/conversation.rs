@@ -1,13 +1,14 @@
 //! What a reactor keeps of each (agent, destination) that its agents write to: the next number, which
 //! numbers are done, and the messages that are not on their way.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 
 use daedal_model::done::{NumberSet, WINDOW};
 use daedal_model::id::{AgentId, Number};
 use daedal_model::message::Schema;
 use hashbrown::HashMap;
 
+use crate::asks::OpenAsks;
 use crate::kinds::Kind;
 use crate::ordered::{NO_PLACE, Place};
 use crate::record::Record;
@@ -41,13 +42,9 @@ pub(crate) struct Conversation {
     sendable: usize,
     /// The controller is to be asked for the destination, or was.
     pub is_asked_for: bool,
-    /// Asks that went over links and were not answered, with the link. Numbers ascend.
-    asks: VecDeque<(Number, u32)>,
+    pub asks: OpenAsks,
     /// Messages that go to several, until all have done them.
     fanned: BTreeMap<Number, Fan>,
-    /// Asks that were answered, or given up, before they were known to be done: they may be sent once
-    /// more, and are not answered once more.
-    closed: BTreeSet<Number>,
     /// Once a message was to stay in order: the state of the destination's ways that what is under way
     /// has left by.
     pub in_order_by: Option<u32>,
@@ -205,9 +202,6 @@ impl Conversation {
 
     fn all_done(&mut self, number: Number) {
         self.done.insert(number).expect("numbers are sent only within the window");
-        if !self.closed.is_empty() {
-            self.closed.remove(&number);
-        }
         if !self.outbox.is_empty() {
             let parts: Vec<AgentId> = self.parts(number).collect();
             for part in parts {
@@ -219,7 +213,7 @@ impl Conversation {
     /// `count` messages from `first` on were processed by those who had them.
     #[inline]
     pub fn done_run(&mut self, first: Number, count: u64) {
-        if self.fanned.is_empty() && self.closed.is_empty() && self.outbox.is_empty() {
+        if self.fanned.is_empty() && self.outbox.is_empty() {
             self.done.insert_run(first, count).expect("numbers are sent only within the window");
         } else {
             (first.0..first.0 + count).for_each(|number| self.done(Number(number)));
@@ -238,52 +232,9 @@ impl Conversation {
         all.map(|((_, part), _)| *part)
     }
 
-    /// An ask went over a link.
-    #[inline]
-    pub fn asked(&mut self, number: Number, link: u32) -> bool {
-        if !self.closed.is_empty() && self.closed.contains(&number) {
-            return false;
-        }
-        match self.asks.back() {
-            Some((last, _)) if *last >= number => {
-                let Err(at) = self.asks.binary_search(&(number, link)) else { return false };
-                self.asks.insert(at, (number, link));
-            }
-            _ => self.asks.push_back((number, link)),
-        }
-        true
-    }
-
-    /// Whether an ask that went over a link is not answered yet.
-    #[inline]
-    pub fn is_asked(&self, number: Number) -> bool {
-        let at = self.asks.partition_point(|(asked, _)| *asked < number);
-        self.asks.get(at).is_some_and(|(asked, _)| *asked == number)
-    }
-
-    /// An ask was answered.
-    #[inline]
-    pub fn answered(&mut self, number: Number) {
-        // What went by ring is done already, though we do not know it yet.
-        if !self.done.contains(number) && self.is_asked(number) {
-            self.closed.insert(number);
-        }
-    }
-
-    /// Takes an ask of this number off the list, with its link: it is not waited for any longer.
-    pub fn take_ask(&mut self, number: Number) -> Option<u32> {
-        let at = self.asks.partition_point(|(asked, _)| *asked < number);
-        self.asks.get(at).filter(|(asked, _)| *asked == number)?;
-        self.asks.remove(at).map(|(_, link)| link)
-    }
-
     /// Asks that were processed by the peer of a link, as far as is known, and not answered.
     pub fn asks_over(&self, link: u32) -> Vec<Number> {
-        let over = self
-            .asks
-            .iter()
-            .filter(|(number, over)| *over == link && self.parts(*number).next().is_none());
-        over.map(|(number, _)| *number).collect()
+        self.asks.over(link).filter(|number| self.parts(*number).next().is_none()).collect()
     }
 
     /// `number` goes to so many leaves; says whether that is news.
@@ -498,9 +449,8 @@ impl Conversations {
             outbox: BTreeMap::new(),
             sendable: 0,
             is_asked_for: false,
-            asks: VecDeque::new(),
+            asks: OpenAsks::default(),
             fanned: BTreeMap::new(),
-            closed: BTreeSet::new(),
             in_order_by: None,
             is_starved: false,
         });

@@ -2,6 +2,7 @@
 
 pub mod alone;
 mod arrival;
+mod asks;
 mod conversation;
 pub mod deliver;
 mod doze;

@@ -196,22 +196,36 @@ impl<D: Driver> Plane<D> {
     /// An ask went over a link, whose peer is watched until the answer comes.
     #[inline]
     fn asked(&mut self, at: ConversationIndex, number: Number, link: u32) {
-        if self.conversations[at].asked(number, link) {
+        if self.conversations[at].asks.went(number, link) {
             self.links.wait_for(link);
         }
     }
 
-    /// An ask was answered, or never will be.
-    pub fn answered(&mut self, at: ConversationIndex, number: Number) {
-        self.conversations[at].answered(number);
-        while let Some(link) = self.conversations[at].take_ask(number) {
+    /// The peer of a link will not answer an ask: it did not take it.
+    pub fn asked_in_vain(&mut self, at: ConversationIndex, number: Number, link: u32) {
+        if self.conversations[at].asks.came_back(number, link) {
             self.links.wait_no_longer(link);
         }
     }
 
+    /// Ends an ask: it was answered, or never will be. `false`: it had ended before.
+    #[inline]
+    pub fn close_ask(&mut self, at: ConversationIndex, number: Number) -> bool {
+        let mut was_open = false;
+        while let Some(link) = self.conversations[at].asks.close(number) {
+            was_open = true;
+            if let Some(link) = link {
+                self.links.wait_no_longer(link);
+            }
+        }
+        was_open
+    }
+
     /// An asker need not wait any longer. `None`: it may have happened, or may yet.
     pub fn no_answer(&mut self, at: ConversationIndex, number: Number, refusal: Option<Refusal>) {
-        self.answered(at, number);
+        if !self.close_ask(at, number) {
+            return;
+        }
         self.gathers.remove(&(at, number));
         let it = &self.conversations[at];
         let (slot, from) = (it.from, it.to);

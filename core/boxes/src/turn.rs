@@ -416,7 +416,7 @@ impl<D: Driver> Turn<D> {
     fn deliver(&mut self, to: SlotIndex, record: &Record<'_>, trust: Trust, via: Via) -> Fate {
         self.plane.counts.delivered += 1;
         if let Some((number, _)) = record.answers() {
-            return self.take_answer(to, record, number, via);
+            return self.take_answer(to, record, number);
         }
         if let Some(place @ 1..) = record.place() {
             return self.deliver_in_line(to, place, record, trust, via);
@@ -487,36 +487,28 @@ impl<D: Driver> Turn<D> {
         Parked { record: record.to_vec(), trust, via }
     }
 
-    fn take_answer(
-        &mut self,
-        to: SlotIndex,
-        record: &Record<'_>,
-        number: Number,
-        via: Via,
-    ) -> Fate {
+    fn take_answer(&mut self, to: SlotIndex, record: &Record<'_>, number: Number) -> Fate {
         let Some(schema) = self.plane.templates.kinds().schema(record.kind) else {
             self.plane.counts.unknown_schema += 1;
             return Fate::Done;
         };
         let (from, body) = (record.name().source, record.body());
-        if let Some(at) = self.plane.conversations.find_of(to, from, number) {
-            // Answered by another life of one part, or given up as unknown: nobody is told twice.
-            let is_late =
-                matches!(via, Via::Link(_)) && !self.plane.conversations[at].is_asked(number);
-            if is_late && !planted::is(Bug::LateReplyTold) {
-                self.plane.counts.stray_answers += 1;
-                return Fate::Done;
+        let asked = self.plane.conversations.find_of(to, from, number);
+        // Answered by another life of one part, or given up as unknown: nobody is told twice.
+        let is_open = |at: &ConversationIndex| self.plane.conversations[*at].asks.is_open(number);
+        let Some(at) = asked.filter(|at| is_open(at) || planted::is(Bug::LateReplyTold)) else {
+            self.plane.counts.stray_answers += 1;
+            return Fate::Done;
+        };
+        if let Some(gather) = self.plane.gathers.get_mut(&(at, number)) {
+            if gather.add(record.child().unwrap_or(from), schema, body) {
+                let gather = self.plane.gathers.remove(&(at, number));
+                self.plane.close_ask(at, number);
+                self.answer_for_all(to, from, number, &gather.expect("it was there just now"));
             }
-            if let Some(gather) = self.plane.gathers.get_mut(&(at, number)) {
-                if gather.add(record.child().unwrap_or(from), schema, body) {
-                    let gather = self.plane.gathers.remove(&(at, number));
-                    self.plane.answered(at, number);
-                    self.answer_for_all(to, from, number, &gather.expect("it was there just now"));
-                }
-                return Fate::Done;
-            }
-            self.plane.answered(at, number);
+            return Fate::Done;
         }
+        self.plane.close_ask(at, number);
         let answer = Answer { from, to: number, outcome: Outcome::Reply { schema, body } };
         self.answered(to, &answer);
         if planted::is(Bug::AnsweredTwice) {

@@ -320,6 +320,9 @@ impl<D: Driver> Plane<D> {
         let in_order = self.is_in_order(at, letter);
         let conversation = &mut self.conversations[at];
         let number = conversation.number();
+        if letter.asks {
+            conversation.asks.open(number);
+        }
         let leaf = match goes {
             Goes::To(leaf) => leaf,
             _ => Leaf { physical: conversation.to, via: Via::Nowhere },

@@ -1,5 +1,6 @@
 //! Boxes of one reactor each on a simulated network, without a controller: who is where is told.
 
+use std::cell::Cell;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -9,6 +10,11 @@ use daedal_boxes::turn::Turn;
 use daedal_model::id::{BoxId, ReactorAddress};
 use daedal_model::path::AgentPath;
 use daedal_net::driver::sim::{Config, SimDriver, SimNetwork};
+
+thread_local! {
+    /// Each reactor that starts has another.
+    static NONCE: Cell<u64> = const { Cell::new(77) };
+}
 
 pub fn path(text: &str) -> AgentPath {
     AgentPath::parse(text).expect("a path")
@@ -29,7 +35,7 @@ pub fn turn(
     let me = ReactorAddress { agent_box: BoxId(agent_box), reactor: 0 };
     let driver = SimDriver::start(network, Config::new(address(agent_box)), 0);
     let driver = driver.expect("a free address");
-    let nonce = u64::from(agent_box) * 77;
+    let nonce = NONCE.replace(NONCE.get() + 77);
     let links = Links::new(me, driver, templates.kinds(), Default::default(), nonce);
     let mut turn = Turn::new(me, templates, links);
     for (name, at) in places {
