@@ -109,7 +109,7 @@ impl<D: Driver> Turn<D> {
         }
     }
 
-    fn done(&mut self, at: ConversationIndex, first: u64, count: u32) {
+    pub(crate) fn done(&mut self, at: ConversationIndex, first: u64, count: u32) {
         self.plane.conversations[at].done_run(Number(first), u64::from(count));
         self.plane.relieve(at);
     }

@@ -4,8 +4,9 @@
 //! costs no more transfers between cores than its bytes. What is too large for that goes on the heap and
 //! its handle through a second ring; its head says so.
 //!
-//! A record is settled when its receiver has it for good, or has sent it back by the other ring. The
-//! receiver counts, and the sender, who keeps no record but what each was, reads the count once a turn.
+//! A record is settled when its receiver is done with it, or has said by the other ring what became of it:
+//! it came back, or waits there, and is told of once more when it is done. The receiver counts, and the
+//! sender, who keeps no record but what each was, reads the count once a turn.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -36,7 +37,7 @@ pub(crate) struct RingSender {
     large: Producer<Box<[u8]>>,
     /// Length of the longest record that found no room, until there is room for it.
     refused_bytes: Option<usize>,
-    /// What the records are that are not settled, in their order; none that came back, or only go back.
+    /// What the records are that are not settled, in their order; none that was told of, or tells of one.
     under_way: VecDeque<Option<(ConversationIndex, Number)>>,
     /// Records that are no longer in `under_way`.
     settled: u64,
@@ -77,7 +78,7 @@ pub(crate) fn ring() -> (RingSender, RingReceiver) {
 
 impl RingSender {
     /// Publishes a record; `false`, and nothing is changed, when there is no room for it. `name`: which
-    /// message it is; none, if it goes back to its sender.
+    /// message it is; none, if it tells what became of one.
     pub fn push(&mut self, record: &[u8], name: Option<(ConversationIndex, Number)>) -> bool {
         let pushed = self.try_push(record);
         if pushed {
@@ -93,10 +94,12 @@ impl RingSender {
         self.taken.load(Ordering::Acquire)
     }
 
-    /// A record has come back: it is under way no longer. `false`: it was not.
-    pub fn came_back(&mut self, at: ConversationIndex, number: Number) -> bool {
-        let found = self.under_way.iter_mut().find(|it| **it == Some((at, number)));
-        found.is_some_and(|it| it.take().is_some())
+    /// A record was told of: it is not done once it is settled.
+    pub fn told_of(&mut self, at: ConversationIndex, number: Number) {
+        let mut under_way = self.under_way.iter_mut();
+        if let Some(it) = under_way.find(|it| **it == Some((at, number))) {
+            *it = None;
+        }
     }
 
     /// The next message that is done, of the first `taken` records.
@@ -248,15 +251,14 @@ mod tests {
     }
 
     #[test]
-    fn what_was_popped_is_done_once_it_is_settled_but_for_what_came_back() {
+    fn what_was_popped_is_done_once_it_is_settled_but_for_what_was_told_of() {
         let (mut sender, mut receiver) = ring();
         let name = |number| (ConversationIndex(7), Number(number));
         (0..4).for_each(|number| assert!(sender.push(&record(40, 1), Some(name(number)))));
         (0..3).for_each(|_| assert!(receiver.pop(|_| ())));
         assert_eq!(sender.taken(), 0);
         receiver.settle();
-        assert!(sender.came_back(ConversationIndex(7), Number(1)));
-        assert!(!sender.came_back(ConversationIndex(7), Number(1)));
+        sender.told_of(ConversationIndex(7), Number(1));
         let taken = sender.taken();
         let done: Vec<_> = std::iter::from_fn(|| sender.next_done(taken)).collect();
         assert_eq!(done, [name(0), name(2)]);

@@ -22,11 +22,12 @@ use crate::mesh::RingSender;
 use crate::metrics::Counts;
 use crate::ordered::NO_PLACE;
 use crate::planted::{self, Bug};
-use crate::record::{ASKS, BROADCAST, RETURNED, Record, put_place};
+use crate::record::{ASKS, BROADCAST, Record, put_place};
 use crate::routes::{Detour, Leaf, Routes, Way};
 use crate::slot::{Sender, SlotIndex};
 use crate::template::Templates;
 use crate::timer::Timers;
+use crate::turn::Fate;
 
 mod writing;
 
@@ -104,7 +105,7 @@ pub(crate) struct Plane<D> {
     /// Conversations whose destination the controller is to be asked for.
     pub missed: Vec<ConversationIndex>,
     pub counts: Counts,
-    /// Records of other reactors that go back to them.
+    /// What other reactors are to be told of records of theirs.
     bounced: VecDeque<(u8, Vec<u8>)>,
     begun: Option<Begun>,
     scratch: Vec<u8>,
@@ -450,18 +451,13 @@ impl<D: Driver> Plane<D> {
         }
     }
 
-    /// Sends a record of another reactor back to it: our agent is not there, or refuses it.
-    pub fn bounce(&mut self, to: u8, record: &[u8], code: u8) {
-        let mut record = record.to_vec();
-        let mut header = *Record::of(&record).header();
-        header.flags |= RETURNED;
-        header.floor = u32::from(code).into();
-        header.emit(&mut record);
-        self.bounced.push_back((to, record));
+    /// Tells another reactor what became of a record of its.
+    pub fn send_back(&mut self, to: u8, record: &Record<'_>, fate: Fate) {
+        self.bounced.push_back((to, record.with_fate(fate)));
         self.push_bounced();
     }
 
-    /// Empties the queue of records that go back, as far as the rings have room.
+    /// Empties the queue of what goes back, as far as the rings have room.
     pub fn push_bounced(&mut self) {
         while let Some((to, record)) = self.bounced.front() {
             let ring = self.rings[usize::from(*to)].as_mut();
@@ -473,7 +469,7 @@ impl<D: Driver> Plane<D> {
         }
     }
 
-    /// Whether records still have to go back to this reactor.
+    /// Whether this reactor is still to be told something.
     pub fn owes(&self, reactor: u8) -> bool {
         self.bounced.iter().any(|(to, _)| *to == reactor)
     }

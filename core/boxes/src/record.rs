@@ -18,13 +18,14 @@ use crate::conversation::ConversationIndex;
 use crate::kinds::Kind;
 use crate::ordered::Place;
 use crate::slot::SlotIndex;
+use crate::turn::Fate;
 
 /// Header flag: the point is one; without it the message has none.
 pub(crate) const HAS_POINT: u8 = 1 << 2;
 /// Header flag: the sender waits for an answer.
 pub(crate) const ASKS: u8 = 1 << 3;
-/// Header flag, in rings only: the message comes back, since its receiver did not take it; `floor` is
-/// the reason, as a [`refusal_code`], or 0 when its agent is not there.
+/// Header flag, in rings only: what became of the message, for its sender. `floor` says what, as a
+/// [`fate_code`]; the body is left out where the sender needs the message no more, or not yet.
 pub(crate) const RETURNED: u8 = 1 << 5;
 /// Header flag: for all children of the destination.
 pub(crate) const BROADCAST: u8 = 1 << 6;
@@ -162,6 +163,35 @@ impl<'a> Record<'a> {
         bytes
     }
 
+    /// What became of it, for the reactor that it came from by ring; and itself, if it is to go elsewhere.
+    pub fn with_fate(self, fate: Fate) -> Vec<u8> {
+        let mut bytes = match fate {
+            Fate::Returned | Fate::Refused(_) => self.to_vec(),
+            Fate::Done | Fate::Parked => self.bare(),
+        };
+        let header = *Record::of(&bytes).header();
+        let (flags, floor) = (header.flags | RETURNED, u32::from(fate_code(fate)).into());
+        MessageHeader { flags, floor, ..header }.emit(&mut bytes);
+        bytes
+    }
+
+    /// What became of it, and itself as it was sent.
+    pub fn told_fate(self) -> (Fate, Vec<u8>) {
+        let mut bytes = self.to_vec();
+        let header = *Record::of(&bytes).header();
+        MessageHeader { flags: header.flags & !RETURNED, ..header }.emit(&mut bytes);
+        (fate(self.header().floor.get() as u8), bytes)
+    }
+
+    /// Its header alone, as of a message with nothing behind it.
+    fn bare(self) -> Vec<u8> {
+        let mut header = *self.header();
+        header.flags &= !(HAS_REPLY_TO | HAS_LOGICAL);
+        let mut bytes = vec![0; MessageHeader::BYTES];
+        Draft { header, ..Draft::default() }.write(&mut bytes);
+        bytes
+    }
+
     /// In the local queue: the slot that it is for.
     #[inline]
     pub fn slot(&self) -> SlotIndex {
@@ -275,7 +305,30 @@ pub(crate) fn put_place(bytes: &mut [u8], place: Place) {
     bytes[at..at + WrapStep::BYTES].copy_from_slice(open_ordered(place).as_bytes());
 }
 
-/// A refusal as a number: what a link or a ring says of a message that it brings back. Never 0.
+/// What a ring says of a message: 0 when its agent is not there, else how it was refused, or this.
+const PARKED: u8 = 255;
+const DONE: u8 = 254;
+
+/// A fate as a number, for a ring.
+pub(crate) fn fate_code(fate: Fate) -> u8 {
+    match fate {
+        Fate::Returned => 0,
+        Fate::Refused(refusal) => refusal_code(refusal),
+        Fate::Done => DONE,
+        Fate::Parked => PARKED,
+    }
+}
+
+/// The fate of a number.
+pub(crate) fn fate(code: u8) -> Fate {
+    match code {
+        DONE => Fate::Done,
+        PARKED => Fate::Parked,
+        code => refusal(code).map_or(Fate::Returned, Fate::Refused),
+    }
+}
+
+/// A refusal as a number. Never 0.
 pub(crate) fn refusal_code(refusal: Refusal) -> u8 {
     match refusal {
         Refusal::UnknownAgent => 1,

@@ -26,7 +26,7 @@ use crate::mesh::RingReceiver;
 use crate::metrics::Counts;
 use crate::plane::{Hand, Plane, Via, Work, nobody};
 use crate::planted::{self, Bug};
-use crate::record::{ASKS, RETURNED, Record, refusal, refusal_code};
+use crate::record::{ASKS, RETURNED, Record};
 use crate::slot::{Admission, Parked, Slot, SlotIndex};
 use crate::template::Templates;
 
@@ -255,7 +255,8 @@ impl<D: Driver> Turn<D> {
                 self.settle_locally(fate, &record);
                 self.write_down_done();
             }
-            Via::Ring(_) | Via::Nowhere => {}
+            Via::Ring(from) => self.plane.send_back(from, &record, fate),
+            Via::Nowhere => {}
         }
     }
 
@@ -350,24 +351,22 @@ impl<D: Driver> Turn<D> {
             return self.back_by_ring(from, &record);
         }
         let fate = self.arrive(&record, Trust::Ours, Via::Ring(from));
-        let code = match fate {
-            Fate::Done | Fate::Parked => return,
-            Fate::Returned => 0,
-            Fate::Refused(refusal) => refusal_code(refusal),
-        };
-        self.plane.bounce(from, bytes, code);
+        if fate != Fate::Done {
+            self.plane.send_back(from, &record, fate);
+        }
     }
 
+    /// Another reactor tells what became of a message of ours: it is not among those that its ring counts.
     fn back_by_ring(&mut self, from: u8, record: &Record<'_>) {
-        if planted::is(Bug::RingReturnedLost) {
-            return;
-        }
         let (at, number) = (record.conversation(), record.number());
-        let ring = self.plane.ring_to(from);
-        if ring.is_some_and(|ring| ring.came_back(at, number)) {
-            let code = record.header().floor.get() as u8;
-            let fate = refusal(code).map_or(Fate::Returned, Fate::Refused);
-            self.came_back(at, record.destination(), &unmarked(record), fate);
+        if let Some(ring) = self.plane.ring_to(from) {
+            ring.told_of(at, number);
+        }
+        match record.told_fate() {
+            (Fate::Done, _) => self.done(at, number.0, 1),
+            (Fate::Parked, _) => {}
+            _ if planted::is(Bug::RingReturnedLost) => {}
+            (fate, record) => self.came_back(at, Record::of(&record).destination(), &record, fate),
         }
     }
 
@@ -437,7 +436,6 @@ impl<D: Driver> Turn<D> {
         via: Via,
     ) -> Fate {
         let Some(slot) = &mut self.slots[to.0 as usize] else { return Fate::Returned };
-        // Before anything parks it: what was parked came by ring for good.
         if record.kind != slot.takes {
             return Fate::Refused(Refusal::WrongSchema);
         }
@@ -575,15 +573,6 @@ impl<D: Driver> std::fmt::Debug for Turn<D> {
     fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(out, "Turn({} with {} agents)", self.plane.me, self.plane.hosted.len())
     }
-}
-
-/// A record that came back, as it was when it was sent.
-fn unmarked(record: &Record<'_>) -> Vec<u8> {
-    let mut bytes = record.to_vec();
-    let mut header = *record.header();
-    header.flags &= !RETURNED;
-    header.emit(&mut bytes);
-    bytes
 }
 
 #[cfg(test)]

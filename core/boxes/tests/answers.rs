@@ -16,7 +16,7 @@ use daedal_net::driver::sim::{SimDriver, SimNetwork};
 
 mod network;
 
-use network::path;
+use network::{at, path};
 
 /// Points up to this one are the first shard's.
 const HALF: u64 = u64::MAX / 2;
@@ -94,8 +94,8 @@ impl Agent for Asker {
 fn turn(agent_box: u16, network: &SimNetwork) -> Turn<SimDriver> {
     let mut templates = Templates::new();
     templates.talks_to::<Shard>().talks_to::<Asker>();
-    let places = [("store/shard1", 1), ("store/shard2", 2)];
-    let mut turn = network::turn(agent_box, network, templates, &places);
+    let places = [("store/shard1", at(1, 0)), ("store/shard2", at(2, 0))];
+    let mut turn = network::turn(at(agent_box, 0), network, templates, &places);
     let share = |(shard, last)| Share { last: Point(last), child: path(shard).logical_id() };
     let among = [("store/shard1", HALF), ("store/shard2", u64::MAX)].map(share).to_vec();
     let action = Action::Pick { by: PickBy::Point, among };
@@ -113,7 +113,9 @@ fn host(turn: &mut Turn<SimDriver>, shard: &str, space: u32, range: (u64, u64), 
 fn run(turns: &mut [Turn<SimDriver>], now: &mut u64, until: u64) {
     while *now < until {
         *now += SECOND / 1000;
-        turns.iter_mut().for_each(|turn| drop(turn.take(Stamp(*now), true)));
+        for turn in &mut *turns {
+            turn.take(Stamp(*now), true);
+        }
     }
 }
 

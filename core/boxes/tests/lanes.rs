@@ -15,7 +15,7 @@ use daedal_net::driver::sim::{SimDriver, SimNetwork};
 
 mod network;
 
-use network::path;
+use network::{at, path};
 
 /// More than a sender may have outstanding to one destination (Escher §2.1: the done box is bounded).
 const ASKS: u64 = 40_000;
@@ -91,8 +91,8 @@ impl Agent for Asker {
 fn turn(agent_box: u16, network: &SimNetwork) -> Turn<SimDriver> {
     let mut templates = Templates::new();
     templates.talks_to::<Shard>().talks_to::<Asker>();
-    let places = [("store/shard1", 2), ("store/shard2", 3)];
-    let mut turn = network::turn(agent_box, network, templates, &places);
+    let places = [("store/shard1", at(2, 0)), ("store/shard2", at(3, 0))];
+    let mut turn = network::turn(at(agent_box, 0), network, templates, &places);
     let share = |(shard, last)| Share { last: Point(last), child: path(shard).logical_id() };
     let among = [("store/shard1", HALF), ("store/shard2", u64::MAX)].map(share).to_vec();
     let action = Action::Pick { by: PickBy::Point, among };

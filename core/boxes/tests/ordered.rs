@@ -14,7 +14,7 @@ use daedal_net::driver::sim::{SimDriver, SimNetwork};
 
 mod network;
 
-use network::path;
+use network::{at, path};
 
 const NOTES: u64 = 2_000;
 const BURST: u64 = 40;
@@ -104,7 +104,7 @@ impl Agent for Scribe {
 fn turn(agent_box: u16, scribe_in: u16, network: &SimNetwork) -> Turn<SimDriver> {
     let mut templates = Templates::new();
     templates.talks_to::<Author>().talks_to::<Scribe>();
-    network::turn(agent_box, network, templates, &[("scribe", scribe_in)])
+    network::turn(at(agent_box, 0), network, templates, &[("scribe", at(scribe_in, 0))])
 }
 
 /// Loses a fifth, doubles a fifth, and delays the rest so that much is overtaken.

@@ -1,4 +1,4 @@
-//! Boxes of one reactor each on a simulated network, without a controller: who is where is told.
+//! Reactors on a simulated network, without a controller: who is where is told.
 
 use std::cell::Cell;
 use std::net::SocketAddr;
@@ -20,27 +20,30 @@ pub fn path(text: &str) -> AgentPath {
     AgentPath::parse(text).expect("a path")
 }
 
-fn address(agent_box: u16) -> SocketAddr {
-    SocketAddr::from(([10, 0, 0, agent_box as u8], 7000))
+pub fn at(agent_box: u16, reactor: u8) -> ReactorAddress {
+    ReactorAddress { agent_box: BoxId(agent_box), reactor }
 }
 
-/// A reactor that knows in which boxes these agents are.
+fn address(at: ReactorAddress) -> SocketAddr {
+    SocketAddr::from(([10, 0, 0, at.agent_box.0 as u8], 7000 + u16::from(at.reactor)))
+}
+
+/// A reactor that knows where these agents are.
 pub fn turn(
-    agent_box: u16,
+    me: ReactorAddress,
     network: &SimNetwork,
     templates: Templates,
-    places: &[(&str, u16)],
+    places: &[(&str, ReactorAddress)],
 ) -> Turn<SimDriver> {
     let templates = Arc::new(templates);
-    let me = ReactorAddress { agent_box: BoxId(agent_box), reactor: 0 };
-    let driver = SimDriver::start(network, Config::new(address(agent_box)), 0);
+    let driver = SimDriver::start(network, Config::new(address(me)), 0);
     let driver = driver.expect("a free address");
     let nonce = NONCE.replace(NONCE.get() + 77);
     let links = Links::new(me, driver, templates.kinds(), Default::default(), nonce);
     let mut turn = Turn::new(me, templates, links);
-    for (name, at) in places {
-        turn.put_box(BoxId(*at), address(*at));
-        turn.fix_route(path(name), ReactorAddress { agent_box: BoxId(*at), reactor: 0 });
+    for (name, place) in places {
+        turn.put_box(place.agent_box, address(at(place.agent_box.0, 0)));
+        turn.fix_route(path(name), *place);
     }
     turn
 }
