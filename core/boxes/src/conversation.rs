@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, VecDeque};
 use daedal_model::done::{NumberSet, WINDOW};
 use daedal_model::id::{AgentId, Number};
 use daedal_model::message::Schema;
+use daedal_model::route::PickBy;
 use hashbrown::HashMap;
 
 use crate::asks::OpenAsks;
@@ -31,6 +32,8 @@ pub(crate) struct Conversation {
     pub route: RouteIndex,
     /// The others of the same destination, by lane.
     lanes: Vec<Option<ConversationIndex>>,
+    /// How often one of several children that are alike was chosen.
+    chosen: u32,
     /// Type of the last message, since most conversations have one.
     pub lately: (Schema, Kind),
     next: u64,
@@ -116,15 +119,31 @@ impl Conversation {
         number
     }
 
-    /// The lane that it is.
-    pub fn lane(&self) -> u16 {
-        Number(self.next).lane()
+    /// The number that the next message will have.
+    #[inline]
+    pub fn next_number(&self) -> Number {
+        Number(self.next)
     }
 
-    /// The number that the next message will have: what spreads messages over equals.
+    /// The lane that it is.
+    pub fn lane(&self) -> u16 {
+        self.next_number().lane()
+    }
+
+    /// Whose turn a message of this number is, of several children that are alike: its lane's, or, where
+    /// none was chosen, whoever's.
     #[inline]
-    pub fn turn(&self) -> u64 {
-        self.next
+    pub fn turn(number: Number) -> u64 {
+        match number.lane() {
+            0 => number.0,
+            lane => u64::from(lane) - 1,
+        }
+    }
+
+    /// Messages that are not done, or not answered.
+    fn outstanding(&self) -> u64 {
+        let undone = self.next - self.done.floor().0 - self.done.count_above();
+        undone.max(self.asks.len() as u64)
     }
 
     /// The lowest number that is kept.
@@ -417,6 +436,21 @@ impl Conversations {
         }
     }
 
+    /// The lane, of so many, for the next message to children that are alike.
+    pub fn choose_lane(&mut self, base: ConversationIndex, by: PickBy, lanes: u16) -> u16 {
+        self[base].chosen = self[base].chosen.wrapping_add(1);
+        let first = (self[base].chosen % u32::from(lanes.max(1))) as u16;
+        let outstanding = |lane: &u16| {
+            let at = self[base].lanes.get(usize::from(*lane)).copied().flatten();
+            at.map_or(0, |at| self[at].outstanding())
+        };
+        let mut in_turn = (0..lanes).map(|step| 1 + (first + step) % lanes);
+        match by {
+            PickBy::LeastOutstanding => in_turn.min_by_key(outstanding).unwrap_or(0),
+            _ => in_turn.next().unwrap_or(0),
+        }
+    }
+
     #[cold]
     fn add_lane(&mut self, base: ConversationIndex, lane: u16) -> ConversationIndex {
         let Conversation { from, to, route, .. } = self[base];
@@ -443,6 +477,7 @@ impl Conversations {
             to,
             route,
             lanes: Vec::new(),
+            chosen: 0,
             lately: (Schema(0), Kind::NONE),
             next: first.0,
             done: NumberSet::below(first),

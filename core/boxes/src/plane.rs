@@ -14,7 +14,7 @@ use daedal_net::driver::Driver;
 use daedal_net::wire::message::MessageHeader;
 use hashbrown::HashMap;
 
-use crate::conversation::{ConversationIndex, Conversations, Until, Waiting};
+use crate::conversation::{Conversation, ConversationIndex, Conversations, Until, Waiting};
 use crate::gather::Gather;
 use crate::links::Links;
 use crate::local::Arena;
@@ -292,7 +292,8 @@ impl<D: Driver> Plane<D> {
 
     fn goes_several_ways(&self, at: ConversationIndex) -> bool {
         let it = &self.conversations[at];
-        it.lane() == 0 && matches!(self.routes[it.route].way, Way::Pick(_))
+        let way = &self.routes[it.route].way;
+        it.lane() == 0 && matches!(way, Way::Pick(_) | Way::Spread(..))
     }
 
     /// Sends one record. `full`: leaves that had no room for an earlier one, which the later ones are not to
@@ -314,7 +315,7 @@ impl<D: Driver> Plane<D> {
         let conversation = &self.conversations[at];
         let (read, way) = (Record::of(record), &self.routes[conversation.route].way);
         let leaf = match read.answers().map(|(_, space)| self.way_back(space)) {
-            None => way.leaf(read.point(), number.0),
+            None => way.leaf(read.point(), Conversation::turn(number)),
             Some(Via::Nowhere) => Err(Detour::Refuse(Refusal::UnknownAgent)),
             Some(via) => Ok(Leaf { physical: conversation.to, via }),
         };

@@ -39,13 +39,13 @@ pub(crate) enum Way {
     One(Leaf),
     /// By point: each entry holds up to and including its point.
     Pick(Box<[(Point, Way)]>),
-    /// One of them, whichever.
-    Spread(Box<[Way]>),
+    /// One of them, whichever: the sender chooses.
+    Spread(PickBy, Box<[Way]>),
     Each(Box<[Way]>),
 }
 
 impl Way {
-    /// The one leaf for a message.
+    /// The one leaf for a message. `turn`: which of several that are alike, if it is there; else the next.
     #[inline]
     pub fn leaf(&self, point: Option<Point>, turn: u64) -> Result<Leaf, Detour> {
         match self {
@@ -55,9 +55,11 @@ impl Way {
                 let at = among.partition_point(|(last, _)| *last < point);
                 among.get(at).map_or(Err(Detour::Wait), |(_, way)| way.leaf(Some(point), turn))
             }
-            Way::Spread(among) => {
-                let at = (turn % among.len().max(1) as u64) as usize;
-                among.get(at).map_or(Err(Detour::Wait), |way| way.leaf(point, turn))
+            Way::Spread(_, among) => {
+                let (before, from) = among.split_at((turn % among.len().max(1) as u64) as usize);
+                let leaves = from.iter().chain(before).map(|way| way.leaf(point, turn));
+                let waits = |leaf: &Result<Leaf, Detour>| *leaf == Err(Detour::Wait);
+                leaves.skip_while(waits).next().unwrap_or(Err(Detour::Wait))
             }
             Way::Refused(refusal) => Err(Detour::Refuse(*refusal)),
             Way::Closed | Way::Held | Way::One(_) => Err(Detour::Wait),
@@ -66,6 +68,7 @@ impl Way {
     }
 
     /// The lane of a message's numbers: one for each child that a key may fall to, 0 where there are none.
+    /// Of copies that are alike the sender chooses one.
     #[inline]
     pub fn lane(&self, point: Option<Point>) -> u16 {
         match (self, point) {
@@ -83,7 +86,7 @@ impl Way {
             Way::Held | Way::Refused(_) => false,
             Way::One(leaf) => leaf.via == Via::Nowhere,
             Way::Pick(among) => among.iter().any(|(_, way)| way.is_missing()),
-            Way::Spread(among) | Way::Each(among) => among.iter().any(Way::is_missing),
+            Way::Spread(_, among) | Way::Each(among) => among.iter().any(Way::is_missing),
         }
     }
 
@@ -93,7 +96,7 @@ impl Way {
             Way::Closed | Way::Held | Way::Refused(_) => None,
             Way::One(leaf) => (leaf.via != Via::Nowhere).then(|| vec![*leaf]),
             Way::Pick(among) => gather(among.iter().map(|(_, way)| way)),
-            Way::Spread(among) | Way::Each(among) => gather(among.iter()),
+            Way::Spread(_, among) | Way::Each(among) => gather(among.iter()),
         }
     }
 }
@@ -296,8 +299,8 @@ impl Routes {
             Action::Pick { by: PickBy::Point, among } => {
                 Way::Pick(among.iter().map(|share| (share.last, child(&share.child))).collect())
             }
-            Action::Pick { among, .. } => {
-                Way::Spread(among.iter().map(|share| child(&share.child)).collect())
+            Action::Pick { by, among } => {
+                Way::Spread(*by, among.iter().map(|share| child(&share.child)).collect())
             }
             Action::Each(ids) => Way::Each(ids.iter().map(child).collect()),
             Action::Through { stages, next } => {

@@ -12,12 +12,12 @@ use daedal_net::wire::message::MessageHeader;
 use daedal_net::wire::padded;
 
 use super::{Hand, Plane, Via};
-use crate::conversation::{ConversationIndex, Until};
+use crate::conversation::{Conversation, ConversationIndex, Until};
 use crate::kinds::Kind;
 use crate::ordered::NO_PLACE;
 use crate::planted::{self, Bug};
 use crate::record::{ASKS, BROADCAST, Draft, HAS_POINT, Record, finish};
-use crate::routes::{Detour, Leaf};
+use crate::routes::{Detour, Leaf, Way};
 use crate::slot::SlotIndex;
 use crate::timer::Alarm;
 
@@ -123,7 +123,11 @@ impl<D: Driver> Plane<D> {
         let base = self.conversation(slot, to);
         let it = &self.conversations[base];
         let destination = &self.routes[it.route];
-        let lane = destination.way.lane(letter.point);
+        let lane = match &destination.way {
+            Way::Spread(by, among) => self.conversations.choose_lane(base, *by, among.len() as u16),
+            way => way.lane(letter.point),
+        };
+        let it = &self.conversations[base];
         let in_order = letter.in_order || destination.is_ordered;
         if lane == 0 || in_order && it.is_waiting() && self.waits_in(base, letter.point) {
             return base;
@@ -158,7 +162,7 @@ impl<D: Driver> Plane<D> {
             return Goes::Wait;
         }
         let way = &destination.way;
-        match way.leaf(letter.point, it.turn()) {
+        match way.leaf(letter.point, Conversation::turn(it.next_number())) {
             Ok(leaf) => Goes::To(leaf),
             Err(Detour::Refuse(Refusal::NoPoint) | Detour::Each) if letter.broadcast => Goes::Each,
             Err(Detour::Refuse(refusal)) => Goes::Refuse(refusal),
