@@ -505,7 +505,8 @@ impl Conversations {
         *taken
     }
 
-    fn base(&self, at: ConversationIndex) -> ConversationIndex {
+    /// Lane 0 of a conversation.
+    pub fn base(&self, at: ConversationIndex) -> ConversationIndex {
         match self[at].lane() {
             0 => at,
             _ => self.find(self[at].from, self[at].to).expect("lanes are those of a lane 0"),

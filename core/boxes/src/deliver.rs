@@ -13,8 +13,9 @@ use daedal_model::agent::{Agent, Answer};
 use daedal_model::context::{Context, Effects, Envelope};
 use daedal_model::id::AgentId;
 use daedal_model::message::{Invalid, Schema, Wire};
+use daedal_model::point::PointRange;
 use daedal_model::port::{Command, Port};
-use daedal_model::state::{Captured, State};
+use daedal_model::state::{Captured, State, StateError};
 
 use crate::shim::Shim;
 
@@ -39,6 +40,17 @@ pub enum Verdict {
     Done,
     /// The agent's filter does not want it now.
     Later,
+    /// It is for a part of the agent, whose state does not split.
+    Indivisible,
+}
+
+/// Some of an agent's points.
+#[derive(Clone, Debug)]
+pub struct Part {
+    /// These.
+    pub range: PointRange,
+    /// All that the agent owns beside.
+    pub others: Vec<PointRange>,
 }
 
 /// An agent of any type, as a turn runs it.
@@ -52,6 +64,19 @@ pub trait Host {
     /// [`Invalid`] when the bytes of a stranger are no message of the agent's type.
     fn offer(
         &mut self,
+        id: AgentId,
+        body: &[u8],
+        trust: Trust,
+        envelope: &Envelope,
+        effects: &mut dyn Effects,
+    ) -> Result<Verdict, Invalid>;
+    /// Offers a message that is for some of the agent's points: what the agent is there makes the
+    /// transition, the rest stays as it is. Cost: linear in the state.
+    /// # Errors
+    /// As [`Host::offer`].
+    fn offer_part(
+        &mut self,
+        part: &Part,
         id: AgentId,
         body: &[u8],
         trust: Trust,
@@ -94,9 +119,15 @@ pub(crate) fn open<M: Wire>(body: &[u8], trust: Trust) -> Result<&M::Archived, I
 /// An agent of a known type, with what else its type can do.
 pub(crate) struct Hosted<A> {
     agent: A,
-    capture: Option<fn(&A) -> Captured>,
+    state: Option<Splits<A>>,
     outside: Option<Outside<A>>,
     commands: Option<fn(&mut A) -> Vec<Command>>,
+}
+
+/// How the state of an agent is taken, and put back.
+struct Splits<A> {
+    capture: fn(&A) -> Captured,
+    restore: fn(Captured) -> Result<A, StateError>,
 }
 
 struct Outside<A> {
@@ -104,16 +135,33 @@ struct Outside<A> {
     descriptor: fn(&A) -> Option<RawFd>,
 }
 
+impl<A> Splits<A> {
+    /// The agent, with the part of it that has these points changed.
+    /// # Errors
+    /// Its state does not split or join; what was sent meanwhile was sent.
+    fn change(&self, agent: &A, part: &Part, make: impl FnOnce(&mut A)) -> Result<A, StateError> {
+        let ranges: Vec<PointRange> =
+            [part.range].into_iter().chain(part.others.iter().copied()).collect();
+        let mut parts = (self.capture)(agent).split(&ranges)?;
+        let rest = parts.split_off(1);
+        let mut changed = (self.restore)(parts.pop().ok_or(StateError::Nothing)?)?;
+        make(&mut changed);
+        let parts = [(self.capture)(&changed)].into_iter().chain(rest).collect();
+        (self.restore)(Captured::join(parts)?)
+    }
+}
+
 impl<A: Agent + State> Hosted<A> {
     pub(crate) fn agent(agent: A) -> Self {
-        Hosted { agent, capture: Some(A::capture), outside: None, commands: None }
+        let state = Some(Splits { capture: A::capture, restore: A::restore });
+        Hosted { agent, state, outside: None, commands: None }
     }
 }
 
 impl<A: Shim> Hosted<A> {
     pub(crate) fn shim(agent: A) -> Self {
         let outside = Outside { poll: A::poll, descriptor: A::descriptor };
-        Hosted { agent, capture: None, outside: Some(outside), commands: None }
+        Hosted { agent, state: None, outside: Some(outside), commands: None }
     }
 }
 
@@ -125,7 +173,7 @@ pub fn hosted<A: Agent + State>(agent: A) -> Box<dyn Host> {
 impl Hosted<Port> {
     pub(crate) fn port() -> Self {
         let commands = Some(Port::take_commands as fn(&mut Port) -> Vec<Command>);
-        Hosted { agent: Port::default(), capture: None, outside: None, commands }
+        Hosted { agent: Port::default(), state: None, outside: None, commands }
     }
 }
 
@@ -154,6 +202,29 @@ impl<A: Agent> Host for Hosted<A> {
         Ok(Verdict::Done)
     }
 
+    fn offer_part(
+        &mut self,
+        part: &Part,
+        id: AgentId,
+        body: &[u8],
+        trust: Trust,
+        envelope: &Envelope,
+        effects: &mut dyn Effects,
+    ) -> Result<Verdict, Invalid> {
+        let message = open::<A::Message>(body, trust)?;
+        if !self.agent.wants(message) {
+            return Ok(Verdict::Later);
+        }
+        let make =
+            |agent: &mut A| agent.transition(message, &mut Context::new(id, envelope, effects));
+        let changed = self.state.as_ref().map(|state| state.change(&self.agent, part, make));
+        match changed {
+            Some(Ok(agent)) => self.agent = agent,
+            Some(Err(_)) | None => return Ok(Verdict::Indivisible),
+        }
+        Ok(Verdict::Done)
+    }
+
     fn answered(
         &mut self,
         id: AgentId,
@@ -165,7 +236,7 @@ impl<A: Agent> Host for Hosted<A> {
     }
 
     fn capture(&self) -> Option<Captured> {
-        self.capture.map(|capture| capture(&self.agent))
+        self.state.as_ref().map(|state| (state.capture)(&self.agent))
     }
 
     fn poll(&mut self, id: AgentId, envelope: &Envelope, effects: &mut dyn Effects) -> bool {

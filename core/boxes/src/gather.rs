@@ -1,48 +1,48 @@
-//! Replies of all children to one request, until there are enough to make their parent's of them
-//! (Escher §3.1: merging is the receiver's business).
+//! The parts of a request that went to all points of its destination, and what was answered to them: when
+//! all are, the replies become one (Escher §3.1: merging is the receiver's business).
+//!
+//! A message for all shards is cut at its sender, into one for each. Each part is a message with a name of
+//! its own, for a range of points, so it is done, parked, brought back and sent again like any other. One
+//! that comes back when the shards are others than before is cut again, and goes to whoever owns its points
+//! then; who owns more than these is asked for these alone. So all points are asked once, whatever happens
+//! to the shards meanwhile.
 
 use std::collections::BTreeMap;
 
-use daedal_model::id::AgentId;
+use daedal_model::id::{Number, Point};
 use daedal_model::message::Schema;
 
+use crate::conversation::ConversationIndex;
 use crate::deliver::Trust;
 use crate::kinds::Kind;
+use crate::planted::{self, Bug};
 use crate::record::Record;
 use crate::template::Templates;
 
-/// One request that went to all children, and what they have answered so far.
+/// A message of a conversation.
+pub(crate) type Which = (ConversationIndex, Number);
+
+/// One request to all points, and what was answered so far.
 #[derive(Debug)]
 pub(crate) struct Gather {
     kind: Kind,
     request: Vec<u8>,
-    /// Whose replies are waited for, in the order of their points.
-    children: Vec<AgentId>,
+    /// Parts that were not answered.
+    left: usize,
     schema: Option<Schema>,
-    /// By the child's place, then by child, since one may answer for the first time from a place that the
-    /// route had not when the request went out: a child that answers twice counts once.
-    replies: BTreeMap<(usize, AgentId), Vec<u8>>,
+    /// By the first point of the part.
+    replies: BTreeMap<Point, Vec<u8>>,
 }
 
 impl Gather {
-    /// `children`: by logical id, in the order of their points.
-    pub fn new(request: &Record<'_>, children: Vec<AgentId>) -> Gather {
+    fn new(request: &Record<'_>) -> Gather {
         Gather {
             kind: request.kind,
             request: request.body().to_vec(),
-            children,
+            left: 0,
             schema: None,
             replies: BTreeMap::new(),
         }
-    }
-
-    /// Takes a child's reply; says whether it was the last one.
-    pub fn add(&mut self, child: AgentId, schema: Schema, reply: &[u8]) -> bool {
-        self.schema = Some(schema);
-        let place = self.children.iter().position(|it| *it == child);
-        let place = place.unwrap_or(self.children.len());
-        self.replies.entry((place, child)).or_insert_with(|| reply.to_vec());
-        self.replies.len() == self.children.len()
     }
 
     /// The parent's reply; `None` when nobody knows how to merge these, or one of them is malformed.
@@ -50,5 +50,64 @@ impl Gather {
         let merge = templates.merge(templates.kinds().schema(self.kind)?)?;
         let replies: Vec<&[u8]> = self.replies.values().map(Vec::as_slice).collect();
         Some((self.schema?, merge(&self.request, &replies, Trust::Nobody)?))
+    }
+}
+
+/// All requests of a reactor that were cut, and are not answered.
+#[derive(Debug, Default)]
+pub(crate) struct Gathers {
+    /// By the name that the asker knows the request by.
+    all: BTreeMap<Which, Gather>,
+    /// Of each part that is not answered: its first point, and the request that it is of.
+    parts: BTreeMap<Which, (Point, Which)>,
+}
+
+impl Gathers {
+    /// A request, or a part of one, was cut: these stand for it now, each with its first point.
+    pub fn cut(&mut self, which: Which, request: &Record<'_>, parts: &[(Point, Which)]) {
+        let whole = self.parts.remove(&which).map(|(_, whole)| whole);
+        let gather = match whole {
+            // The request was answered meanwhile: nobody waits for its parts.
+            Some(whole) => match self.all.get_mut(&whole) {
+                Some(gather) => gather,
+                None => return,
+            },
+            None => self.all.entry(which).or_insert_with(|| Gather::new(request)),
+        };
+        gather.left = gather.left + parts.len() - usize::from(whole.is_some());
+        let whole = whole.unwrap_or(which);
+        self.parts.extend(parts.iter().map(|(first, part)| (*part, (*first, whole))));
+    }
+
+    /// A message was answered: if it was the last part of a request, here is that, and what was answered.
+    /// `None`: there is nothing to tell yet. `Err`: the message is no part of anything.
+    pub fn answered(
+        &mut self,
+        which: Which,
+        schema: Schema,
+        reply: &[u8],
+    ) -> Result<Option<(Which, Gather)>, ()> {
+        let (first, whole) = self.parts.remove(&which).ok_or(())?;
+        let Some(gather) = self.all.get_mut(&whole) else {
+            return if planted::is(Bug::LateReplyTold) { Err(()) } else { Ok(None) };
+        };
+        gather.schema = Some(schema);
+        gather.replies.insert(first, reply.to_vec());
+        gather.left -= 1;
+        if gather.left > 0 && !planted::is(Bug::PartForWhole) {
+            return Ok(None);
+        }
+        Ok(self.all.remove(&whole).map(|gather| (whole, gather)))
+    }
+
+    /// A message will not be answered: which request has no answer then, if any was waited for.
+    pub fn give_up(&mut self, which: Which) -> Option<Which> {
+        match self.parts.remove(&which) {
+            Some((_, whole)) => self.all.remove(&whole).map(|_| whole),
+            None => {
+                self.all.remove(&which);
+                Some(which)
+            }
+        }
     }
 }

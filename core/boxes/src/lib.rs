@@ -14,6 +14,7 @@ pub mod journal;
 pub mod kinds;
 pub mod links;
 mod local;
+mod matching;
 mod mesh;
 pub mod metrics;
 mod ordered;

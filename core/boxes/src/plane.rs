@@ -15,14 +15,14 @@ use daedal_net::wire::message::MessageHeader;
 use hashbrown::HashMap;
 
 use crate::conversation::{Conversation, ConversationIndex, Conversations, Until, Waiting};
-use crate::gather::Gather;
+use crate::gather::{Gathers, Which};
 use crate::links::Links;
 use crate::local::Arena;
+use crate::matching::Matching;
 use crate::mesh::RingSender;
 use crate::metrics::Counts;
 use crate::ordered::NO_PLACE;
-use crate::planted::{self, Bug};
-use crate::record::{ASKS, BROADCAST, Record, put_place};
+use crate::record::{ASKS, Record, put_place};
 use crate::routes::{Detour, Leaf, Routes, Way};
 use crate::slot::{Sender, SlotIndex};
 use crate::template::Templates;
@@ -98,7 +98,9 @@ pub(crate) struct Plane<D> {
     pub rings: Vec<Option<RingSender>>,
     pub links: Links<D>,
     pub timers: Timers,
-    pub gathers: BTreeMap<(ConversationIndex, Number), Gather>,
+    pub gathers: Gathers,
+    /// Asks that went to each of several, which all are to say the same.
+    pub matchings: BTreeMap<Which, Matching>,
     pub unanswered: VecDeque<Unanswered>,
     /// Agents that are no longer pressed, so that their input may run.
     pub relieved: Vec<SlotIndex>,
@@ -127,7 +129,8 @@ impl<D: Driver> Plane<D> {
             rings: Vec::new(),
             links,
             timers: Timers::default(),
-            gathers: BTreeMap::new(),
+            gathers: Gathers::default(),
+            matchings: BTreeMap::new(),
             unanswered: VecDeque::new(),
             relieved: Vec::new(),
             missed: Vec::new(),
@@ -224,10 +227,11 @@ impl<D: Driver> Plane<D> {
 
     /// An asker need not wait any longer. `None`: it may have happened, or may yet.
     pub fn no_answer(&mut self, at: ConversationIndex, number: Number, refusal: Option<Refusal>) {
+        let Some((at, number)) = self.gathers.give_up((at, number)) else { return };
         if !self.close_ask(at, number) {
             return;
         }
-        self.gathers.remove(&(at, number));
+        self.matchings.remove(&(at, number));
         let it = &self.conversations[at];
         let (slot, from) = (it.from, it.to);
         self.unanswered.push_back(Unanswered { slot, from, number, refusal });
@@ -314,12 +318,13 @@ impl<D: Driver> Plane<D> {
         }
         let conversation = &self.conversations[at];
         let (read, way) = (Record::of(record), &self.routes[conversation.route].way);
-        let leaf = match read.answers().map(|(_, space)| self.way_back(space)) {
-            None => way.leaf(read.point(), Conversation::turn(number)),
-            Some(Via::Nowhere) => Err(Detour::Refuse(Refusal::UnknownAgent)),
-            Some(via) => Ok(Leaf { physical: conversation.to, via }),
+        let turn = Conversation::turn(number);
+        let leaf = match (read.answers().map(|(_, space)| self.way_back(space)), read.range()) {
+            (Some(Via::Nowhere), _) => Err(Detour::Refuse(Refusal::UnknownAgent)),
+            (Some(via), _) => Ok(Leaf { physical: conversation.to, via }),
+            (None, Some(range)) => way.leaf_of_all(range, turn),
+            (None, None) => way.leaf(read.point(), turn),
         };
-        let is_broadcast = read.has(BROADCAST);
         match leaf {
             Ok(leaf) if full.contains(&leaf.physical) => Err(Stays::Full),
             Ok(leaf) if self.send_record(at, leaf, record) => Ok(()),
@@ -327,17 +332,19 @@ impl<D: Driver> Plane<D> {
                 full.push(leaf.physical);
                 Err(Stays::Full)
             }
-            Err(Detour::Refuse(refusal)) if refusal != Refusal::NoPoint || !is_broadcast => {
+            Err(Detour::Refuse(refusal)) => {
                 self.refuse(at, &Record::of(record), refusal);
                 Ok(())
             }
             Err(Detour::Wait) => Err(Stays::Away),
-            Err(Detour::Refuse(_) | Detour::Each) => {
-                self.send_each(at, record).map_err(|detour| match detour {
-                    Detour::Wait => Stays::Away,
-                    _ => Stays::Full,
-                })
+            Err(Detour::Cut) => {
+                full.extend(self.cut(at, record));
+                Ok(())
             }
+            Err(Detour::Each) => self.send_each(at, record).map_err(|detour| match detour {
+                Detour::Wait => Stays::Away,
+                _ => Stays::Full,
+            }),
         }
     }
 
@@ -349,6 +356,39 @@ impl<D: Driver> Plane<D> {
         }
     }
 
+    /// Makes of a message to all points one for each lane's part of them. Its own name nobody has had. Returns
+    /// the leaves whose parts have to wait.
+    fn cut(&mut self, at: ConversationIndex, record: &[u8]) -> Vec<AgentId> {
+        let read = Record::of(record);
+        let range = read.range().expect("what has a point is not cut");
+        let (base, route) = (self.conversations.base(at), self.conversations[at].route);
+        let lanes = self.routes[route].way.cut(range);
+        let ways = self.routes[route].ways;
+        let mut parts = Vec::new();
+        for (lane, part) in &lanes {
+            let lane = self.conversations.in_lane(base, *lane);
+            let it = &mut self.conversations[lane];
+            let number = it.number();
+            if read.has(ASKS) {
+                it.asks.open(number);
+            }
+            if read.place().is_some() {
+                it.in_order_by.get_or_insert(ways);
+            }
+            self.keep(lane, number, &read.cut(*part, number), Until::Sendable);
+            parts.push((part.first, (lane, number)));
+        }
+        if read.has(ASKS) {
+            self.gathers.cut((at, read.number()), &read, &parts);
+        }
+        self.conversations[at].give_up(read.number());
+        parts.iter().for_each(|(_, (lane, _))| self.release(*lane));
+        let way = &self.routes[route].way;
+        let waits = |(_, (lane, _)): &&(_, Which)| self.conversations[*lane].is_waiting();
+        let waiting = parts.iter().zip(lanes).filter(|(part, _)| waits(part));
+        waiting.filter_map(|(_, (_, part))| Some(way.leaf_of_all(part, 0).ok()?.physical)).collect()
+    }
+
     /// Sends a record to every leaf of its destination to which it is not on its way.
     /// # Errors
     /// [`Detour::Wait`] when some leaf is not known, [`Detour::Each`] when one's link has no room: it is
@@ -357,15 +397,16 @@ impl<D: Driver> Plane<D> {
         let read = Record::of(record);
         let (number, asks) = (read.number(), read.has(ASKS));
         let route = self.conversations[at].route;
-        let leaves = self.routes[route].way.leaves().ok_or(Detour::Wait)?;
+        let leaves = self.routes[route].way.each(read.point(), number.0).ok_or(Detour::Wait)?;
         let is_new = self.conversations[at].fan_out(number, leaves.len());
-        if (is_new || planted::is(Bug::BroadcastAnew)) && asks && leaves.len() > 1 {
-            let gather = Gather::new(&Record::of(record), self.routes.leaf_ids(route));
-            self.gathers.insert((at, number), gather);
+        if is_new
+            && asks
+            && let Some(merge) = self.routes.merge(route)
+        {
+            self.matchings.insert((at, number), Matching::new(merge));
         }
         for (index, leaf) in leaves.into_iter().enumerate() {
-            let anew = planted::is(Bug::BroadcastAnew);
-            if self.conversations[at].is_on_its_way(number, index) && !anew {
+            if self.conversations[at].is_on_its_way(number, index) {
                 continue;
             }
             if !self.send_record(at, leaf, record) {

@@ -16,10 +16,10 @@ pub enum Bug {
     WakeLost,
     /// A message that came back is not sent again.
     ReturnedLost,
-    /// A reply that comes after its asker was told that nothing is known is told too.
+    /// The answer to a part of a broadcast is told, though its asker was told that nothing is known.
     LateReplyTold,
-    /// A broadcast that found no room goes to all again, and its replies are gathered anew.
-    BroadcastAnew,
+    /// The answer to a part of a broadcast is taken for the whole.
+    PartForWhole,
     /// A message that came back by ring counts as done.
     RingReturnedLost,
 }

@@ -8,6 +8,7 @@
 
 use daedal_model::agent::Refusal;
 use daedal_model::id::{AgentId, Name, Number, Point, Space, Trace};
+use daedal_model::point::PointRange;
 use daedal_model::stage::Stage;
 use daedal_net::wire::message::{
     EXTENSION_BYTES, HAS_LOGICAL, HAS_REPLY_TO, InReplyTo, Message, MessageHeader, WrapStep,
@@ -16,7 +17,7 @@ use zerocopy::IntoBytes;
 
 use crate::conversation::ConversationIndex;
 use crate::kinds::Kind;
-use crate::ordered::Place;
+use crate::ordered::{NO_PLACE, Place};
 use crate::slot::SlotIndex;
 use crate::turn::Fate;
 
@@ -27,13 +28,15 @@ pub(crate) const ASKS: u8 = 1 << 3;
 /// Header flag, in rings only: what became of the message, for its sender. `floor` says what, as a
 /// [`fate_code`]; the body is left out where the sender needs the message no more, or not yet.
 pub(crate) const RETURNED: u8 = 1 << 5;
-/// Header flag: for all children of the destination.
+/// Header flag: for all points of the destination, or of a part of it, which a step says.
 pub(crate) const BROADCAST: u8 = 1 << 6;
 
 /// Wrap step: the message is one child's part of its parent's; merge (Escher §3.1).
 const STEP_MERGE: u16 = 1;
 /// Wrap step: the message has passed a stage; the receiver undoes it (Ovid §3.2).
 const STEP_OPEN: u16 = 2;
+/// Wrap step: the message is for a range of points, from the step's id to the header's point.
+const STEP_PART: u16 = 3;
 
 /// A message where it lies, and its type as this process knows it.
 #[derive(Clone, Copy, Debug)]
@@ -53,7 +56,8 @@ impl<'a> Record<'a> {
     /// A message of a stranger, whose type this process calls `kind`; of no known type, if it is wrapped
     /// in something that this process cannot undo.
     pub fn from_peer(message: Message<'a>, kind: Option<Kind>) -> Record<'a> {
-        let is_understood = message.steps.iter().all(|step| is_merge(step) || is_ordered(step));
+        let is_understood =
+            message.steps.iter().all(|it| is_merge(it) || is_ordered(it) || is_part(it));
         Record { message, kind: kind.filter(|_| is_understood).unwrap_or(Kind::NONE) }
     }
 
@@ -120,6 +124,18 @@ impl<'a> Record<'a> {
         self.has(HAS_POINT).then(|| Point(self.message.header.point.get()))
     }
 
+    /// The points that it is for, if it is for all of a range.
+    #[inline]
+    pub fn range(&self) -> Option<PointRange> {
+        self.has(BROADCAST).then(|| self.part().unwrap_or(PointRange::ALL))
+    }
+
+    fn part(&self) -> Option<PointRange> {
+        let step = self.message.steps.iter().find(|it| is_part(it))?;
+        let last = Point(self.message.header.point.get());
+        Some(PointRange { first: Point(step.id.get()), last })
+    }
+
     /// Number and space of the message that it answers.
     #[inline]
     pub fn answers(&self) -> Option<(Number, Space)> {
@@ -151,10 +167,28 @@ impl<'a> Record<'a> {
 
     /// A copy with another place, or none.
     pub fn placed(self, place: Option<Place>) -> Vec<u8> {
+        self.drafted(Draft { place, ..self.draft() })
+    }
+
+    /// A copy of another number, for all points of `range` alone.
+    pub fn cut(self, range: PointRange, number: Number) -> Vec<u8> {
+        let mut draft = Draft { part: Some(range), ..self.draft() };
+        draft.place = draft.place.map(|_| NO_PLACE);
+        draft.header.number = number.0.into();
+        draft.header.point = range.last.0.into();
+        self.drafted(draft)
+    }
+
+    fn draft(&self) -> Draft {
         let mut header = *self.header();
         header.kind = self.kind.0.into();
         header.flags &= !(HAS_REPLY_TO | HAS_LOGICAL);
-        let draft = Draft { header, answers: self.answers(), child: self.child(), place };
+        let (answers, child, place) = (self.answers(), self.child(), self.place());
+        Draft { header, answers, child, place, part: self.part() }
+    }
+
+    /// A copy of its body behind another head.
+    fn drafted(self, draft: Draft) -> Vec<u8> {
         let body_at = draft.bytes();
         let mut bytes = vec![0; body_at + self.body().len()];
         draft.write(&mut bytes);
@@ -222,6 +256,8 @@ pub(crate) struct Draft {
     pub child: Option<AgentId>,
     /// Its place in the line to its leaf, if it is to stay in order.
     pub place: Option<Place>,
+    /// The points that it is for, if it is for a part of its destination.
+    pub part: Option<PointRange>,
 }
 
 impl Draft {
@@ -235,7 +271,10 @@ impl Draft {
 
     #[inline]
     fn steps(&self) -> usize {
-        usize::from(self.place.is_some()) + usize::from(self.child.is_some())
+        [self.place.is_some(), self.part.is_some(), self.child.is_some()]
+            .map(usize::from)
+            .iter()
+            .sum()
     }
 
     /// Writes it to the start of `room`, as of a message with an empty body.
@@ -254,14 +293,12 @@ impl Draft {
             room[at..at + EXTENSION_BYTES].copy_from_slice(it.as_bytes());
             at += EXTENSION_BYTES;
         }
-        if let Some(place) = self.place {
-            room[at..at + WrapStep::BYTES].copy_from_slice(open_ordered(place).as_bytes());
+        let place = self.place.map(open_ordered);
+        let part = self.part.map(|range| step(STEP_PART, range.first.0));
+        let child = self.child.map(|child| step(STEP_MERGE, child.0));
+        for step in [place, part, child].into_iter().flatten() {
+            room[at..at + WrapStep::BYTES].copy_from_slice(step.as_bytes());
             at += WrapStep::BYTES;
-        }
-        if let Some(child) = self.child {
-            let kind = STEP_MERGE.into();
-            let it = WrapStep { kind, parameter: [0; 6], id: child.0.into() };
-            room[at..at + WrapStep::BYTES].copy_from_slice(it.as_bytes());
         }
     }
 }
@@ -277,10 +314,14 @@ pub(crate) fn finish(room: &mut [u8], body_at: usize, body_bytes: usize) -> usiz
 
 const LENGTH_AT: usize = std::mem::offset_of!(MessageHeader, length);
 
+fn step(kind: u16, id: u64) -> WrapStep {
+    WrapStep { kind: kind.into(), parameter: [0; 6], id: id.into() }
+}
+
 fn open_ordered(place: Place) -> WrapStep {
-    let mut parameter = [0; 6];
-    parameter.copy_from_slice(&place.to_le_bytes()[..6]);
-    WrapStep { kind: STEP_OPEN.into(), parameter, id: Stage::Ordered.id().0.into() }
+    let mut step = step(STEP_OPEN, Stage::Ordered.id().0);
+    step.parameter.copy_from_slice(&place.to_le_bytes()[..6]);
+    step
 }
 
 fn place_of(step: &WrapStep) -> Place {
@@ -291,6 +332,10 @@ fn place_of(step: &WrapStep) -> Place {
 
 fn is_merge(step: &WrapStep) -> bool {
     step.kind.get() == STEP_MERGE
+}
+
+fn is_part(step: &WrapStep) -> bool {
+    step.kind.get() == STEP_PART
 }
 
 fn is_ordered(step: &WrapStep) -> bool {
@@ -337,6 +382,7 @@ pub(crate) fn refusal_code(refusal: Refusal) -> u8 {
         Refusal::Overloaded => 4,
         Refusal::NoPoint => 5,
         Refusal::UnknownStage => 6,
+        Refusal::Indivisible => 7,
     }
 }
 
@@ -349,6 +395,7 @@ pub(crate) fn refusal(code: u8) -> Option<Refusal> {
         Refusal::Overloaded,
         Refusal::NoPoint,
         Refusal::UnknownStage,
+        Refusal::Indivisible,
     ]
     .into_iter()
     .find(|refusal| refusal_code(*refusal) == code)

@@ -9,7 +9,9 @@ use std::net::SocketAddr;
 
 use daedal_model::agent::Refusal;
 use daedal_model::id::{AgentId, BoxId, Epoch, Point, ReactorAddress};
+use daedal_model::merge::MergeFunction;
 use daedal_model::path::AgentPath;
+use daedal_model::point::PointRange;
 use daedal_model::route::{Action, PickBy, Route};
 use daedal_model::stage::Stage;
 use hashbrown::HashMap;
@@ -41,7 +43,8 @@ pub(crate) enum Way {
     Pick(Box<[(Point, Way)]>),
     /// One of them, whichever: the sender chooses.
     Spread(PickBy, Box<[Way]>),
-    Each(Box<[Way]>),
+    /// All of them, and so many replies that say the same.
+    Each(u32, Box<[Way]>),
 }
 
 impl Way {
@@ -57,14 +60,42 @@ impl Way {
             }
             Way::Spread(_, among) => {
                 let (before, from) = among.split_at((turn % among.len().max(1) as u64) as usize);
-                let leaves = from.iter().chain(before).map(|way| way.leaf(point, turn));
-                let waits = |leaf: &Result<Leaf, Detour>| *leaf == Err(Detour::Wait);
-                leaves.skip_while(waits).next().unwrap_or(Err(Detour::Wait))
+                let mut leaves = from.iter().chain(before).map(|way| way.leaf(point, turn));
+                leaves.find(|leaf| *leaf != Err(Detour::Wait)).unwrap_or(Err(Detour::Wait))
             }
             Way::Refused(refusal) => Err(Detour::Refuse(*refusal)),
             Way::Closed | Way::Held | Way::One(_) => Err(Detour::Wait),
-            Way::Each(_) => Err(Detour::Each),
+            Way::Each(..) => Err(Detour::Each),
         }
+    }
+
+    /// The one leaf for a message to all points of a range.
+    pub fn leaf_of_all(&self, range: PointRange, turn: u64) -> Result<Leaf, Detour> {
+        match self {
+            Way::Pick(among) => {
+                let at = among.partition_point(|(last, _)| *last < range.first);
+                let (last, way) = among.get(at).ok_or(Detour::Wait)?;
+                if *last < range.last {
+                    return Err(Detour::Cut);
+                }
+                way.leaf_of_all(range, turn)
+            }
+            way => way.leaf(None, turn),
+        }
+    }
+
+    /// The parts of a range that have one leaf each, as far as is known, with their lanes.
+    pub fn cut(&self, range: PointRange) -> Vec<(u16, PointRange)> {
+        let Way::Pick(among) = self else { return vec![(0, range)] };
+        let mut first = Point(0);
+        let mut parts = Vec::new();
+        for (lane, (last, way)) in (1..).zip(among.iter()) {
+            let part = PointRange { first, last: *last }.common(&range);
+            let below = part.into_iter().flat_map(|part| way.cut(part));
+            parts.extend(below.map(|(_, part)| (lane, part)));
+            first = Point(last.0.saturating_add(1));
+        }
+        parts
     }
 
     /// The lane of a message's numbers: one for each child that a key may fall to, 0 where there are none.
@@ -86,31 +117,25 @@ impl Way {
             Way::Held | Way::Refused(_) => false,
             Way::One(leaf) => leaf.via == Via::Nowhere,
             Way::Pick(among) => among.iter().any(|(_, way)| way.is_missing()),
-            Way::Spread(_, among) | Way::Each(among) => among.iter().any(Way::is_missing),
+            Way::Spread(_, among) | Way::Each(_, among) => among.iter().any(Way::is_missing),
         }
     }
 
-    /// All leaves, in the order of their points; `None` unless all are known.
-    pub fn leaves(&self) -> Option<Vec<Leaf>> {
-        match self {
-            Way::Closed | Way::Held | Way::Refused(_) => None,
-            Way::One(leaf) => (leaf.via != Via::Nowhere).then(|| vec![*leaf]),
-            Way::Pick(among) => gather(among.iter().map(|(_, way)| way)),
-            Way::Spread(_, among) | Way::Each(among) => gather(among.iter()),
-        }
+    /// The leaves of a message that goes to all, one for each; `None` unless they are known.
+    pub fn each(&self, point: Option<Point>, turn: u64) -> Option<Vec<Leaf>> {
+        let Way::Each(_, among) = self else { return None };
+        among.iter().map(|way| way.leaf(point, turn).ok()).collect()
     }
-}
-
-fn gather<'a>(ways: impl Iterator<Item = &'a Way>) -> Option<Vec<Leaf>> {
-    let leaves: Option<Vec<Vec<Leaf>>> = ways.map(Way::leaves).collect();
-    Some(leaves?.concat())
 }
 
 /// Why a message has no one leaf to go to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Detour {
     Wait,
+    /// It is for several leaves, each of which has all points.
     Each,
+    /// It is for points of several leaves.
+    Cut,
     Refuse(Refusal),
 }
 
@@ -234,19 +259,13 @@ impl Routes {
         self.decided.retain(|_, route| !matches!(route.action, Action::To(to) if to == physical));
     }
 
-    /// Logical ids of a destination's leaves, in the order of [`Way::leaves`].
-    pub fn leaf_ids(&self, destination: RouteIndex) -> Vec<AgentId> {
-        self.leaf_ids_of(self[destination].id, DEPTH_MAX)
-    }
-
-    fn leaf_ids_of(&self, id: AgentId, depth: usize) -> Vec<AgentId> {
-        match self.decided.get(&id).map(|route| &route.action) {
-            Some(Action::To(_)) => vec![id],
-            Some(action) if depth > 0 => {
-                let below = action.next();
-                below.iter().flat_map(|id| self.leaf_ids_of(*id, depth - 1)).collect()
+    /// Whose replies count, and how many of them must say the same, where all of several are asked.
+    pub fn merge(&self, destination: RouteIndex) -> Option<MergeFunction> {
+        match &self.decided.get(&self[destination].id)?.action {
+            Action::Each { among, wait_for_matching } => {
+                MergeFunction::new(*wait_for_matching, among.clone()).ok()
             }
-            _ => Vec::new(),
+            _ => None,
         }
     }
 
@@ -302,7 +321,9 @@ impl Routes {
             Action::Pick { by, among } => {
                 Way::Spread(*by, among.iter().map(|share| child(&share.child)).collect())
             }
-            Action::Each(ids) => Way::Each(ids.iter().map(child).collect()),
+            Action::Each { among, wait_for_matching } => {
+                Way::Each(*wait_for_matching, among.iter().map(child).collect())
+            }
             Action::Through { stages, next } => {
                 match stages.iter().all(|stage| Stage::find(*stage).is_some()) {
                     true => child(next),

@@ -10,7 +10,7 @@ use daedal_model::point::PointRange;
 use hashbrown::HashMap;
 
 use crate::conversation::ConversationIndex;
-use crate::deliver::Host;
+use crate::deliver::{Host, Part};
 use crate::kinds::Kind;
 use crate::ordered::Egress;
 use crate::plane::Via;
@@ -107,9 +107,19 @@ impl Slot {
         !self.inbox.is_empty() || self.egress.is_stalled()
     }
 
-    /// Whether a message's point is the agent's business, whatever the message claims.
+    /// Whether a message's points are the agent's business, whatever the message claims.
+    #[inline]
     pub fn owns(&self, record: &Record<'_>) -> bool {
-        record.point().is_none_or(|point| self.range.contains(point))
+        match record.range() {
+            None => record.point().is_none_or(|point| self.range.contains(point)),
+            Some(range) => self.range.covers(&range),
+        }
+    }
+
+    /// The points that a message is for, if they are not all that the agent owns.
+    pub fn part(&self, record: &Record<'_>) -> Option<Part> {
+        let range = record.range().filter(|range| *range != self.range)?;
+        Some(Part { range, others: self.range.without(&range) })
     }
 
     /// The envelope of a message for this agent.

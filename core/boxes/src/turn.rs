@@ -19,7 +19,7 @@ use daedal_net::wire::padded;
 
 use crate::conversation::{ConversationIndex, Until};
 use crate::deliver::{Trust, Verdict};
-use crate::gather::Gather;
+use crate::gather::{Gather, Which};
 use crate::links::Links;
 use crate::local::Arena;
 use crate::mesh::RingReceiver;
@@ -304,7 +304,8 @@ impl<D: Driver> Turn<D> {
         let (to, via) = (record.slot(), Via::Local(record.sender_slot()));
         let fate = match self.slots.get(to.0 as usize) {
             Some(Some(slot))
-                if slot.physical == record.destination() || record.answers().is_some() =>
+                if record.answers().is_some()
+                    || slot.physical == record.destination() && slot.owns(&record) =>
             {
                 self.deliver(to, &record, Trust::Ours, via)
             }
@@ -445,8 +446,16 @@ impl<D: Driver> Turn<D> {
         let envelope = slot.envelope(record, self.plane.now);
         let hand = Hand { space: envelope.name.space, trace: envelope.trace, via };
         let id = slot.source;
+        let part = slot.part(record);
         let mut work = Work { plane: &mut self.plane, slot: to, hand };
-        match slot.host.offer(id, record.body(), trust, &envelope, &mut work) {
+        let offered = match part {
+            None => slot.host.offer(id, record.body(), trust, &envelope, &mut work),
+            Some(part) => {
+                slot.host.offer_part(&part, id, record.body(), trust, &envelope, &mut work)
+            }
+        };
+        match offered {
+            Ok(Verdict::Indivisible) => Fate::Refused(Refusal::Indivisible),
             Ok(Verdict::Done) => {
                 if slot.has_waiting() || self.port == Some(to) {
                     self.after_transition(to);
@@ -494,19 +503,27 @@ impl<D: Driver> Turn<D> {
         let asked = self.plane.conversations.find_of(to, from, number);
         // Answered by another life of one part, or given up as unknown: nobody is told twice.
         let is_open = |at: &ConversationIndex| self.plane.conversations[*at].asks.is_open(number);
-        let Some(at) = asked.filter(|at| is_open(at) || planted::is(Bug::LateReplyTold)) else {
+        let Some(at) = asked.filter(is_open) else {
             self.plane.counts.stray_answers += 1;
             return Fate::Done;
         };
-        if let Some(gather) = self.plane.gathers.get_mut(&(at, number)) {
-            if gather.add(record.child().unwrap_or(from), schema, body) {
-                let gather = self.plane.gathers.remove(&(at, number));
+        if let Some(matching) = self.plane.matchings.get_mut(&(at, number)) {
+            if let Some((schema, body)) = matching.add(record.child().unwrap_or(from), schema, body)
+            {
+                self.plane.matchings.remove(&(at, number));
                 self.plane.close_ask(at, number);
-                self.answer_for_all(to, from, number, &gather.expect("it was there just now"));
+                let outcome = Outcome::Reply { schema, body: &body };
+                self.answered(to, &Answer { from, to: number, outcome });
             }
             return Fate::Done;
         }
         self.plane.close_ask(at, number);
+        if let Ok(gathered) = self.plane.gathers.answered((at, number), schema, body) {
+            gathered
+                .into_iter()
+                .for_each(|(whole, gather)| self.answer_for_all(to, whole, &gather));
+            return Fate::Done;
+        }
         let answer = Answer { from, to: number, outcome: Outcome::Reply { schema, body } };
         self.answered(to, &answer);
         if planted::is(Bug::AnsweredTwice) {
@@ -515,13 +532,17 @@ impl<D: Driver> Turn<D> {
         Fate::Done
     }
 
-    /// All children have answered: their replies become their parent's.
-    fn answer_for_all(&mut self, to: SlotIndex, from: AgentId, number: Number, gather: &Gather) {
+    /// All parts of a request are answered: the replies become one.
+    fn answer_for_all(&mut self, to: SlotIndex, (at, number): Which, gather: &Gather) {
+        if !self.plane.close_ask(at, number) {
+            return;
+        }
         let merged = gather.merge(&self.plane.templates);
         let outcome = match &merged {
             Some((schema, body)) => Outcome::Reply { schema: *schema, body },
             None => Outcome::Refused(Refusal::WrongSchema),
         };
+        let from = self.plane.conversations[at].to;
         self.answered(to, &Answer { from, to: number, outcome });
     }
 

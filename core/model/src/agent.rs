@@ -98,6 +98,12 @@ pub enum Refusal {
     /// The route puts the message through a stage that the sender's process does not have.
     #[error("the way there leads through a stage that this program does not have; use a newer one")]
     UnknownStage,
+    /// The message was under way to all shards while their number changed, and is now for a part of what one
+    /// of them holds, whose state does not split.
+    #[error(
+        "the agent's state does not split, so that no message can be for a part of it: see #[combine]"
+    )]
+    Indivisible,
 }
 
 impl Answer<'_> {

@@ -205,8 +205,8 @@ pub enum ActionEntry {
     PickRoundRobin(Vec<(u64, u64)>),
     /// To the one with the fewest messages outstanding.
     PickLeastOutstanding(Vec<(u64, u64)>),
-    /// To all.
-    Each(Vec<u64>),
+    /// To all; so many of their replies must say the same.
+    Each(Vec<u64>, u32),
     /// Through stages, then to a logical id.
     Through(Vec<u64>, u64),
     /// It waits.

@@ -127,6 +127,27 @@ impl PointRange {
         first <= last
     }
 
+    /// Whether all points of the other are among them.
+    pub const fn covers(&self, other: &PointRange) -> bool {
+        self.first.0 <= other.first.0 && other.last.0 <= self.last.0
+    }
+
+    /// The points that are in both; `None` when there are none.
+    pub fn common(&self, other: &PointRange) -> Option<PointRange> {
+        let common =
+            PointRange { first: self.first.max(other.first), last: self.last.min(other.last) };
+        (common.first <= common.last).then_some(common)
+    }
+
+    /// The points that are not in the other, which has some of these: before it, and behind.
+    pub fn without(&self, other: &PointRange) -> Vec<PointRange> {
+        let before = other.first.0.checked_sub(1).map(|last| (self.first, Point(last)));
+        let behind = other.last.0.checked_add(1).map(|first| (Point(first), self.last));
+        let rest = before.into_iter().chain(behind);
+        let rest = rest.map(|(first, last)| PointRange { first, last });
+        rest.filter(|range| range.first <= range.last).collect()
+    }
+
     /// `parts` ranges, ascending, whose sizes differ by one point at most and which together are this
     /// one. A range of fewer points gives as many parts as it has points; no parts give none.
     pub fn split(&self, parts: usize) -> Vec<PointRange> {
@@ -186,6 +207,23 @@ mod tests {
             prop_assert!(Point::prefix(low) <= Point::prefix(high));
             prop_assert_eq!(Point::prefix(pair.0).cmp(&Point::prefix(pair.1)), pair.0.cmp(&pair.1));
             prop_assert_eq!(Point::prefix(small.0).cmp(&Point::prefix(small.1)), small.0.cmp(&small.1));
+        }
+
+        #[test]
+        fn what_is_common_and_what_is_not_are_the_whole(
+            one in (0..40u64, 0..40u64), other in (0..40u64, 0..40u64),
+        ) {
+            let range = |(a, b): (u64, u64)| PointRange { first: Point(a.min(b)), last: Point(a.max(b)) };
+            let (one, other) = (range(one), range(other));
+            let common = one.common(&other);
+            prop_assert_eq!(common.is_some(), one.overlaps(&other));
+            prop_assert_eq!(one.covers(&other), common == Some(other));
+            let Some(common) = common else { return Ok(()) };
+            let rest = one.without(&other);
+            for point in (0..41).map(Point) {
+                let held = [common].iter().chain(&rest).filter(|it| it.contains(point)).count();
+                prop_assert_eq!(held, usize::from(one.contains(point)));
+            }
         }
 
         #[test]

@@ -38,8 +38,13 @@ pub enum Action {
         /// Logical ids of the children, each with the last point of its share.
         among: Vec<Share>,
     },
-    /// It goes to all of these, by logical ids.
-    Each(Vec<AgentId>),
+    /// It goes to all of these, which do the same with it (Escher §3.1).
+    Each {
+        /// Logical ids of the children.
+        among: Vec<AgentId>,
+        /// How many of their replies must say the same, to be their parent's.
+        wait_for_matching: u32,
+    },
     /// It passes stages inline, outermost first, and is then looked up as `next`.
     Through {
         /// Ids of the stages.
@@ -88,6 +93,16 @@ pub enum RouteError {
         /// How many it may have.
         max: usize,
     },
+    /// More matching replies than there are children, or none.
+    #[error(
+        "a route to {of} that waits for {wait_for_matching} matching replies: wait for 1 to {of}"
+    )]
+    Matching {
+        /// How many it waits for.
+        wait_for_matching: u32,
+        /// Of how many.
+        of: usize,
+    },
     /// Shares that do not rise.
     #[error("share {index} of a pick ends at {last}, not after the one before it: sort them")]
     NotRising {
@@ -111,7 +126,7 @@ impl Action {
     pub fn check(&self) -> Result<(), RouteError> {
         match self {
             Action::To(_) | Action::Hold | Action::Unknown => Ok(()),
-            Action::Each(children) => check_length(children.len(), CHILDREN_MAX),
+            Action::Each { among, wait_for_matching } => check_each(among, *wait_for_matching),
             Action::Through { stages, .. } => check_length(stages.len(), STAGES_MAX),
             Action::Pick { among, .. } => check_shares(among),
         }
@@ -121,7 +136,7 @@ impl Action {
     pub fn next(&self) -> Vec<AgentId> {
         match self {
             Action::Pick { among, .. } => among.iter().map(|share| share.child).collect(),
-            Action::Each(children) => children.clone(),
+            Action::Each { among, .. } => among.clone(),
             Action::Through { next, .. } => vec![*next],
             Action::To(_) | Action::Hold | Action::Unknown => Vec::new(),
         }
@@ -160,6 +175,14 @@ fn check_length(given: usize, max: usize) -> Result<(), RouteError> {
         0 => Err(RouteError::Empty),
         given if given > max => Err(RouteError::Long { given, max }),
         _ => Ok(()),
+    }
+}
+
+fn check_each(among: &[AgentId], wait_for_matching: u32) -> Result<(), RouteError> {
+    check_length(among.len(), CHILDREN_MAX)?;
+    match (1..=among.len()).contains(&(wait_for_matching as usize)) {
+        true => Ok(()),
+        false => Err(RouteError::Matching { wait_for_matching, of: among.len() }),
     }
 }
 
@@ -230,17 +253,24 @@ mod tests {
         assert!(moved > 2000, "{moved}");
     }
 
+    fn each(among: Vec<AgentId>, wait_for_matching: u32) -> Action {
+        Action::Each { among, wait_for_matching }
+    }
+
     #[test]
     fn a_bad_action_is_refused_by_name() {
         let check = |action: Action, expect: RouteError| assert_eq!(action.check(), Err(expect));
         let picked = |lasts: &[u64]| Action::Pick { by: PickBy::Point, among: shares(lasts) };
         check(picked(&[]), RouteError::Empty);
-        check(Action::Each(Vec::new()), RouteError::Empty);
+        check(each(Vec::new(), 1), RouteError::Empty);
+        let matching = |wait_for_matching| RouteError::Matching { wait_for_matching, of: 2 };
+        check(each(vec![AgentId(1), AgentId(2)], 0), matching(0));
+        check(each(vec![AgentId(1), AgentId(2)], 3), matching(3));
         check(Action::Through { stages: Vec::new(), next: AgentId(1) }, RouteError::Empty);
         check(picked(&[4, 4, u64::MAX]), RouteError::NotRising { index: 1, last: Point(4) });
         check(picked(&[9, 4, u64::MAX]), RouteError::NotRising { index: 1, last: Point(4) });
         check(picked(&[4, 9]), RouteError::Uncovered { last: Point(9) });
         let many = vec![AgentId(1); CHILDREN_MAX + 1];
-        check(Action::Each(many), RouteError::Long { given: CHILDREN_MAX + 1, max: CHILDREN_MAX });
+        check(each(many, 1), RouteError::Long { given: CHILDREN_MAX + 1, max: CHILDREN_MAX });
     }
 }

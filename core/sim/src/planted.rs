@@ -38,7 +38,7 @@ impl Bug {
                 WakeLost,
                 ReturnedLost,
                 LateReplyTold,
-                BroadcastAnew,
+                PartForWhole,
                 RingReturnedLost,
             ];
             all.into_iter().chain(of_turn.map(Bug::Turn)).collect()

@@ -7,6 +7,7 @@ use daedal_model::agent::Refusal;
 use daedal_model::context::{Addressee, Effects, Letter, Timer};
 use daedal_model::id::{AgentId, Name, Number, Point, Space, Stamp};
 use daedal_model::message::Schema;
+use daedal_model::point::PointRange;
 use daedal_net::driver::Driver;
 use daedal_net::wire::message::MessageHeader;
 use daedal_net::wire::padded;
@@ -39,7 +40,6 @@ pub(super) struct Begun {
 #[derive(Clone, Copy, Debug)]
 enum Goes {
     To(Leaf),
-    Each,
     Wait,
     Refuse(Refusal),
     Alarm(Duration),
@@ -161,13 +161,15 @@ impl<D: Driver> Plane<D> {
         if it.is_waiting() || it.is_full() || !it.may_leave(destination.ways) {
             return Goes::Wait;
         }
-        let way = &destination.way;
-        match way.leaf(letter.point, Conversation::turn(it.next_number())) {
+        let (way, turn) = (&destination.way, Conversation::turn(it.next_number()));
+        let leaf = match letter.broadcast {
+            true => way.leaf_of_all(PointRange::ALL, turn),
+            false => way.leaf(letter.point, turn),
+        };
+        match leaf {
             Ok(leaf) => Goes::To(leaf),
-            Err(Detour::Refuse(Refusal::NoPoint) | Detour::Each) if letter.broadcast => Goes::Each,
             Err(Detour::Refuse(refusal)) => Goes::Refuse(refusal),
-            Err(Detour::Each) => Goes::Each,
-            Err(Detour::Wait) => Goes::Wait,
+            Err(Detour::Wait | Detour::Each | Detour::Cut) => Goes::Wait,
         }
     }
 
@@ -268,14 +270,6 @@ impl<D: Driver> Plane<D> {
         let record = &mut scratch[..end];
         match begun.goes {
             Goes::Refuse(refusal) => self.refuse(at, &Record::of(record), refusal),
-            Goes::Each => match self.send_each(at, record) {
-                Ok(()) => {}
-                Err(Detour::Wait) => {
-                    self.keep(at, number, record, Until::Sendable);
-                    self.miss(at);
-                }
-                Err(_) => self.keep_starved(at, number, record),
-            },
             Goes::To(leaf) => {
                 if !self.send_record(at, leaf, record) {
                     self.keep_starved(at, number, record);
@@ -364,7 +358,7 @@ impl<D: Driver> Plane<D> {
             ..MessageHeader::default()
         };
         let child = (sender.source != sender.logical).then_some(sender.logical);
-        Draft { header, answers, child, place }
+        Draft { header, answers, child, place, part: None }
     }
 
     #[inline]

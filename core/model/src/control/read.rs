@@ -76,7 +76,9 @@ impl ActionEntry {
                     PickBy::LeastOutstanding => ActionEntry::PickLeastOutstanding(shares),
                 }
             }
-            Action::Each(children) => ActionEntry::Each(ids(children)),
+            Action::Each { among, wait_for_matching } => {
+                ActionEntry::Each(ids(among), *wait_for_matching)
+            }
             Action::Through { stages, next } => ActionEntry::Through(ids(stages), next.0),
             Action::Hold => ActionEntry::Hold,
             Action::Unknown => ActionEntry::Unknown,
@@ -96,7 +98,9 @@ impl ActionEntry {
             ActionEntry::PickPoint(shares) => pick(PickBy::Point, shares),
             ActionEntry::PickRoundRobin(shares) => pick(PickBy::RoundRobin, shares),
             ActionEntry::PickLeastOutstanding(shares) => pick(PickBy::LeastOutstanding, shares),
-            ActionEntry::Each(children) => Action::Each(ids(children)),
+            ActionEntry::Each(children, wait_for_matching) => {
+                Action::Each { among: ids(children), wait_for_matching: *wait_for_matching }
+            }
             ActionEntry::Through(stages, next) => {
                 Action::Through { stages: ids(stages), next: AgentId(*next) }
             }
@@ -122,7 +126,7 @@ mod tests {
             pick(PickBy::Point),
             pick(PickBy::RoundRobin),
             pick(PickBy::LeastOutstanding),
-            Action::Each(vec![AgentId(1), AgentId(2)]),
+            Action::Each { among: vec![AgentId(1), AgentId(2)], wait_for_matching: 2 },
             Action::Through { stages: vec![AgentId(5)], next: AgentId(6) },
             Action::Hold,
             Action::Unknown,

@@ -111,7 +111,7 @@ fn how(action: &Action) -> String {
             let stages: Vec<_> = stages.iter().map(name).collect();
             format!("through {} to", stages.join(", "))
         }
-        Action::Each(_) => "each of".to_owned(),
+        Action::Each { wait_for_matching, .. } => format!("each, {wait_for_matching} agreeing, of"),
         Action::To(_) => "to".to_owned(),
         Action::Hold => "hold".to_owned(),
         Action::Unknown => "refuse".to_owned(),
