@@ -45,6 +45,32 @@ fn a_killed_box_comes_back_while_the_others_go_on() {
     assert_eq!(client.ask(&format!("GET {here}")).unwrap(), "19");
 }
 
+/// More than what one destination may have waiting before its sender is held back.
+const FLOOD: usize = 8_000;
+
+#[test]
+fn who_floods_a_box_that_is_away_holds_nobody_else_up() {
+    let mut system = System::start();
+    let mut client = system.client();
+    let (there, here) = keys(&mut client);
+    system.kill("b");
+    let mut floods: Vec<Client> = (0..8).map(|_| system.client()).collect();
+    for flood in &mut floods {
+        (0..FLOOD / 8).for_each(|_| flood.say(&format!("SET {there} flood")).unwrap());
+    }
+    for index in 0..100 {
+        assert_eq!(client.ask(&format!("SET {here} {index}")).unwrap(), "+OK");
+    }
+    system.start_box("b");
+    for flood in &mut floods {
+        for _ in 0..FLOOD / 8 {
+            let answer = flood.hear().unwrap();
+            assert!(answer == "+OK" || answer.contains("outcome is unknown"), "{answer}");
+        }
+    }
+    assert_eq!(client.ask(&format!("GET {there}")).unwrap(), "flood");
+}
+
 /// Highest space and epoch ever given out.
 fn journal(system: &System) -> Vec<u64> {
     let text = fs::read_to_string(system.folder.path().join("journal")).unwrap();

@@ -53,6 +53,8 @@ pub(crate) struct Conversation {
     pub in_order_by: Option<u32>,
     /// Whether it stands among those that want room.
     is_starved: bool,
+    /// More messages wait than their sender should add to.
+    pub is_pressed: bool,
 }
 
 /// A message that goes to several.
@@ -413,8 +415,12 @@ impl Conversations {
         to: AgentId,
         number: Number,
     ) -> Option<ConversationIndex> {
-        let base = self.find(from, to)?;
-        match number.lane() {
+        self.lane(self.find(from, to)?, number.lane())
+    }
+
+    /// The conversation in this lane of `base`'s destination, if there is one.
+    pub fn lane(&self, base: ConversationIndex, lane: u16) -> Option<ConversationIndex> {
+        match lane {
             0 => Some(base),
             lane => self[base].lanes.get(usize::from(lane)).copied().flatten(),
         }
@@ -430,20 +436,15 @@ impl Conversations {
     /// The conversation in this lane of `base`'s destination.
     #[inline]
     pub fn in_lane(&mut self, base: ConversationIndex, lane: u16) -> ConversationIndex {
-        match self[base].lanes.get(usize::from(lane)) {
-            Some(Some(index)) => *index,
-            _ => self.add_lane(base, lane),
-        }
+        self.lane(base, lane).unwrap_or_else(|| self.add_lane(base, lane))
     }
 
     /// The lane, of so many, for the next message to children that are alike.
     pub fn choose_lane(&mut self, base: ConversationIndex, by: PickBy, lanes: u16) -> u16 {
         self[base].chosen = self[base].chosen.wrapping_add(1);
         let first = (self[base].chosen % u32::from(lanes.max(1))) as u16;
-        let outstanding = |lane: &u16| {
-            let at = self[base].lanes.get(usize::from(*lane)).copied().flatten();
-            at.map_or(0, |at| self[at].outstanding())
-        };
+        let outstanding =
+            |lane: &u16| self.lane(base, *lane).map_or(0, |at| self[at].outstanding());
         let mut in_turn = (0..lanes).map(|step| 1 + (first + step) % lanes);
         match by {
             PickBy::LeastOutstanding => in_turn.min_by_key(outstanding).unwrap_or(0),
@@ -488,6 +489,7 @@ impl Conversations {
             fanned: BTreeMap::new(),
             in_order_by: None,
             is_starved: false,
+            is_pressed: false,
         });
         index
     }

@@ -98,7 +98,8 @@ impl<D: Driver> Turn<D> {
             path: placed.source,
             space: placed.space,
             lately: None,
-            pressed: false,
+            pressed: 0,
+            is_shim: host.is_shim(),
             timers: 0,
         });
         self.slots.push(Some(Slot {

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use daedal_model::agent::Refusal;
 use daedal_model::context::Envelope;
-use daedal_model::id::{AgentId, Number, ReactorAddress, Space, Stamp, Trace};
+use daedal_model::id::{AgentId, Number, Point, ReactorAddress, Space, Stamp, Trace};
 use daedal_net::driver::Driver;
 use daedal_net::wire::message::MessageHeader;
 use hashbrown::HashMap;
@@ -243,18 +243,24 @@ impl<D: Driver> Plane<D> {
         let conversation = &mut self.conversations[at];
         conversation.keep(number, waiting);
         self.counts.kept += 1;
-        if conversation.kept_count() >= OUTBOX_MARK {
-            self.senders[conversation.from.0 as usize].pressed = true;
+        if conversation.kept_count() >= OUTBOX_MARK && !conversation.is_pressed {
+            conversation.is_pressed = true;
+            self.senders[conversation.from.0 as usize].pressed += 1;
         }
     }
 
     /// Takes the pressure off an agent when little of what it sent still waits: half the mark, so that
     /// it does not go back and forth.
     pub fn relieve(&mut self, at: ConversationIndex) {
-        let conversation = &self.conversations[at];
+        let conversation = &mut self.conversations[at];
+        if !conversation.is_pressed || conversation.kept_count() >= OUTBOX_MARK / 2 {
+            return;
+        }
+        conversation.is_pressed = false;
         let from = conversation.from;
-        if self.senders[from.0 as usize].pressed && conversation.kept_count() < OUTBOX_MARK / 2 {
-            self.senders[from.0 as usize].pressed = false;
+        let sender = &mut self.senders[from.0 as usize];
+        sender.pressed -= 1;
+        if sender.pressed == 0 {
             self.relieved.push(from);
         }
     }
@@ -539,7 +545,28 @@ impl<D: Driver> Plane<D> {
     }
 
     pub fn is_pressed(&self, slot: SlotIndex) -> bool {
-        self.senders[slot.0 as usize].pressed
+        self.senders[slot.0 as usize].pressed > 0
+    }
+
+    /// Whether an agent's input waits until less of its output does.
+    #[inline]
+    pub fn holds_input_of(&self, slot: SlotIndex) -> bool {
+        let sender = &self.senders[slot.0 as usize];
+        sender.pressed > 0 && !sender.is_shim
+    }
+
+    /// Whether too much waits where a message of this point, or to all points, would.
+    pub fn is_pressed_towards(&self, slot: SlotIndex, to: AgentId, point: Option<Point>) -> bool {
+        let Some(base) = self.conversations.find(slot, to) else { return false };
+        let is_pressed = |lane: u16| {
+            self.conversations.lane(base, lane).is_some_and(|at| self.conversations[at].is_pressed)
+        };
+        match (&self.routes[self.conversations[base].route].way, point) {
+            (Way::Spread(_, among), _) => (1..=among.len() as u16).all(is_pressed),
+            (Way::Pick(among), None) => (0..=among.len() as u16).any(is_pressed),
+            _ if self.waits_in(base, point) => is_pressed(0),
+            (way, point) => is_pressed(way.lane(point)),
+        }
     }
 }
 

@@ -55,8 +55,10 @@ pub(crate) struct Sender {
     pub space: Space,
     /// The conversation that it used last.
     pub lately: Option<(AgentId, ConversationIndex)>,
-    /// Too much of what it sent waits: its input is held back.
-    pub pressed: bool,
+    /// Conversations of its in which too much waits: its input is held back.
+    pub pressed: u32,
+    /// It takes load from outside, and holds that back itself.
+    pub is_shim: bool,
     /// Its timers, counted.
     pub timers: u64,
 }

@@ -440,7 +440,7 @@ impl<D: Driver> Turn<D> {
         if record.kind != slot.takes {
             return Fate::Refused(Refusal::WrongSchema);
         }
-        if self.plane.is_pressed(to) {
+        if self.plane.holds_input_of(to) {
             return Fate::Parked;
         }
         let envelope = slot.envelope(record, self.plane.now);

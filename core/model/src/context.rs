@@ -73,6 +73,8 @@ pub trait Effects {
     fn cancel(&mut self, timer: Timer) -> bool;
     /// Whether more messages wait to be sent than the sender should add to.
     fn is_pressed(&self) -> bool;
+    /// Whether that is so of the messages that one of this point (`None`: to all points) would wait behind.
+    fn is_pressed_towards(&self, to: AgentId, point: Option<Point>) -> bool;
 }
 
 /// A transition's view of the world. Source: Ovid §3.1.
@@ -198,6 +200,11 @@ impl<'a, A: Agent> Context<'a, A> {
         self.effects.is_pressed()
     }
 
+    /// Whether messages wait in such a number where `body` would go: a shim goes on taking other load.
+    pub fn is_pressed_towards<B: Body>(&self, to: impl Into<AgentId>, body: &B) -> bool {
+        self.is_pressed() && self.effects.is_pressed_towards(to.into(), body.point())
+    }
+
     /// [`Context::send`] of a message that was encoded elsewhere: what shims bring in for others.
     pub fn send_encoded(&mut self, to: impl Into<AgentId>, message: &Encoded) {
         self.post_encoded(to.into(), message, false);
@@ -315,6 +322,10 @@ mod tests {
         }
 
         fn is_pressed(&self) -> bool {
+            false
+        }
+
+        fn is_pressed_towards(&self, _: AgentId, _: Option<Point>) -> bool {
             false
         }
     }

@@ -34,6 +34,7 @@ impl Local {
         loop {
             connection.advance(&facts, &mut |ticket, request| {
                 replies.push((ticket, ask(shards, request, now_ns)));
+                true
             });
             let is_done = replies.is_empty() && connection.output().is_empty();
             for (ticket, reply) in replies.drain(..).rev() {

@@ -42,6 +42,7 @@ fn a_connection_that_is_warm_allocates_nothing() {
         connection.advance(&Facts::default(), &mut |ticket, request| {
             assert_eq!(request.key(), Some(b"key".as_slice()));
             tickets[usize::from(tickets[0].is_some())] = Some(ticket);
+            true
         });
         for (ticket, reply) in tickets.into_iter().zip([ReplyRef::Ok, ReplyRef::Bulk(b"value")]) {
             connection.complete(ticket.expect("both were asked"), &reply);

@@ -127,18 +127,17 @@ impl<D: Driver> Plane<D> {
             Way::Spread(by, among) => self.conversations.choose_lane(base, *by, among.len() as u16),
             way => way.lane(letter.point),
         };
-        let it = &self.conversations[base];
         let in_order = letter.in_order || destination.is_ordered;
-        if lane == 0 || in_order && it.is_waiting() && self.waits_in(base, letter.point) {
+        if lane == 0 || in_order && self.waits_in(base, letter.point) {
             return base;
         }
         self.conversations.in_lane(base, lane)
     }
 
-    /// Whether what waits in `base` may be for the child of this key.
-    fn waits_in(&self, base: ConversationIndex, point: Option<Point>) -> bool {
+    /// Whether something waits in `base`, and may be for the child of this key.
+    pub(super) fn waits_in(&self, base: ConversationIndex, point: Option<Point>) -> bool {
         let it = &self.conversations[base];
-        it.is_starved() || self.routes[it.route].way.leaf(point, 0).is_err()
+        it.is_waiting() && (it.is_starved() || self.routes[it.route].way.leaf(point, 0).is_err())
     }
 
     /// Whether a message is to go through the stage `ordered`, because its sender or its way says so.
@@ -405,5 +404,9 @@ impl<D: Driver> Effects for Work<'_, D> {
 
     fn is_pressed(&self) -> bool {
         self.plane.is_pressed(self.slot)
+    }
+
+    fn is_pressed_towards(&self, to: AgentId, point: Option<Point>) -> bool {
+        self.plane.is_pressed_towards(self.slot, to, point)
     }
 }

@@ -101,6 +101,8 @@ pub struct Connection {
     /// Bytes of answers that came before their turn.
     early_bytes: usize,
     wants_input: bool,
+    /// The last request was not taken.
+    is_held_back: bool,
 }
 
 impl Connection {
@@ -120,6 +122,7 @@ impl Connection {
             output: Buffer::default(),
             early_bytes: 0,
             wants_input: true,
+            is_held_back: false,
         }
     }
 
@@ -136,13 +139,18 @@ impl Connection {
         self.wants_input && !self.session.is_closing
     }
 
-    /// Reads commands as far as the rules allow and hands their requests to `send`. To be called
-    /// after input, after replies, and after output was written.
-    pub fn advance(&mut self, facts: &Facts, send: &mut impl FnMut(Ticket, &RequestRef<'_>)) {
+    /// Reads commands as far as the rules allow and hands their requests to `send`, which says whether it
+    /// took one. To be called after input, after replies, and after output was written.
+    pub fn advance(
+        &mut self,
+        facts: &Facts,
+        send: &mut impl FnMut(Ticket, &RequestRef<'_>) -> bool,
+    ) {
         self.wants_input = false;
+        self.is_held_back = false;
         loop {
             self.send_many(send);
-            if !self.may_read() {
+            if self.is_held_back || !self.may_read() {
                 return;
             }
             let bytes = match self.held.take() {
@@ -165,6 +173,11 @@ impl Connection {
             };
             self.run(bytes, facts, send);
         }
+    }
+
+    /// Whether a request was not taken, and is to be tried again.
+    pub fn is_held_back(&self) -> bool {
+        self.is_held_back
     }
 
     /// Takes the reply to one request. Stale tickets are ignored.
@@ -219,7 +232,12 @@ impl Connection {
     }
 
     /// Runs the command in the first `bytes` of the input, or holds it.
-    fn run(&mut self, bytes: usize, facts: &Facts, send: &mut impl FnMut(Ticket, &RequestRef<'_>)) {
+    fn run(
+        &mut self,
+        bytes: usize,
+        facts: &Facts,
+        send: &mut impl FnMut(Ticket, &RequestRef<'_>) -> bool,
+    ) {
         let arguments = self.parser.arguments(self.input.bytes());
         let protocol = self.session.protocol;
         let ticket = ticket(self.number, self.first, self.in_flight.len(), 0);
@@ -232,7 +250,9 @@ impl Connection {
         match plan {
             Plan::Immediate => self.answer_now(),
             Plan::One(request) => {
-                send(ticket, &request);
+                if !send(ticket, &request) {
+                    return self.hold_back(bytes);
+                }
                 self.in_flight.push_back(InFlight { protocol, left: 1, gather: Gather::one() });
             }
             Plan::Many(_) | Plan::All(_) if !self.in_flight.is_empty() => {
@@ -240,7 +260,9 @@ impl Connection {
                 return;
             }
             Plan::All(request) => {
-                send(ticket, &request);
+                if !send(ticket, &request) {
+                    return self.hold_back(bytes);
+                }
                 self.in_flight.push_back(InFlight { protocol, left: 1, gather: Gather::one() });
                 self.is_spanning = true;
             }
@@ -256,16 +278,26 @@ impl Connection {
         self.input.consume(bytes);
     }
 
+    /// The command in the first `bytes` of the input is run again later.
+    fn hold_back(&mut self, bytes: usize) {
+        self.held = Some(bytes);
+        self.is_held_back = true;
+    }
+
     /// Sends what the window allows of the requests of a command over several keys.
-    fn send_many(&mut self, send: &mut impl FnMut(Ticket, &RequestRef<'_>)) {
+    fn send_many(&mut self, send: &mut impl FnMut(Ticket, &RequestRef<'_>) -> bool) {
         let Some(Sending { many, sent, count, bytes }) = &mut self.sending else { return };
         let left = self.in_flight.front().map_or(0, |command| command.left);
         let arguments = self.parser.arguments(self.input.bytes());
         let until = (*count - left + PIPELINE_MAX).min(*count);
-        for slot in *sent..until {
-            send(ticket(self.number, self.first, 0, slot), &many.request(arguments, slot));
+        while *sent < until {
+            let ticket = ticket(self.number, self.first, 0, *sent);
+            if !send(ticket, &many.request(arguments, *sent)) {
+                self.is_held_back = true;
+                return;
+            }
+            *sent += 1;
         }
-        *sent = until;
         if until == *count {
             let bytes = *bytes;
             self.sending = None;

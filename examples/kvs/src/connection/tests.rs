@@ -10,11 +10,13 @@ use crate::limits::ANSWER_BYTES_MAX;
 struct Client {
     connection: Connection,
     asked: Vec<(Ticket, String)>,
+    /// So many requests are taken before one was answered.
+    room: usize,
 }
 
 impl Client {
     fn new() -> Client {
-        Client { connection: Connection::new(9), asked: Vec::new() }
+        Client { connection: Connection::new(9), asked: Vec::new(), room: usize::MAX }
     }
 
     fn say(&mut self, text: &str) {
@@ -23,10 +25,14 @@ impl Client {
     }
 
     fn advance(&mut self) {
-        let asked = &mut self.asked;
+        let Client { asked, room, .. } = self;
         self.connection.advance(&Facts::default(), &mut |ticket, request| {
             let key = request.key().unwrap_or(b"*");
-            asked.push((ticket, String::from_utf8_lossy(key).into_owned()));
+            let is_taken = asked.len() < *room;
+            if is_taken {
+                asked.push((ticket, String::from_utf8_lossy(key).into_owned()));
+            }
+            is_taken
         });
     }
 
@@ -224,4 +230,25 @@ proptest! {
         prop_assert_eq!(client.hear(), expect);
         prop_assert_eq!(client.connection.early_bytes, 0);
     }
+}
+
+#[test]
+fn a_request_that_is_not_taken_is_tried_again_and_those_behind_it_wait() {
+    let mut client = Client { room: 2, ..Client::new() };
+    client.say("SET a 1\r\nSET b 1\r\nSET c 1\r\nMSET d 1 e 1 f 1\r\n");
+    assert_eq!(client.asked(), ["a", "b"]);
+    assert!(client.connection.is_held_back());
+    client.answer(0, &ReplyRef::Ok);
+    assert_eq!(client.asked(), ["b"]);
+    client.answer(0, &ReplyRef::Ok);
+    assert_eq!(client.asked(), ["c"]);
+    client.answer(0, &ReplyRef::Ok);
+    assert_eq!(client.asked(), ["d", "e"]);
+    assert!(client.connection.is_held_back());
+    for rest in [vec!["e", "f"], vec!["f"], vec![]] {
+        client.answer(0, &ReplyRef::Ok);
+        assert_eq!(client.asked(), rest);
+    }
+    assert_eq!(client.hear(), "+OK\r\n".repeat(4));
+    assert!(client.connection.is_idle());
 }

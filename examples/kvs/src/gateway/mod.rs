@@ -58,6 +58,8 @@ pub struct Gateway {
     /// Number of the next client.
     next: u32,
     visits: Visits,
+    /// Those whose next request has to wait: they are visited again when the timer comes.
+    held_back: Vec<usize>,
     asked: Asked,
     facts: Facts,
     started: Stamp,
@@ -70,6 +72,8 @@ pub struct Gateway {
 enum Next {
     Wait,
     Again,
+    /// What it wants to ask waits until less of what was asked there does.
+    Later,
     Close,
 }
 
@@ -104,6 +108,7 @@ impl Gateway {
             clients: Slab::new(),
             next: 1,
             visits: Visits::default(),
+            held_back: Vec::new(),
             asked: Asked::default(),
             facts: Facts { process_id: std::process::id(), port, ..Facts::default() },
             started: Stamp(0),
@@ -189,7 +194,7 @@ impl Gateway {
     fn visit(&mut self, index: usize, context: &mut Context<'_, Self>) -> Next {
         let Some(client) = self.clients.get_mut(index) else { return Next::Wait };
         client.is_listed = false;
-        let may_ask = self.asked.len() < ASKS_MARK && !context.is_pressed();
+        let may_ask = self.asked.len() < ASKS_MARK;
         if may_ask {
             let reads = client.wants_to_be_read();
             if reads && client.read(&mut self.read).is_err() {
@@ -197,14 +202,20 @@ impl Gateway {
             }
             let (asked, agent) = (&mut self.asked, self.agent);
             client.connection.advance(&self.facts, &mut |ticket, request| {
+                if context.is_pressed_towards(agent, request) {
+                    return false;
+                }
                 let counts_keys = matches!(request, RequestRef::DbSize);
                 let number = context.ask_in_order(agent, request);
                 asked.push(number, Asker { client: index, ticket, counts_keys });
+                true
             });
         }
         let Ok(wrote) = client.write() else { return Next::Close };
         if client.is_done() {
             Next::Close
+        } else if client.connection.is_held_back() {
+            Next::Later
         } else if !may_ask || client.could_go_on(wrote) {
             Next::Again
         } else {
@@ -223,10 +234,14 @@ impl Gateway {
                         self.visits.add(index, &mut client.is_listed);
                     }
                 }
+                Next::Later => self.held_back.push(index),
                 Next::Close => drop(self.clients.remove(index)),
             }
         }
-        !self.visits.is_empty() && self.asked.len() < ASKS_MARK && !context.is_pressed()
+        if !self.held_back.is_empty() {
+            self.retry(context);
+        }
+        !self.visits.is_empty() && self.asked.len() < ASKS_MARK
     }
 
     /// Has itself polled soon, though nothing happens outside.
@@ -249,6 +264,11 @@ impl Agent for Gateway {
     /// The retry timer: the poll that follows does the work.
     fn transition(&mut self, _: &Archived<()>, _: &mut Context<'_, Self>) {
         self.is_retrying = false;
+        for index in self.held_back.drain(..) {
+            if let Some(client) = self.clients.get_mut(index) {
+                self.visits.add(index, &mut client.is_listed);
+            }
+        }
     }
 
     fn answered(&mut self, answer: &Answer<'_>, _: &mut Context<'_, Self>) {

@@ -125,6 +125,10 @@ impl Effects for Outbox {
     fn is_pressed(&self) -> bool {
         false
     }
+
+    fn is_pressed_towards(&self, _: AgentId, _: Option<Point>) -> bool {
+        false
+    }
 }
 
 /// An agent with its outbox.
