@@ -1,19 +1,21 @@
 //! What a reactor keeps of each (agent, destination) that its agents write to: the next number, which
 //! numbers are done, and the messages that are not on their way.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 
 use daedal_model::done::{NumberSet, WINDOW};
 use daedal_model::id::{AgentId, Number};
 use daedal_model::message::Schema;
-use daedal_model::route::PickBy;
-use hashbrown::HashMap;
 
 use crate::asks::OpenAsks;
 use crate::kinds::Kind;
 use crate::ordered::{NO_PLACE, Place};
 use crate::record::Record;
 use crate::slot::SlotIndex;
+
+mod fan;
+
+use fan::Fan;
 
 /// Index of a conversation in its reactor. Never reused while anything of it is outstanding.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -31,9 +33,9 @@ pub(crate) struct Conversation {
     pub to: AgentId,
     pub route: RouteIndex,
     /// The others of the same destination, by lane.
-    lanes: Vec<Option<ConversationIndex>>,
+    pub lanes: Vec<Option<ConversationIndex>>,
     /// How often one of several children that are alike was chosen.
-    chosen: u32,
+    pub chosen: u32,
     /// Type of the last message, since most conversations have one.
     pub lately: (Schema, Kind),
     next: u64,
@@ -52,42 +54,9 @@ pub(crate) struct Conversation {
     /// has left by.
     pub in_order_by: Option<u32>,
     /// Whether it stands among those that want room.
-    is_starved: bool,
+    pub is_starved: bool,
     /// More messages wait than their sender should add to.
     pub is_pressed: bool,
-}
-
-/// A message that goes to several.
-#[derive(Debug)]
-struct Fan {
-    /// The leaves, in the order of the route.
-    leaves: Vec<FanLeaf>,
-    /// How many have done it.
-    done: usize,
-    /// It goes to nobody any more: only those who have it are waited for.
-    is_given_up: bool,
-}
-
-impl Fan {
-    /// How many have it, and have not done it.
-    fn under_way(&self) -> usize {
-        let sent = self.leaves.iter().filter(|leaf| leaf.is_sent).count();
-        sent.saturating_sub(self.done)
-    }
-
-    fn is_over(&self) -> bool {
-        if self.is_given_up { self.under_way() == 0 } else { self.done >= self.leaves.len() }
-    }
-}
-
-/// One of several that a message goes to.
-#[derive(Clone, Copy, Debug, Default)]
-struct FanLeaf {
-    physical: AgentId,
-    /// Whether the message went there, and did not come back.
-    is_sent: bool,
-    /// The message's place in the line there, if it has one.
-    place: Place,
 }
 
 /// A message record that its conversation keeps, and what for.
@@ -113,6 +82,29 @@ pub(crate) enum Until {
 }
 
 impl Conversation {
+    /// One without messages.
+    pub fn new(from: SlotIndex, to: AgentId, route: RouteIndex, lane: u16) -> Conversation {
+        let first = Number::first_of(lane);
+        Conversation {
+            from,
+            to,
+            route,
+            lanes: Vec::new(),
+            chosen: 0,
+            lately: (Schema(0), Kind::NONE),
+            next: first.0,
+            done: NumberSet::below(first),
+            outbox: BTreeMap::new(),
+            sendable: 0,
+            is_asked_for: false,
+            asks: OpenAsks::default(),
+            fanned: BTreeMap::new(),
+            in_order_by: None,
+            is_starved: false,
+            is_pressed: false,
+        }
+    }
+
     /// Gives a message its number.
     #[inline]
     pub fn number(&mut self) -> Number {
@@ -143,7 +135,7 @@ impl Conversation {
     }
 
     /// Messages that are not done, or not answered.
-    fn outstanding(&self) -> u64 {
+    pub fn outstanding(&self) -> u64 {
         let undone = self.next - self.done.floor().0 - self.done.count_above();
         undone.max(self.asks.len() as u64)
     }
@@ -178,9 +170,9 @@ impl Conversation {
         self.sendable > 0
     }
 
-    /// Whether it wants room.
-    pub fn is_starved(&self) -> bool {
-        self.is_starved
+    /// The message of this number that went to `physical`, if it is kept.
+    pub fn kept(&self, number: Number, physical: AgentId) -> Option<&[u8]> {
+        self.outbox.get(&(number, physical)).map(|waiting| waiting.record.as_slice())
     }
 
     /// How many messages are not on their way.
@@ -215,10 +207,6 @@ impl Conversation {
             self.fanned.remove(&number);
         }
         self.all_done(number);
-    }
-
-    fn is_given_up(&self, number: Number) -> bool {
-        self.fanned.get(&number).is_some_and(|fan| fan.is_given_up)
     }
 
     fn all_done(&mut self, number: Number) {
@@ -258,30 +246,6 @@ impl Conversation {
         self.asks.over(link).filter(|number| self.parts(*number).next().is_none()).collect()
     }
 
-    /// `number` goes to so many leaves; says whether that is news.
-    pub fn fan_out(&mut self, number: Number, leaves: usize) -> bool {
-        let is_new = leaves > 1 && !self.fanned.contains_key(&number);
-        if is_new {
-            let fan = Fan { leaves: vec![FanLeaf::default(); leaves], done: 0, is_given_up: false };
-            self.fanned.insert(number, fan);
-        }
-        is_new
-    }
-
-    /// Whether `number` is on its way to the leaf at `index` of its route.
-    pub fn is_on_its_way(&self, number: Number, index: usize) -> bool {
-        let leaf = self.fanned.get(&number).and_then(|fan| fan.leaves.get(index));
-        leaf.is_some_and(|leaf| leaf.is_sent)
-    }
-
-    /// `number` is on its way to this leaf, at `index` of its route.
-    pub fn sent_to(&mut self, number: Number, index: usize, physical: AgentId, place: Place) {
-        let fan = self.fanned.get_mut(&number);
-        if let Some(leaf) = fan.and_then(|fan| fan.leaves.get_mut(index)) {
-            *leaf = FanLeaf { physical, is_sent: true, place };
-        }
-    }
-
     /// The place that a message of this number went to a leaf by, if it did. `before`: where its record
     /// went last, by which place.
     pub fn place_before(
@@ -311,21 +275,6 @@ impl Conversation {
             self.in_order_by = Some(ways);
         }
         may
-    }
-
-    /// Whether a message that could be sent is under way to some of its leaves.
-    fn is_any_half_sent(&self) -> bool {
-        let mut under_way = self.fanned.iter().filter(|(_, fan)| fan.under_way() > 0);
-        under_way.any(|(number, _)| self.outbox.contains_key(&(*number, WHOLE)))
-    }
-
-    /// `number` has come back from a leaf, among others perhaps: it must go there again.
-    fn came_back_from(&mut self, number: Number, physical: AgentId) {
-        let Some(fan) = self.fanned.get_mut(&number) else { return };
-        let sent = fan.leaves.iter_mut().find(|leaf| leaf.is_sent && leaf.physical == physical);
-        if let Some(leaf) = sent {
-            leaf.is_sent = false;
-        }
     }
 
     /// Keeps a record that is not on its way, unless that was all that its message still waited for.
@@ -371,7 +320,7 @@ impl Conversation {
     }
 
     /// What was parked at a link's peer is to be sent again.
-    fn unsettle(&mut self, link: u32) {
+    pub fn unsettle(&mut self, link: u32) {
         let at_peer = |(key, it): (&(Number, AgentId), &Waiting)| {
             (it.until == Until::Settled { link }).then_some(*key)
         };
@@ -386,199 +335,6 @@ impl Conversation {
     /// Keeps a record that could not be sent after all.
     pub fn put_back(&mut self, number: Number, record: Vec<u8>) {
         self.keep(number, Waiting { record, until: Until::Sendable });
-    }
-}
-
-/// All conversations of a reactor.
-#[derive(Debug, Default)]
-pub(crate) struct Conversations {
-    all: Vec<Conversation>,
-    by_pair: HashMap<(SlotIndex, AgentId), ConversationIndex, foldhash::fast::FixedState>,
-    /// By conversation of lane 0 and leaf, how many places were taken in the line there. One entry for
-    /// each life of a leaf.
-    lines: HashMap<(ConversationIndex, AgentId), Place, foldhash::fast::FixedState>,
-    /// Conversations with messages that could not be sent for want of room, in the order of want.
-    starved: VecDeque<ConversationIndex>,
-}
-
-impl Conversations {
-    /// Lane 0 of a conversation.
-    #[inline]
-    pub fn find(&self, from: SlotIndex, to: AgentId) -> Option<ConversationIndex> {
-        self.by_pair.get(&(from, to)).copied()
-    }
-
-    /// The conversation of a number.
-    pub fn find_of(
-        &self,
-        from: SlotIndex,
-        to: AgentId,
-        number: Number,
-    ) -> Option<ConversationIndex> {
-        self.lane(self.find(from, to)?, number.lane())
-    }
-
-    /// The conversation in this lane of `base`'s destination, if there is one.
-    pub fn lane(&self, base: ConversationIndex, lane: u16) -> Option<ConversationIndex> {
-        match lane {
-            0 => Some(base),
-            lane => self[base].lanes.get(usize::from(lane)).copied().flatten(),
-        }
-    }
-
-    /// A new one, in lane 0.
-    pub fn add(&mut self, from: SlotIndex, to: AgentId, route: RouteIndex) -> ConversationIndex {
-        let index = self.push(from, to, route, 0);
-        self.by_pair.insert((from, to), index);
-        index
-    }
-
-    /// The conversation in this lane of `base`'s destination.
-    #[inline]
-    pub fn in_lane(&mut self, base: ConversationIndex, lane: u16) -> ConversationIndex {
-        self.lane(base, lane).unwrap_or_else(|| self.add_lane(base, lane))
-    }
-
-    /// The lane, of so many, for the next message to children that are alike.
-    pub fn choose_lane(&mut self, base: ConversationIndex, by: PickBy, lanes: u16) -> u16 {
-        self[base].chosen = self[base].chosen.wrapping_add(1);
-        let first = (self[base].chosen % u32::from(lanes.max(1))) as u16;
-        let outstanding =
-            |lane: &u16| self.lane(base, *lane).map_or(0, |at| self[at].outstanding());
-        let mut in_turn = (0..lanes).map(|step| 1 + (first + step) % lanes);
-        match by {
-            PickBy::LeastOutstanding => in_turn.min_by_key(outstanding).unwrap_or(0),
-            _ => in_turn.next().unwrap_or(0),
-        }
-    }
-
-    #[cold]
-    fn add_lane(&mut self, base: ConversationIndex, lane: u16) -> ConversationIndex {
-        let Conversation { from, to, route, .. } = self[base];
-        let index = self.push(from, to, route, lane);
-        let lanes = &mut self[base].lanes;
-        if lanes.len() <= usize::from(lane) {
-            lanes.resize(usize::from(lane) + 1, None);
-        }
-        lanes[usize::from(lane)] = Some(index);
-        index
-    }
-
-    fn push(
-        &mut self,
-        from: SlotIndex,
-        to: AgentId,
-        route: RouteIndex,
-        lane: u16,
-    ) -> ConversationIndex {
-        let index = ConversationIndex(self.all.len() as u32);
-        let first = Number::first_of(lane);
-        self.all.push(Conversation {
-            from,
-            to,
-            route,
-            lanes: Vec::new(),
-            chosen: 0,
-            lately: (Schema(0), Kind::NONE),
-            next: first.0,
-            done: NumberSet::below(first),
-            outbox: BTreeMap::new(),
-            sendable: 0,
-            is_asked_for: false,
-            asks: OpenAsks::default(),
-            fanned: BTreeMap::new(),
-            in_order_by: None,
-            is_starved: false,
-            is_pressed: false,
-        });
-        index
-    }
-
-    /// The next free place in the line to a leaf, which all lanes share.
-    pub fn next_place(&self, at: ConversationIndex, leaf: AgentId) -> Place {
-        self.lines.get(&(self.base(at), leaf)).map_or(NO_PLACE, |taken| *taken) + 1
-    }
-
-    /// Takes the next place in the line to a leaf, for a message that leaves for the first time.
-    #[inline]
-    pub fn take_place(&mut self, at: ConversationIndex, leaf: AgentId) -> Place {
-        let taken = self.lines.entry((self.base(at), leaf)).or_insert(NO_PLACE);
-        *taken += 1;
-        *taken
-    }
-
-    /// Lane 0 of a conversation.
-    pub fn base(&self, at: ConversationIndex) -> ConversationIndex {
-        match self[at].lane() {
-            0 => at,
-            _ => self.find(self[at].from, self[at].to).expect("lanes are those of a lane 0"),
-        }
-    }
-
-    /// A conversation wants room.
-    pub fn starve(&mut self, at: ConversationIndex) {
-        if !std::mem::replace(&mut self[at].is_starved, true) {
-            self.starved.push_back(at);
-        }
-    }
-
-    /// How many want room.
-    pub fn starved_count(&self) -> usize {
-        self.starved.len()
-    }
-
-    /// Takes out the one that has wanted room the longest.
-    pub fn next_starved(&mut self) -> Option<ConversationIndex> {
-        let at = self.starved.pop_front()?;
-        self[at].is_starved = false;
-        Some(at)
-    }
-
-    /// All of them, in the order in which they began.
-    pub fn iter(&self) -> impl Iterator<Item = (ConversationIndex, &Conversation)> {
-        self.all.iter().enumerate().map(|(index, it)| (ConversationIndex(index as u32), it))
-    }
-
-    /// Who of `from`'s conversations keeps a message that went to `physical`, and the message.
-    pub fn keeper(
-        &self,
-        from: SlotIndex,
-        physical: AgentId,
-        number: Number,
-    ) -> Option<(ConversationIndex, Vec<u8>)> {
-        self.iter().filter(|(_, it)| it.from == from).find_map(|(at, it)| {
-            it.outbox.get(&(number, physical)).map(|waiting| (at, waiting.record.clone()))
-        })
-    }
-
-    /// What was parked at a link's peer is to be sent again.
-    pub fn unsettle(&mut self, link: u32) {
-        self.all.iter_mut().for_each(|it| it.unsettle(link));
-    }
-
-    /// The controller has said something: who still misses a route asks again.
-    pub fn ask_anew(&mut self) {
-        self.all.iter_mut().for_each(|it| it.is_asked_for = false);
-    }
-
-    /// Those with messages that could be sent.
-    pub fn waiting(&self) -> Vec<ConversationIndex> {
-        self.iter().filter(|(_, it)| it.is_waiting()).map(|(index, _)| index).collect()
-    }
-}
-
-impl std::ops::Index<ConversationIndex> for Conversations {
-    type Output = Conversation;
-    #[inline]
-    fn index(&self, index: ConversationIndex) -> &Conversation {
-        &self.all[index.0 as usize]
-    }
-}
-
-impl std::ops::IndexMut<ConversationIndex> for Conversations {
-    #[inline]
-    fn index_mut(&mut self, index: ConversationIndex) -> &mut Conversation {
-        &mut self.all[index.0 as usize]
     }
 }
 

@@ -1,9 +1,11 @@
 //! The turn, and around it reactors, rings, handles and shims: what runs agents.
 
 pub mod alone;
+mod answers;
 mod arrival;
 mod asks;
 mod conversation;
+mod conversations;
 pub mod deliver;
 mod doze;
 mod gather;

@@ -14,7 +14,8 @@ use daedal_net::driver::Driver;
 use daedal_net::wire::message::MessageHeader;
 use hashbrown::HashMap;
 
-use crate::conversation::{Conversation, ConversationIndex, Conversations, Until, Waiting};
+use crate::conversation::{Conversation, ConversationIndex, Until, Waiting};
+use crate::conversations::Conversations;
 use crate::gather::{Gathers, Which};
 use crate::links::Links;
 use crate::local::Arena;

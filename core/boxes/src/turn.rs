@@ -11,7 +11,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
-use daedal_model::agent::{Answer, Outcome, Refusal};
+use daedal_model::agent::Refusal;
 use daedal_model::id::{AgentId, Number, ReactorAddress, Space, Stamp};
 use daedal_model::path::AgentPath;
 use daedal_net::driver::Driver;
@@ -19,7 +19,6 @@ use daedal_net::wire::padded;
 
 use crate::conversation::{ConversationIndex, Until};
 use crate::deliver::{Trust, Verdict};
-use crate::gather::{Gather, Which};
 use crate::links::Links;
 use crate::local::Arena;
 use crate::mesh::RingReceiver;
@@ -260,18 +259,6 @@ impl<D: Driver> Turn<D> {
         }
     }
 
-    fn tell_unanswered(&mut self) -> bool {
-        let mut any = false;
-        // Who is told may ask again, and be refused at once.
-        for _ in 0..self.plane.unanswered.len() {
-            let Some(it) = self.plane.unanswered.pop_front() else { break };
-            any = true;
-            let outcome = it.refusal.map_or(Outcome::Unknown, Outcome::Refused);
-            self.answered(it.slot, &Answer { from: it.from, to: it.number, outcome });
-        }
-        any
-    }
-
     fn flush(&mut self) -> bool {
         self.ask_for_routes();
         self.plane.feed_the_starved();
@@ -492,68 +479,6 @@ impl<D: Driver> Turn<D> {
     pub(crate) fn copy_out(&mut self, record: &Record<'_>, trust: Trust, via: Via) -> Parked {
         self.plane.counts.copied_out += 1;
         Parked { record: record.to_vec(), trust, via }
-    }
-
-    fn take_answer(&mut self, to: SlotIndex, record: &Record<'_>, number: Number) -> Fate {
-        let Some(schema) = self.plane.templates.kinds().schema(record.kind) else {
-            self.plane.counts.unknown_schema += 1;
-            return Fate::Done;
-        };
-        let (from, body) = (record.name().source, record.body());
-        let asked = self.plane.conversations.find_of(to, from, number);
-        // Answered by another life of one part, or given up as unknown: nobody is told twice.
-        let is_open = |at: &ConversationIndex| self.plane.conversations[*at].asks.is_open(number);
-        let Some(at) = asked.filter(is_open) else {
-            self.plane.counts.stray_answers += 1;
-            return Fate::Done;
-        };
-        if let Some(matching) = self.plane.matchings.get_mut(&(at, number)) {
-            if let Some((schema, body)) = matching.add(record.child().unwrap_or(from), schema, body)
-            {
-                self.plane.matchings.remove(&(at, number));
-                self.plane.close_ask(at, number);
-                let outcome = Outcome::Reply { schema, body: &body };
-                self.answered(to, &Answer { from, to: number, outcome });
-            }
-            return Fate::Done;
-        }
-        self.plane.close_ask(at, number);
-        if let Ok(gathered) = self.plane.gathers.answered((at, number), schema, body) {
-            gathered
-                .into_iter()
-                .for_each(|(whole, gather)| self.answer_for_all(to, whole, &gather));
-            return Fate::Done;
-        }
-        let answer = Answer { from, to: number, outcome: Outcome::Reply { schema, body } };
-        self.answered(to, &answer);
-        if planted::is(Bug::AnsweredTwice) {
-            self.answered(to, &answer);
-        }
-        Fate::Done
-    }
-
-    /// All parts of a request are answered: the replies become one.
-    fn answer_for_all(&mut self, to: SlotIndex, (at, number): Which, gather: &Gather) {
-        if !self.plane.close_ask(at, number) {
-            return;
-        }
-        let merged = gather.merge(&self.plane.templates);
-        let outcome = match &merged {
-            Some((schema, body)) => Outcome::Reply { schema: *schema, body },
-            None => Outcome::Refused(Refusal::WrongSchema),
-        };
-        let from = self.plane.conversations[at].to;
-        self.answered(to, &Answer { from, to: number, outcome });
-    }
-
-    fn answered(&mut self, to: SlotIndex, answer: &Answer<'_>) {
-        let Some(slot) = &mut self.slots[to.0 as usize] else { return };
-        slot.last_stamp = slot.last_stamp.max(self.plane.now);
-        let envelope = nobody(slot.last_stamp);
-        let id = slot.source;
-        let mut work = Work { plane: &mut self.plane, slot: to, hand: Hand::default() };
-        slot.host.answered(id, answer, &envelope, &mut work);
-        self.after_transition(to);
     }
 
     // ---- what comes back ----

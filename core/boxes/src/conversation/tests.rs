@@ -1,6 +1,7 @@
 //! Messages to several, some of whom have them.
 
 use super::*;
+use crate::conversations::Conversations;
 use crate::record::{Draft, finish};
 
 const AT: ConversationIndex = ConversationIndex(0);

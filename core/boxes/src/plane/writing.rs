@@ -137,7 +137,7 @@ impl<D: Driver> Plane<D> {
     /// Whether something waits in `base`, and may be for the child of this key.
     pub(super) fn waits_in(&self, base: ConversationIndex, point: Option<Point>) -> bool {
         let it = &self.conversations[base];
-        it.is_waiting() && (it.is_starved() || self.routes[it.route].way.leaf(point, 0).is_err())
+        it.is_waiting() && (it.is_starved || self.routes[it.route].way.leaf(point, 0).is_err())
     }
 
     /// Whether a message is to go through the stage `ordered`, because its sender or its way says so.

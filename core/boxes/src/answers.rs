@@ -1,0 +1,99 @@
+//! Answers: which ask a reply belongs to, whether it is still waited for, and whether it is all of the answer.
+//!
+//! An ask is answered once: by its reply, by what the replies of several come to (`matching`, `gather`), by a
+//! refusal, or by the word that nothing is known.
+
+use daedal_model::agent::{Answer, Outcome, Refusal};
+use daedal_model::id::Number;
+use daedal_net::driver::Driver;
+
+use crate::conversation::ConversationIndex;
+use crate::gather::{Gather, Which};
+use crate::plane::{Hand, Work, nobody};
+use crate::planted::{self, Bug};
+use crate::record::Record;
+use crate::slot::SlotIndex;
+use crate::turn::{Fate, Turn};
+
+impl<D: Driver> Turn<D> {
+    /// A reply has come to one of our agents.
+    pub(crate) fn take_answer(
+        &mut self,
+        to: SlotIndex,
+        record: &Record<'_>,
+        number: Number,
+    ) -> Fate {
+        let Some(schema) = self.plane.templates.kinds().schema(record.kind) else {
+            self.plane.counts.unknown_schema += 1;
+            return Fate::Done;
+        };
+        let (from, body) = (record.name().source, record.body());
+        let asked = self.plane.conversations.find_of(to, from, number);
+        // Answered by another life of one part, or given up as unknown: nobody is told twice.
+        let is_open = |at: &ConversationIndex| self.plane.conversations[*at].asks.is_open(number);
+        let Some(at) = asked.filter(is_open) else {
+            self.plane.counts.stray_answers += 1;
+            return Fate::Done;
+        };
+        if let Some(matching) = self.plane.matchings.get_mut(&(at, number)) {
+            if let Some((schema, body)) = matching.add(record.child().unwrap_or(from), schema, body)
+            {
+                self.plane.matchings.remove(&(at, number));
+                self.plane.close_ask(at, number);
+                let outcome = Outcome::Reply { schema, body: &body };
+                self.answered(to, &Answer { from, to: number, outcome });
+            }
+            return Fate::Done;
+        }
+        self.plane.close_ask(at, number);
+        if let Ok(gathered) = self.plane.gathers.answered((at, number), schema, body) {
+            gathered
+                .into_iter()
+                .for_each(|(whole, gather)| self.answer_for_all(to, whole, &gather));
+            return Fate::Done;
+        }
+        let answer = Answer { from, to: number, outcome: Outcome::Reply { schema, body } };
+        self.answered(to, &answer);
+        if planted::is(Bug::AnsweredTwice) {
+            self.answered(to, &answer);
+        }
+        Fate::Done
+    }
+
+    /// All parts of a request are answered: the replies become one.
+    fn answer_for_all(&mut self, to: SlotIndex, (at, number): Which, gather: &Gather) {
+        if !self.plane.close_ask(at, number) {
+            return;
+        }
+        let merged = gather.merge(&self.plane.templates);
+        let outcome = match &merged {
+            Some((schema, body)) => Outcome::Reply { schema: *schema, body },
+            None => Outcome::Refused(Refusal::WrongSchema),
+        };
+        let from = self.plane.conversations[at].to;
+        self.answered(to, &Answer { from, to: number, outcome });
+    }
+
+    fn answered(&mut self, to: SlotIndex, answer: &Answer<'_>) {
+        let Some(slot) = &mut self.slots[to.0 as usize] else { return };
+        slot.last_stamp = slot.last_stamp.max(self.plane.now);
+        let envelope = nobody(slot.last_stamp);
+        let id = slot.source;
+        let mut work = Work { plane: &mut self.plane, slot: to, hand: Hand::default() };
+        slot.host.answered(id, answer, &envelope, &mut work);
+        self.after_transition(to);
+    }
+
+    /// Tells agents whose asks will not be replied to.
+    pub(crate) fn tell_unanswered(&mut self) -> bool {
+        let mut any = false;
+        // Who is told may ask again, and be refused at once.
+        for _ in 0..self.plane.unanswered.len() {
+            let Some(it) = self.plane.unanswered.pop_front() else { break };
+            any = true;
+            let outcome = it.refusal.map_or(Outcome::Unknown, Outcome::Refused);
+            self.answered(it.slot, &Answer { from: it.from, to: it.number, outcome });
+        }
+        any
+    }
+}

@@ -1,0 +1,186 @@
+//! All conversations of a reactor: found by who speaks with whom and by lane, and who of them wants room.
+
+use std::collections::VecDeque;
+
+use daedal_model::id::{AgentId, Number};
+use daedal_model::route::PickBy;
+use hashbrown::HashMap;
+
+use crate::conversation::{Conversation, ConversationIndex, RouteIndex};
+use crate::ordered::{NO_PLACE, Place};
+use crate::slot::SlotIndex;
+
+/// All conversations of a reactor.
+#[derive(Debug, Default)]
+pub(crate) struct Conversations {
+    all: Vec<Conversation>,
+    by_pair: HashMap<(SlotIndex, AgentId), ConversationIndex, foldhash::fast::FixedState>,
+    /// By conversation of lane 0 and leaf, how many places were taken in the line there. One entry for
+    /// each life of a leaf.
+    lines: HashMap<(ConversationIndex, AgentId), Place, foldhash::fast::FixedState>,
+    /// Conversations with messages that could not be sent for want of room, in the order of want.
+    starved: VecDeque<ConversationIndex>,
+}
+
+impl Conversations {
+    /// Lane 0 of a conversation.
+    #[inline]
+    pub fn find(&self, from: SlotIndex, to: AgentId) -> Option<ConversationIndex> {
+        self.by_pair.get(&(from, to)).copied()
+    }
+
+    /// The conversation of a number.
+    pub fn find_of(
+        &self,
+        from: SlotIndex,
+        to: AgentId,
+        number: Number,
+    ) -> Option<ConversationIndex> {
+        self.lane(self.find(from, to)?, number.lane())
+    }
+
+    /// The conversation in this lane of `base`'s destination, if there is one.
+    pub fn lane(&self, base: ConversationIndex, lane: u16) -> Option<ConversationIndex> {
+        match lane {
+            0 => Some(base),
+            lane => self[base].lanes.get(usize::from(lane)).copied().flatten(),
+        }
+    }
+
+    /// A new one, in lane 0.
+    pub fn add(&mut self, from: SlotIndex, to: AgentId, route: RouteIndex) -> ConversationIndex {
+        let index = self.push(from, to, route, 0);
+        self.by_pair.insert((from, to), index);
+        index
+    }
+
+    /// The conversation in this lane of `base`'s destination.
+    #[inline]
+    pub fn in_lane(&mut self, base: ConversationIndex, lane: u16) -> ConversationIndex {
+        self.lane(base, lane).unwrap_or_else(|| self.add_lane(base, lane))
+    }
+
+    /// The lane, of so many, for the next message to children that are alike.
+    pub fn choose_lane(&mut self, base: ConversationIndex, by: PickBy, lanes: u16) -> u16 {
+        self[base].chosen = self[base].chosen.wrapping_add(1);
+        let first = (self[base].chosen % u32::from(lanes.max(1))) as u16;
+        let outstanding =
+            |lane: &u16| self.lane(base, *lane).map_or(0, |at| self[at].outstanding());
+        let mut in_turn = (0..lanes).map(|step| 1 + (first + step) % lanes);
+        match by {
+            PickBy::LeastOutstanding => in_turn.min_by_key(outstanding).unwrap_or(0),
+            _ => in_turn.next().unwrap_or(0),
+        }
+    }
+
+    #[cold]
+    fn add_lane(&mut self, base: ConversationIndex, lane: u16) -> ConversationIndex {
+        let Conversation { from, to, route, .. } = self[base];
+        let index = self.push(from, to, route, lane);
+        let lanes = &mut self[base].lanes;
+        if lanes.len() <= usize::from(lane) {
+            lanes.resize(usize::from(lane) + 1, None);
+        }
+        lanes[usize::from(lane)] = Some(index);
+        index
+    }
+
+    fn push(
+        &mut self,
+        from: SlotIndex,
+        to: AgentId,
+        route: RouteIndex,
+        lane: u16,
+    ) -> ConversationIndex {
+        let index = ConversationIndex(self.all.len() as u32);
+        self.all.push(Conversation::new(from, to, route, lane));
+        index
+    }
+
+    /// The next free place in the line to a leaf, which all lanes share.
+    pub fn next_place(&self, at: ConversationIndex, leaf: AgentId) -> Place {
+        self.lines.get(&(self.base(at), leaf)).map_or(NO_PLACE, |taken| *taken) + 1
+    }
+
+    /// Takes the next place in the line to a leaf, for a message that leaves for the first time.
+    #[inline]
+    pub fn take_place(&mut self, at: ConversationIndex, leaf: AgentId) -> Place {
+        let taken = self.lines.entry((self.base(at), leaf)).or_insert(NO_PLACE);
+        *taken += 1;
+        *taken
+    }
+
+    /// Lane 0 of a conversation.
+    pub fn base(&self, at: ConversationIndex) -> ConversationIndex {
+        match self[at].lane() {
+            0 => at,
+            _ => self.find(self[at].from, self[at].to).expect("lanes are those of a lane 0"),
+        }
+    }
+
+    /// A conversation wants room.
+    pub fn starve(&mut self, at: ConversationIndex) {
+        if !std::mem::replace(&mut self[at].is_starved, true) {
+            self.starved.push_back(at);
+        }
+    }
+
+    /// How many want room.
+    pub fn starved_count(&self) -> usize {
+        self.starved.len()
+    }
+
+    /// Takes out the one that has wanted room the longest.
+    pub fn next_starved(&mut self) -> Option<ConversationIndex> {
+        let at = self.starved.pop_front()?;
+        self[at].is_starved = false;
+        Some(at)
+    }
+
+    /// All of them, in the order in which they began.
+    pub fn iter(&self) -> impl Iterator<Item = (ConversationIndex, &Conversation)> {
+        self.all.iter().enumerate().map(|(index, it)| (ConversationIndex(index as u32), it))
+    }
+
+    /// Who of `from`'s conversations keeps a message that went to `physical`, and the message.
+    pub fn keeper(
+        &self,
+        from: SlotIndex,
+        physical: AgentId,
+        number: Number,
+    ) -> Option<(ConversationIndex, Vec<u8>)> {
+        self.iter()
+            .filter(|(_, it)| it.from == from)
+            .find_map(|(at, it)| it.kept(number, physical).map(|record| (at, record.to_vec())))
+    }
+
+    /// What was parked at a link's peer is to be sent again.
+    pub fn unsettle(&mut self, link: u32) {
+        self.all.iter_mut().for_each(|it| it.unsettle(link));
+    }
+
+    /// The controller has said something: who still misses a route asks again.
+    pub fn ask_anew(&mut self) {
+        self.all.iter_mut().for_each(|it| it.is_asked_for = false);
+    }
+
+    /// Those with messages that could be sent.
+    pub fn waiting(&self) -> Vec<ConversationIndex> {
+        self.iter().filter(|(_, it)| it.is_waiting()).map(|(index, _)| index).collect()
+    }
+}
+
+impl std::ops::Index<ConversationIndex> for Conversations {
+    type Output = Conversation;
+    #[inline]
+    fn index(&self, index: ConversationIndex) -> &Conversation {
+        &self.all[index.0 as usize]
+    }
+}
+
+impl std::ops::IndexMut<ConversationIndex> for Conversations {
+    #[inline]
+    fn index_mut(&mut self, index: ConversationIndex) -> &mut Conversation {
+        &mut self.all[index.0 as usize]
+    }
+}
