@@ -9,7 +9,7 @@
 
 use std::os::fd::RawFd;
 
-use daedal_model::agent::{Agent, Answer};
+use daedal_model::agent::{Agent, Answer, Archived};
 use daedal_model::context::{Context, Effects, Envelope};
 use daedal_model::id::AgentId;
 use daedal_model::message::{Invalid, Schema, Wire};
@@ -70,6 +70,10 @@ pub trait Host {
         envelope: &Envelope,
         effects: &mut dyn Effects,
     ) -> Result<Verdict, Invalid>;
+    /// The number that a message brings, if its agent handles messages in the order of theirs.
+    fn number(&self, body: &[u8], trust: Trust) -> Option<u64>;
+    /// The number whose turn it is.
+    fn want(&self) -> u64;
     /// Offers a message that is for some of the agent's points: what the agent is there makes the
     /// transition, the rest stays as it is. Cost: linear in the state.
     /// # Errors
@@ -170,6 +174,14 @@ pub fn hosted<A: Agent + State>(agent: A) -> Box<dyn Host> {
     Box::new(Hosted::agent(agent))
 }
 
+impl<A: Agent> Hosted<A> {
+    #[inline]
+    fn wants(&self, message: &Archived<A::Message>) -> bool {
+        let is_due = A::number(message).is_none_or(|number| number <= self.agent.want());
+        is_due && self.agent.wants(message)
+    }
+}
+
 impl Hosted<Port> {
     pub(crate) fn port() -> Self {
         let commands = Some(Port::take_commands as fn(&mut Port) -> Vec<Command>);
@@ -195,11 +207,19 @@ impl<A: Agent> Host for Hosted<A> {
         effects: &mut dyn Effects,
     ) -> Result<Verdict, Invalid> {
         let message = open::<A::Message>(body, trust)?;
-        if !self.agent.wants(message) {
+        if !self.wants(message) {
             return Ok(Verdict::Later);
         }
         self.agent.transition(message, &mut Context::new(id, envelope, effects));
         Ok(Verdict::Done)
+    }
+
+    fn number(&self, body: &[u8], trust: Trust) -> Option<u64> {
+        A::number(open::<A::Message>(body, trust).ok()?)
+    }
+
+    fn want(&self) -> u64 {
+        self.agent.want()
     }
 
     fn offer_part(
@@ -212,7 +232,7 @@ impl<A: Agent> Host for Hosted<A> {
         effects: &mut dyn Effects,
     ) -> Result<Verdict, Invalid> {
         let message = open::<A::Message>(body, trust)?;
-        if !self.agent.wants(message) {
+        if !self.wants(message) {
             return Ok(Verdict::Later);
         }
         let make =

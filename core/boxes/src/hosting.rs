@@ -139,7 +139,7 @@ impl<D: Driver> Turn<D> {
         self.shims.retain(|shim| *shim != index);
         self.plane.routes.unplace(physical);
         self.settle_routes();
-        for parked in slot.inbox.into_iter().chain(slot.egress.into_held()) {
+        for parked in slot.inbox.into_all().chain(slot.egress.into_held()) {
             self.settle_parked(&parked, Fate::Returned);
         }
         true

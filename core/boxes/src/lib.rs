@@ -12,6 +12,7 @@ mod gather;
 pub mod handle;
 mod hosting;
 pub mod idle;
+mod inbox;
 pub mod journal;
 pub mod kinds;
 pub mod links;

@@ -1,7 +1,5 @@
 //! What a reactor keeps of each agent that it runs.
 
-use std::collections::VecDeque;
-
 use daedal_model::context::Envelope;
 use daedal_model::done::NumberSet;
 use daedal_model::id::{AgentId, Number, Space, Stamp};
@@ -11,6 +9,7 @@ use hashbrown::HashMap;
 
 use crate::conversation::ConversationIndex;
 use crate::deliver::{Host, Part};
+use crate::inbox::Inbox;
 use crate::kinds::Kind;
 use crate::ordered::Egress;
 use crate::plane::Via;
@@ -33,7 +32,7 @@ pub(crate) struct Slot {
     pub space: Space,
     /// The points that it owns.
     pub range: PointRange,
-    pub inbox: VecDeque<Parked>,
+    pub inbox: Inbox,
     /// What must be processed in order, and came too early.
     pub egress: Egress,
     pub done: DoneBox,
@@ -103,10 +102,16 @@ impl DoneBox {
 }
 
 impl Slot {
-    /// Whether messages are here that it did not want when they were offered.
+    /// Whether messages are here that it did not want when they were offered, and may want now.
     #[inline]
     pub fn has_waiting(&self) -> bool {
-        !self.inbox.is_empty() || self.egress.is_stalled()
+        self.inbox.unnumbered_count() > 0 || self.is_due() || self.egress.is_stalled()
+    }
+
+    /// Whether a message is here whose number has its turn.
+    #[inline]
+    pub fn is_due(&self) -> bool {
+        self.inbox.lowest().is_some_and(|number| number <= self.host.want())
     }
 
     /// Whether a message's points are the agent's business, whatever the message claims.

@@ -213,12 +213,18 @@ impl<D: Driver> Turn<D> {
             let Some(index) = self.run_queue.pop_front() else { break };
             let Some(slot) = &mut self.slots[index.0 as usize] else { continue };
             slot.runnable = false;
-            let (waiting, offers) = (slot.inbox.len(), slot.inbox.len().min(left));
+            let waiting = slot.inbox.unnumbered_count();
+            let offers = waiting.min(left);
             for _ in 0..offers {
                 left -= 1;
-                any |= self.offer_parked(index);
+                any |= self.offer_unnumbered(index);
             }
-            if offers < waiting {
+            while left > 0 && self.offer_wanted(index) {
+                left -= 1;
+                any = true;
+            }
+            let is_due = self.slots[index.0 as usize].as_ref().is_some_and(Slot::is_due);
+            if offers < waiting || is_due {
                 self.wake(index);
             }
             any |= self.call_stalled(index);
@@ -226,18 +232,30 @@ impl<D: Driver> Turn<D> {
         any
     }
 
-    /// Offers the first parked message again; if it is not wanted yet, it goes to the end.
-    fn offer_parked(&mut self, index: SlotIndex) -> bool {
+    /// Offers the first message without a number again; if it is not wanted yet, it goes to the end.
+    fn offer_unnumbered(&mut self, index: SlotIndex) -> bool {
         let Some(slot) = &mut self.slots[index.0 as usize] else { return false };
-        let Some(parked) = slot.inbox.pop_front() else { return false };
-        match self.offer(index, &Record::of(&parked.record), parked.trust, parked.via) {
-            Fate::Parked => {
-                if let Some(slot) = &mut self.slots[index.0 as usize] {
-                    slot.inbox.push_back(parked);
-                }
+        let parked = slot.inbox.pop_unnumbered();
+        parked.is_some_and(|parked| self.offer_parked(index, None, parked))
+    }
+
+    /// Offers the message whose number has its turn, if it is here.
+    fn offer_wanted(&mut self, index: SlotIndex) -> bool {
+        let Some(slot) = &mut self.slots[index.0 as usize] else { return false };
+        let Some(number) = slot.inbox.lowest() else { return false };
+        let parked = slot.inbox.pop_wanted(slot.host.want());
+        parked.is_some_and(|parked| self.offer_parked(index, Some(number), parked))
+    }
+
+    /// Whether a message that waited does so no longer.
+    fn offer_parked(&mut self, index: SlotIndex, number: Option<u64>, parked: Parked) -> bool {
+        let fate = self.offer(index, &Record::of(&parked.record), parked.trust, parked.via);
+        match (fate, &mut self.slots[index.0 as usize]) {
+            (Fate::Parked, Some(slot)) => {
+                slot.inbox.push(number, parked);
                 false
             }
-            fate => {
+            (fate, _) => {
                 self.settle_parked(&parked, fate);
                 true
             }
@@ -472,7 +490,7 @@ impl<D: Driver> Turn<D> {
     fn park(&mut self, to: SlotIndex, record: &Record<'_>, trust: Trust, via: Via) {
         let parked = self.copy_out(record, trust, via);
         if let Some(slot) = &mut self.slots[to.0 as usize] {
-            slot.inbox.push_back(parked);
+            slot.inbox.push(slot.host.number(record.body(), trust), parked);
         }
     }
 

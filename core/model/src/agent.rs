@@ -27,8 +27,23 @@ pub trait Agent: Sized + 'static {
     /// Handles one message.
     fn transition(&mut self, message: &Archived<Self::Message>, context: &mut Context<'_, Self>);
 
+    /// The number that a message brings, where messages are to be handled in the order of theirs: it is
+    /// handled once [`Agent::want`] has come to it, and those that wait meanwhile cost nothing.
+    /// Source: Ovid figure 6.
+    fn number(message: &Archived<Self::Message>) -> Option<u64> {
+        let _ = message;
+        None
+    }
+
+    /// The number whose turn it is. Messages that bring it, or a lower one, are handled; what to do with one
+    /// that was handled before is the transition's business.
+    fn want(&self) -> u64 {
+        u64::MAX
+    }
+
     /// Which messages it wants now; the others wait, and are asked about again after each transition of
-    /// this agent. Source: Ovid §3.1, the filter predicate.
+    /// this agent: the cost is theirs, so what waits for its turn brings a number. Source: Ovid §3.1, the
+    /// filter predicate.
     fn wants(&self, message: &Archived<Self::Message>) -> bool {
         let _ = message;
         true
