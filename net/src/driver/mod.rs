@@ -103,3 +103,47 @@ pub trait Driver {
     /// Name and mode, as shown by `daedal boxes`: `kernel (gso, gro)`.
     fn mode(&self) -> String;
 }
+
+/// One that is chosen at run time: wrappers around a driver are, as each kind of driver makes a turn of its
+/// own.
+impl Driver for Box<dyn Driver> {
+    fn pool(&self) -> &Pool {
+        (**self).pool()
+    }
+
+    fn receive_pool(&self) -> &Pool {
+        (**self).receive_pool()
+    }
+
+    fn receive(&mut self, now: u64, limit: usize, into: &mut Vec<Received>) -> usize {
+        (**self).receive(now, limit, into)
+    }
+
+    fn transmit(&mut self, now: u64, frames: &mut VecDeque<Outgoing>) {
+        (**self).transmit(now, frames);
+    }
+
+    fn reclaim(&mut self) {
+        (**self).reclaim();
+    }
+
+    fn address(&self) -> SocketAddr {
+        (**self).address()
+    }
+
+    fn payload_bytes_max(&self) -> usize {
+        (**self).payload_bytes_max()
+    }
+
+    fn descriptors(&mut self, into: &mut Vec<RawFd>) {
+        (**self).descriptors(into);
+    }
+
+    fn counters(&self) -> Counters {
+        (**self).counters()
+    }
+
+    fn mode(&self) -> String {
+        (**self).mode()
+    }
+}

@@ -99,7 +99,7 @@ fn check_setting(
 }
 
 /// A UDP socket of the kernel. Its mode reads `kernel (gso, gro)`, or why it has one of them not, and how
-/// large a socket buffer it got, where that is less than was asked.
+/// large a socket buffer it got, where that is less than was asked, and how many peers have sockets of their own.
 pub struct Kernel {
     sockets: Sockets,
     address: SocketAddr,
@@ -224,7 +224,13 @@ impl Driver for Kernel {
             Err(why) => format!("no {name}: {why}"),
         };
         let short = self.receive_buffer_short.as_deref().unwrap_or("");
-        format!("kernel ({}, {}{short})", show("gso", self.outbound.gso), show("gro", self.gro))
+        let (gso, gro) = (show("gso", self.outbound.gso), show("gro", self.gro));
+        let peers = match self.sockets.connected() {
+            0 => String::new(),
+            1 => ", a socket for 1 busy peer".to_owned(),
+            count => format!(", sockets for {count} busy peers"),
+        };
+        format!("kernel ({gso}, {gro}{short}{peers})")
     }
 }
 

@@ -99,6 +99,11 @@ pub(super) struct Sockets {
 const READS_PER_ROUND: u32 = 4;
 
 impl Sockets {
+    /// How many peers have a socket of their own.
+    pub(super) fn connected(&self) -> usize {
+        self.all.iter().filter(|source| source.peer().is_some()).count()
+    }
+
     pub(super) fn new(first: Socket) -> Sockets {
         let mut all = Vec::with_capacity(1 + CONNECTED_MAX);
         all.push(Source::new(first, Use::First));
