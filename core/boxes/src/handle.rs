@@ -2,9 +2,11 @@
 //!
 //! A handle's calls enter a reactor by one bounded queue; a shim there sends them on and brings the
 //! replies back. Messages are encoded, and replies decoded, in the caller's thread. A full queue makes
-//! callers wait: load is refused where it enters.
+//! callers wait: load is refused where it enters. Futures are woken by wakers, so that any executor may run
+//! them, and no thread waits for a call.
 //!
-//! Invariant: each ask ends once, with a reply, a refusal, or *unknown*.
+//! Invariants: each ask ends once, with a reply, a refusal, or *unknown*; who drops a future leaves nothing
+//! behind, but for the asks that are forgotten together later, at most `DROPPED_MARK` of them.
 
 mod desk;
 #[cfg(test)]
@@ -20,6 +22,7 @@ use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context as Task, Poll, Wake, Waker, ready};
 use std::thread::Thread;
+use std::time::{Duration, Instant};
 
 use daedal_model::agent::{Agent, Refusal};
 use daedal_model::encode::{Body, Encoded};
@@ -28,7 +31,7 @@ use daedal_model::message::Wire;
 use daedal_net::limits::LARGE_BYTES_MAX;
 
 pub(crate) use desk::Desk;
-use desk::{Call, NotPut, Slip, Ticket};
+use desk::{Call, NotPut, Place, Slip, Ticket};
 pub use shim::HandleShim;
 
 /// Why there is no reply.
@@ -56,7 +59,11 @@ pub enum AskError {
     WrongReply,
 }
 
-/// Talks to agents from outside, through one reactor. Clones share its queue.
+/// Talks to agents from outside, through one reactor. Clones share its queue, which has a bound: `try_…`
+/// says that it is full, `…_blocking` and futures wait.
+///
+/// Any executor may run the futures, and any thread may call. To cancel is to drop the future: what was
+/// not sent then never is, and of what was sent it is *unknown* whether it happens.
 #[derive(Clone, Debug)]
 pub struct Handle(Arc<Desk>);
 
@@ -78,7 +85,7 @@ impl Handle {
             message: Encoded::new(message),
             ticket: Some(Ticket(slip.clone())),
         };
-        Ask { sent: Sent { desk: self.0.clone(), call: Some(call) }, slip, reply: PhantomData }
+        Ask { sent: Sent::new(self.0.clone(), call), slip, reply: PhantomData }
     }
 
     /// [`Handle::ask`], but it is sent at once or not at all.
@@ -109,7 +116,7 @@ impl Handle {
     /// Sends a message. The future ends when the reactor has it, or will have it.
     pub fn send(&self, to: impl Into<AgentId>, message: &impl Body) -> Sent {
         let call = Call { to: to.into(), message: Encoded::new(message), ticket: None };
-        Sent { desk: self.0.clone(), call: Some(call) }
+        Sent::new(self.0.clone(), call)
     }
 
     /// [`Handle::send`] at once or not at all.
@@ -138,9 +145,15 @@ pub struct Sent {
     desk: Arc<Desk>,
     /// Until it is in the queue.
     call: Option<Call>,
+    /// In the line of those who wait for room.
+    place: Option<Place>,
 }
 
 impl Sent {
+    fn new(desk: Arc<Desk>, call: Call) -> Sent {
+        Sent { desk, call: Some(call), place: None }
+    }
+
     fn now(&mut self) -> Result<(), AskError> {
         let Some(call) = self.call.take() else { return Ok(()) };
         match self.desk.put(call) {
@@ -161,7 +174,7 @@ impl Future for Sent {
             Err(NotPut::Never(error)) => return Poll::Ready(Err(error)),
             Ok(()) => return Poll::Ready(Ok(())),
         };
-        self.desk.wait_for_room(task.waker());
+        self.place = Some(self.desk.wait_for_room(self.place, task.waker()));
         match self.desk.put(call) {
             Err(NotPut::Full(call)) => {
                 self.call = Some(call);
@@ -169,6 +182,14 @@ impl Future for Sent {
             }
             Err(NotPut::Never(error)) => Poll::Ready(Err(error)),
             Ok(()) => Poll::Ready(Ok(())),
+        }
+    }
+}
+
+impl Drop for Sent {
+    fn drop(&mut self) {
+        if let Some(place) = self.place {
+            self.desk.leave(place);
         }
     }
 }
@@ -184,6 +205,14 @@ pub struct Ask<R> {
 impl<R> std::fmt::Debug for Ask<R> {
     fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         out.debug_struct("Ask").field("sent", &self.sent).finish_non_exhaustive()
+    }
+}
+
+impl<R: Wire> Ask<R> {
+    /// Waits for the reply on a plain thread, but no longer than `at_most`. `None`: it did not come, and it
+    /// is *unknown* whether it was done, or will be.
+    pub fn wait_within(self, at_most: Duration) -> Option<Result<R, AskError>> {
+        block_on_within(self, Some(at_most))
     }
 }
 
@@ -208,6 +237,12 @@ impl<R> Drop for Ask<R> {
 
 /// Waits for a future on a plain thread.
 fn block_on<T>(future: impl Future<Output = T>) -> T {
+    block_on_within(future, None).expect("only who waits for a while waits in vain")
+}
+
+/// The same for a while, or for ever.
+#[expect(clippy::disallowed_methods, reason = "a plain thread's patience, not an agent's time")]
+fn block_on_within<T>(future: impl Future<Output = T>, at_most: Option<Duration>) -> Option<T> {
     struct Unpark(Thread);
     impl Wake for Unpark {
         fn wake(self: Arc<Self>) {
@@ -215,11 +250,17 @@ fn block_on<T>(future: impl Future<Output = T>) -> T {
         }
     }
     let waker = Waker::from(Arc::new(Unpark(std::thread::current())));
+    // A time that no clock reaches is no bound.
+    let until = at_most.and_then(|at_most| Instant::now().checked_add(at_most));
     let mut future = pin!(future);
     loop {
         if let Poll::Ready(output) = future.as_mut().poll(&mut Task::from_waker(&waker)) {
-            return output;
+            return Some(output);
         }
-        std::thread::park();
+        match until.map(|until| until.saturating_duration_since(Instant::now())) {
+            None => std::thread::park(),
+            Some(Duration::ZERO) => return None,
+            Some(left) => std::thread::park_timeout(left),
+        }
     }
 }

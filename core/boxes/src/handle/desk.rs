@@ -4,11 +4,12 @@
 //! | field | written by | when |
 //! |---|---|---|
 //! | `calls` | callers; the shim | they push, then ring; it pops, then wakes who waits for room |
-//! | `waiting`, then `is_waited_for` | a caller | before it tries a full queue once more |
+//! | `waiting`, then `is_waited_for` | a caller | before it tries a full queue once more; it leaves when it is in, or given up |
 //! | `is_held` | the shim | when it leaves calls where they are |
 //! | `dropped` | callers | one of them no longer waits for its reply |
 //! | `is_closed` | the shim | once, before it empties the queue for the last time |
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::task::{Poll, Waker};
 
@@ -24,9 +25,9 @@ use crate::sync::{AtomicBool, AtomicU32, Mutex, Ordering, fence};
 
 /// Asks of one handle that wait for their replies: beyond that, calls stay in the queue. Some megabytes.
 pub(super) const PENDING_MAX: usize = 1 << 16;
-/// Asks that nobody waits for any longer are forgotten when there are so many, so that looking through
-/// all of them costs each a constant.
-pub(super) const DROPPED_MARK: u32 = PENDING_MAX as u32 / 8;
+/// Asks that nobody waits for any longer are forgotten when there are so many: some kilobytes, and looking
+/// through all that are pending costs each of them 64 entries at most.
+pub(super) const DROPPED_MARK: u32 = PENDING_MAX as u32 / 64;
 
 /// What came of an ask: the reply's type and bytes.
 pub(super) type Outcomes = Result<(Schema, Vec<u8>), AskError>;
@@ -112,12 +113,23 @@ pub(super) enum NotPut {
     Never(AskError),
 }
 
+/// A place in the line of those who wait for room.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Place(u64);
+
+/// Those who wait for room, in the order in which they came.
+#[derive(Debug, Default)]
+struct Line {
+    next: u64,
+    wakers: BTreeMap<Place, Waker>,
+}
+
 /// What a handle and its shim share.
 #[derive(Debug)]
 pub(crate) struct Desk {
     pub(super) bell: Arc<Doorbell>,
     pub(super) calls: ArrayQueue<Call>,
-    waiting: Mutex<Vec<Waker>>,
+    waiting: Mutex<Line>,
     is_waited_for: AtomicBool,
     pub(super) is_held: AtomicBool,
     pub(super) dropped: AtomicU32,
@@ -130,7 +142,7 @@ impl Desk {
         Desk {
             bell,
             calls: ArrayQueue::new(calls_max.max(1)),
-            waiting: Mutex::new(Vec::new()),
+            waiting: Mutex::new(Line::default()),
             is_waited_for: AtomicBool::new(false),
             is_held: AtomicBool::new(false),
             dropped: AtomicU32::new(0),
@@ -140,8 +152,8 @@ impl Desk {
 
     /// Whether there is something for the shim to do: what its reactor looks at before it sleeps.
     pub fn is_called(&self) -> bool {
-        let is_held = self.is_held.load(Ordering::Relaxed) && !self.is_crowded_by_the_dropped();
-        !is_held && !self.calls.is_empty()
+        let is_held = self.is_held.load(Ordering::Relaxed);
+        self.is_crowded_by_the_dropped() || !is_held && !self.calls.is_empty()
     }
 
     pub(super) fn put(&self, call: Call) -> Result<(), NotPut> {
@@ -162,25 +174,40 @@ impl Desk {
         Ok(())
     }
 
-    /// Has `waker` woken when there is room. The caller must try once more before it waits.
-    pub(super) fn wait_for_room(&self, waker: &Waker) {
-        let mut waiting = self.waiting.lock().expect(NO_PANIC);
-        if !waiting.iter().any(|other| other.will_wake(waker)) {
-            waiting.push(waker.clone());
-        }
-        drop(waiting);
+    /// Has `waker` woken when there is room, at the place that was given before, if any. The caller must try
+    /// once more before it waits.
+    pub(super) fn wait_for_room(&self, place: Option<Place>, waker: &Waker) -> Place {
+        let mut line = self.waiting.lock().expect(NO_PANIC);
+        let place = place.unwrap_or(Place(line.next));
+        line.next = line.next.max(place.0 + 1);
+        line.wakers.insert(place, waker.clone());
+        drop(line);
         self.is_waited_for.store(true, Ordering::Relaxed);
         fence(Ordering::SeqCst);
+        place
     }
 
-    /// Wakes all who wait for room: some of them may wait no longer, so that fewer might be none.
+    /// Whoever had this place waits no longer.
+    pub(super) fn leave(&self, place: Place) {
+        self.waiting.lock().expect(NO_PANIC).wakers.remove(&place);
+    }
+
+    /// Wakes all who wait for room: one alone might be of a task that is not run just now, and leave the
+    /// room unused that the next one waits for.
     pub(super) fn tell_of_room(&self) {
         fence(Ordering::SeqCst);
         if self.is_waited_for.load(Ordering::Relaxed) {
             self.is_waited_for.store(false, Ordering::Relaxed);
-            let waiting = std::mem::take(&mut *self.waiting.lock().expect(NO_PANIC));
-            waiting.into_iter().for_each(Waker::wake);
+            let waiting = std::mem::take(&mut self.waiting.lock().expect(NO_PANIC).wakers);
+            waiting.into_values().for_each(Waker::wake);
         }
+    }
+
+    /// How many wait for room.
+    #[cfg(test)]
+    #[cfg(not(loom))]
+    pub(super) fn line_length(&self) -> usize {
+        self.waiting.lock().expect(NO_PANIC).wakers.len()
     }
 
     pub(super) fn drop_one(&self) {

@@ -30,19 +30,25 @@ impl HandleShim {
         HandleShim { desk, pending: BTreeMap::new() }
     }
 
+    /// How many asks were sent on and are not answered.
+    #[cfg(test)]
+    #[cfg(not(loom))]
+    pub(super) fn pending(&self) -> usize {
+        self.pending.len()
+    }
+
     /// For [`Turn::host`](crate::turn::Turn::host), on the reactor's thread. Dropped, calls in its
     /// queue are turned away, and asks that were sent end as *unknown*.
     pub fn into_host(self) -> Box<dyn Host> {
         Box::new(Hosted::shim(self))
     }
 
-    /// Whether no further ask may be sent on.
-    fn is_full(&mut self) -> bool {
-        if self.pending.len() >= PENDING_MAX && self.desk.is_crowded_by_the_dropped() {
+    /// Forgets asks that nobody waits for any longer, when there are many of them.
+    fn forget_dropped(&mut self) {
+        if self.desk.is_crowded_by_the_dropped() {
             self.desk.dropped.store(0, Ordering::Relaxed);
             self.pending.retain(|_, ticket| !ticket.is_abandoned());
         }
-        self.pending.len() >= PENDING_MAX
     }
 
     fn take_in(&mut self, call: Call, context: &mut Context<'_, Self>) {
@@ -75,10 +81,11 @@ impl Agent for HandleShim {
 
 impl Shim for HandleShim {
     fn poll(&mut self, context: &mut Context<'_, Self>) -> bool {
+        self.forget_dropped();
         let mut taken = 0;
         let mut is_held = false;
         while taken < CALLS_PER_VISIT {
-            is_held = context.is_pressed() || self.is_full();
+            is_held = context.is_pressed() || self.pending.len() >= PENDING_MAX;
             if is_held {
                 break;
             }

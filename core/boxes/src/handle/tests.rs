@@ -4,7 +4,9 @@ use super::*;
 use crate::doze::{Doorbell, Event};
 use crate::idle::Idle;
 use crate::reactor::tests::{Request, Worker, block_on, poll_once, reactors, stop, turn};
-use daedal_model::id::Stamp;
+use crate::shim::Shim as _;
+use daedal_model::context::{Context, Effects, Envelope, Letter, Timer};
+use daedal_model::id::{Number, Point, Stamp};
 
 /// A handle and its shim, whose reactor is a test's.
 fn handle(calls_max: usize) -> (Handle, HandleShim) {
@@ -34,6 +36,79 @@ fn a_full_queue_refuses_who_tries_and_makes_wait_who_asks() {
     for ask in tried {
         assert_eq!(block_on(ask), Ok(7));
     }
+}
+
+#[test]
+fn who_gives_up_waiting_for_room_leaves_nothing_behind() {
+    let (handle, _shim) = handle(1);
+    handle.try_send("w0", &ECHO).unwrap();
+    let stays = &mut handle.send("w0", &ECHO);
+    assert_eq!(poll_once(stays), None);
+    for _ in 0..1000 {
+        let mut ask = handle.ask::<Worker>("w0", &ECHO);
+        assert_eq!((poll_once(&mut ask), poll_once(&mut ask)), (None, None));
+        assert_eq!(handle.0.line_length(), 2);
+    }
+    assert_eq!(handle.0.line_length(), 1);
+}
+
+/// Takes whatever is sent; no answer ever comes.
+#[derive(Default)]
+struct Nowhere(u64, Vec<u8>);
+
+impl Effects for Nowhere {
+    fn open(&mut self, _: &Letter) -> &mut [u8] {
+        self.1.resize(1024, 0);
+        &mut self.1
+    }
+    fn widen(&mut self) -> Option<&mut [u8]> {
+        None
+    }
+    fn close(&mut self, _: usize) -> Number {
+        self.0 += 1;
+        Number(self.0)
+    }
+    fn close_with(&mut self, _: &[u8]) -> Number {
+        self.close(0)
+    }
+    fn cancel(&mut self, _: Timer) -> bool {
+        false
+    }
+    fn is_pressed(&self) -> bool {
+        false
+    }
+    fn is_pressed_towards(&self, _: AgentId, _: Option<Point>) -> bool {
+        self.2
+    }
+}
+
+#[test]
+fn asks_that_are_given_up_are_forgotten_though_they_are_never_answered() {
+    let (handle, mut shim) = handle(1);
+    let (mut out, envelope) = (Nowhere::default(), Envelope::default());
+    let mut pending_after_visit = || {
+        shim.poll(&mut Context::new(AgentId(1), &envelope, &mut out));
+        shim.pending()
+    };
+    for _ in 0..10 * DROPPED_MARK {
+        let ask = handle.try_ask::<Worker>("w0", &Request::Ignore).unwrap();
+        assert!(pending_after_visit() <= DROPPED_MARK as usize + 1);
+        drop(ask);
+    }
+    assert!(handle.0.is_called(), "its reactor does not sleep on them");
+    assert_eq!(pending_after_visit(), 0);
+}
+
+#[test]
+fn a_thread_that_waits_for_a_while_is_answered_or_gives_up() {
+    let all = reactors("patience", 1, Idle::Frugal, 8);
+    let handle = &all[0].1;
+    let patience = std::time::Duration::from_millis(1);
+    let ignored = handle.ask::<Worker>("w0", &Request::Ignore);
+    assert_eq!(ignored.wait_within(patience), None);
+    let answered = handle.ask::<Worker>("w0", &ECHO).wait_within(crate::reactor::tests::LONG);
+    assert_eq!(answered, Some(Ok(7)));
+    stop(all);
 }
 
 #[test]
