@@ -2,7 +2,8 @@
 //!
 //! One link for each reactor of another box that is written to or heard from. Links are made when a
 //! route first leads to their peer or a frame first comes from it, and stay: a peer that is away is a
-//! link that waits.
+//! link that waits. A peer that moved is followed: when the controller says where to, and, of those who
+//! write to us, when nothing more comes from where it was.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
@@ -22,6 +23,13 @@ use crate::plane::Via;
 
 /// Links of one reactor: more peers than that, and frames of new ones are dropped.
 const LINKS_MAX: usize = 1024;
+/// Ids from here on are those of boxes that no file states. Commands take theirs by a hash, so two may have the
+/// same at once: they are told apart by their addresses.
+const GUESTS: u16 = 1 << 15;
+/// After so long without a frame from where a peer was, one from elsewhere is believed: three times what a
+/// manager lets pass until it writes to the controller. Sooner, a second box of one name would take the
+/// link from the first, which is there.
+const MOVED_NS: u64 = 3_000_000_000;
 /// Frames that are taken from the driver in one turn.
 const BURST_FRAMES: usize = 256;
 
@@ -35,20 +43,41 @@ pub struct Links<D> {
     /// Makes session nonces: a count from a fresh random start.
     nonce: u64,
     links: Vec<Peer>,
-    by_peer: BTreeMap<ReactorAddress, u32>,
+    by_peer: BTreeMap<PeerKey, u32>,
     outgoing: VecDeque<daedal_net::driver::Outgoing>,
     received: Vec<Received>,
     drops: daedal_net::error::Drops,
+}
+
+/// Whom a link leads to; of guests also where they are.
+type PeerKey = (ReactorAddress, Option<SocketAddr>);
+
+fn key(peer: ReactorAddress, at: SocketAddr) -> PeerKey {
+    (peer, (peer.agent_box.0 >= GUESTS).then_some(at))
 }
 
 #[derive(Debug)]
 struct Peer {
     link: Link,
     at: SocketAddr,
+    /// When something last came from there, or the link was led there.
+    heard: Stamp,
     /// Our kind for each of the peer's, as far as its messages have come up.
     kinds: Vec<Option<Kind>>,
     /// Asks of ours that went there and are not answered.
     asks: u64,
+}
+
+impl Peer {
+    /// A frame claims to be its, and comes from there.
+    #[inline]
+    fn hear_from(&mut self, from: SocketAddr, now: Stamp) {
+        if from == self.at {
+            self.heard = now;
+        } else if now.0.saturating_sub(self.heard.0) >= MOVED_NS {
+            (self.at, self.heard) = (from, now);
+        }
+    }
 }
 
 impl<D: Driver> Links<D> {
@@ -79,8 +108,11 @@ impl<D: Driver> Links<D> {
 
     /// How to reach a peer; makes the link if there is none. A peer that moved is reached where it is.
     pub(crate) fn to(&mut self, peer: ReactorAddress, at: SocketAddr, now: Stamp) -> Via {
-        if let Some(index) = self.by_peer.get(&peer) {
-            self.links[*index as usize].at = at;
+        if let Some(index) = self.by_peer.get(&key(peer, at)) {
+            let it = &mut self.links[*index as usize];
+            if it.at != at {
+                (it.at, it.heard) = (at, now);
+            }
             return Via::Link(*index);
         }
         if self.links.len() >= LINKS_MAX {
@@ -97,8 +129,8 @@ impl<D: Driver> Links<D> {
         };
         let link = Link::new(config, self.driver.pool(), now.0);
         let index = self.links.len() as u32;
-        self.links.push(Peer { link, at, kinds: Vec::new(), asks: 0 });
-        self.by_peer.insert(peer, index);
+        self.links.push(Peer { link, at, heard: now, kinds: Vec::new(), asks: 0 });
+        self.by_peer.insert(key(peer, at), index);
         Via::Link(index)
     }
 
@@ -189,8 +221,11 @@ impl<D: Driver> Links<D> {
             return Err(DropReason::WrongEndpoint);
         }
         let at = ReactorAddress { agent_box: BoxId(peer.agent_box), reactor: peer.reactor };
-        match self.by_peer.get(&at) {
-            Some(index) => Ok((*index, received.frame)),
+        match self.by_peer.get(&key(at, received.from)) {
+            Some(index) => {
+                self.links[*index as usize].hear_from(received.from, now);
+                Ok((*index, received.frame))
+            }
             None => match self.to(at, received.from, now) {
                 Via::Link(index) => Ok((index, received.frame)),
                 _ => Err(DropReason::WrongEndpoint),
@@ -279,4 +314,82 @@ impl<D: Driver> Links<D> {
 
 fn endpoint(at: ReactorAddress) -> Endpoint {
     Endpoint { agent_box: at.agent_box.0, reactor: at.reactor }
+}
+
+#[cfg(test)]
+mod tests {
+    use daedal_net::driver::sim::{Config, SimDriver, SimNetwork};
+
+    use super::*;
+
+    fn links(network: &SimNetwork, agent_box: u16, port: u16) -> Links<SimDriver> {
+        let address = SocketAddr::from(([10, 0, 0, 1], port));
+        let driver = SimDriver::start(network, Config::new(address), 0).unwrap();
+        let me = ReactorAddress { agent_box: BoxId(agent_box), reactor: 0 };
+        Links::new(me, driver, &Kinds::default(), LinkLimits::default(), port.into())
+    }
+
+    fn at(links: &Links<SimDriver>) -> Vec<u16> {
+        links.links.iter().map(|peer| peer.at.port()).collect()
+    }
+
+    /// Lets all of them speak and hear at `now`.
+    fn turn(all: &mut [&mut Links<SimDriver>], now: u64) {
+        for links in all {
+            let mut received = links.poll(Stamp(now));
+            for frame in received.drain(..) {
+                links.receive(Stamp(now), frame);
+            }
+            links.give_back(received);
+            links.flush(Stamp(now));
+        }
+    }
+
+    #[test]
+    fn a_peer_is_followed_when_nothing_more_comes_from_where_it_was() {
+        let network = SimNetwork::perfect(1);
+        let (mut here, mut there) = (links(&network, 1, 1), links(&network, 2, 2));
+        let (host, peer) = (SocketAddr::from(([10, 0, 0, 1], 1)), here.me);
+        there.to(peer, host, Stamp(0));
+        let mut now = 0;
+        while here.links.iter().all(|peer| !peer.link.is_open()) {
+            now += 1_000_000;
+            turn(&mut [&mut here, &mut there], now);
+        }
+        // It waits for us, so it is heard of; a second one of its name takes nothing from it.
+        there.links[0].asks = 1;
+        let mut second = links(&network, 2, 3);
+        second.to(peer, host, Stamp(now));
+        for _ in 0..100 {
+            now += MOVED_NS / 10;
+            turn(&mut [&mut here, &mut there, &mut second], now);
+            assert_eq!(at(&here), [2]);
+        }
+        drop(there);
+        let until = now + 10 * MOVED_NS;
+        while !second.links[0].link.is_open() {
+            now += MOVED_NS / 10;
+            turn(&mut [&mut here, &mut second], now);
+            assert!(now < until, "it is not answered");
+        }
+        assert_eq!(at(&here), [3]);
+    }
+
+    #[test]
+    fn guests_of_one_id_at_two_addresses_are_two_peers() {
+        let network = SimNetwork::perfect(1);
+        let mut here = links(&network, 1, 1);
+        let mut guests = [links(&network, GUESTS | 7, 2), links(&network, GUESTS | 7, 3)];
+        let mut now = 0;
+        for guest in &mut guests {
+            guest.to(here.me, SocketAddr::from(([10, 0, 0, 1], 1)), Stamp(now));
+        }
+        let [one, other] = &mut guests;
+        while !(one.links[0].link.is_open() && other.links[0].link.is_open()) {
+            now += 1_000_000;
+            turn(&mut [&mut here, one, other], now);
+            assert!(now < MOVED_NS, "one of them is not answered");
+        }
+        assert_eq!(at(&here), [2, 3]);
+    }
 }
