@@ -18,6 +18,7 @@ pub use daedal_boxes::shim::Shim;
 pub use daedal_boxes::template::{Parameters, Templates};
 pub use daedal_model::agent::{Agent, Answer, Archived, Outcome, Refusal, ReplyTo};
 pub use daedal_model::context::{Context, Timer};
+pub use daedal_model::control::Failure;
 pub use daedal_model::id::{AgentId, Number, Point, Stamp};
 pub use daedal_model::{message, state};
 

@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 use clap::Args;
 use daedal::assemble::HOME;
-use daedal::system::{AgentSpec, BoxSpec, ControllerSpec, DriverKind, Idle, SystemSpec, Transform};
+use daedal::system::{AgentSpec, BoxSpec, ControllerSpec, Idle, SystemSpec, Transform};
 use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::find::forget;
@@ -199,7 +199,7 @@ impl Drop for Demo {
 fn start_box(name: &str, file: &Path) -> Result<(Child, BufReader<ChildStdout>)> {
     let program = std::env::current_exe().context("where this program is")?;
     let mut process = Command::new(program)
-        .args(["box", name, "--with-parent", "--system"])
+        .args(["box", name, "--with-parent", "--demonstration", "--system"])
         .arg(file)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
@@ -238,8 +238,8 @@ fn state(arguments: &Arguments) -> Result<(SystemSpec, SocketAddr)> {
     for index in 0..arguments.boxes {
         let name = char::from(b'a' + index).to_string();
         let address = free_ports(arguments.reactors)?;
-        let (reactors, driver) = (arguments.reactors, DriverKind::Kernel);
-        boxes.insert(name, BoxSpec { address, reactors, idle: Some(idle), driver });
+        let (reactors, idle) = (arguments.reactors, Some(idle));
+        boxes.insert(name, BoxSpec { reactors, idle, ..BoxSpec::at(address) });
     }
     let serves = match arguments.port {
         Some(port) => TcpListener::bind((Ipv4Addr::LOCALHOST, port)).with_context(|| {
@@ -252,28 +252,17 @@ fn state(arguments: &Arguments) -> Result<(SystemSpec, SocketAddr)> {
         kind: "KeyValue".into(),
         transform: vec![Transform::Shard(u16::from(arguments.boxes))],
         apart: vec!["shard".into()],
-        ..plain()
+        ..AgentSpec::default()
     };
     let gateway = AgentSpec {
         kind: "Resp".into(),
         boxes: vec!["a".into()],
         reactor: Some(0),
         parameters: BTreeMap::from([("listen".to_string(), serves.to_string())]),
-        ..plain()
+        ..AgentSpec::default()
     };
     let agents = BTreeMap::from([("kvs".to_string(), kvs), ("gateway".to_string(), gateway)]);
     Ok((SystemSpec { controller, agents, boxes }, serves))
-}
-
-fn plain() -> AgentSpec {
-    AgentSpec {
-        kind: String::new(),
-        transform: Vec::new(),
-        boxes: Vec::new(),
-        reactor: None,
-        apart: Vec::new(),
-        parameters: BTreeMap::new(),
-    }
 }
 
 /// An address with as many free ports from it on.

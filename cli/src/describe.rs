@@ -1,9 +1,6 @@
-//! `daedal tree`, `routes` and `boxes`: what the controller says of the system.
-
-#![expect(clippy::disallowed_methods, reason = "waits for an answer on a thread of its own")]
+//! `daedal tree` and `routes`: what the controller says of the system.
 
 use std::sync::Arc;
-use std::sync::mpsc::channel;
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, bail};
@@ -53,12 +50,7 @@ pub fn ask_within<A: Agent>(
     at_most: Duration,
 ) -> Result<Option<A::Reply>>
 where
-    A::Message: Body<Message = A::Message> + Clone + Send,
-    A::Reply: Send,
+    A::Message: Body<Message = A::Message>,
 {
-    let (says, answers) = channel();
-    let (handle, request) = (handle.clone(), request.clone());
-    // The thread ends with the handle's box, whose end answers everything.
-    std::thread::spawn(move || says.send(handle.ask_blocking::<A>(to, &request)));
-    Ok(answers.recv_timeout(at_most).ok().transpose()?)
+    Ok(handle.ask::<A>(to, request).wait_within(at_most).transpose()?)
 }

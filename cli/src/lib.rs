@@ -4,6 +4,7 @@
 //! [`run`].
 
 mod bench;
+mod boxes;
 mod demo;
 mod describe;
 mod find;
@@ -38,7 +39,7 @@ enum Command {
     Tree(find::Where),
     /// Shows the routes that clients are told
     Routes(find::Where),
-    /// Shows the boxes
+    /// Shows the boxes, and how each of their reactors runs
     Boxes(find::Where),
     /// Shows an agent's state, put together from the agents that it became
     State(state::Arguments),
@@ -62,7 +63,7 @@ pub fn run(templates: Templates) -> ExitCode {
         Command::Box(arguments) => start_box::run(&arguments, &templates),
         Command::Tree(at) => describe::run(&at, describe::View::Tree, &templates),
         Command::Routes(at) => describe::run(&at, describe::View::Routes, &templates),
-        Command::Boxes(at) => describe::run(&at, describe::View::Boxes, &templates),
+        Command::Boxes(at) => boxes::run(&at, &templates),
         Command::State(arguments) => state::run(&arguments, &templates),
         Command::Sim(arguments) => sim::run(arguments),
         Command::Bench(arguments) => bench::run(&arguments),

@@ -10,7 +10,6 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, bail};
 use clap::Args;
-use daedal::Templates;
 use daedal::assemble::{self, HOME};
 use daedal::boxes::idle::Idle;
 use daedal::model::control::ToController;
@@ -19,6 +18,7 @@ use daedal::model::latt::CONTROLLER;
 use daedal::net::driver::fault::Rates;
 use daedal::running::{BoxConfig, Faults, RunningBox, Word, config_of};
 use daedal::system::SystemSpec;
+use daedal::{Failure, Templates};
 
 use crate::describe::ask_within;
 use crate::find::{forget, remember};
@@ -36,15 +36,22 @@ pub struct Arguments {
     /// balanced (spin, then park) or frugal (park)
     #[arg(long)]
     idle: Option<Idle>,
-    /// Cores that the reactors are pinned to, such as 0,1
-    #[arg(long, value_delimiter = ',', value_name = "CORES")]
+    /// Processors that the reactors are pinned to, in turn, instead of those of the file, such as 0,1
+    #[arg(long, value_delimiter = ',', value_name = "PROCESSORS")]
     cpus: Vec<usize>,
+    /// File that frames are written to, both ways, for tcpdump and wireshark to read, instead of what the
+    /// system file says; of reactor k > 0 with .k behind
+    #[arg(long, value_name = "FILE")]
+    pcap: Option<PathBuf>,
     /// File for the highest space and epoch given out; only the controller has one
     #[arg(long, value_name = "FILE")]
     journal: Option<PathBuf>,
     /// End when standard input is closed: when whoever started this box is gone
     #[arg(long)]
     with_parent: bool,
+    /// Run the key-value store of demo and bench, whatever agents the program has
+    #[arg(long, hide = true)]
+    demonstration: bool,
     /// For tests: what befalls frames, both ways, in percent, such as drop=30,duplicate=50,reorder=20,seed=7
     #[arg(long, hide = true, value_name = "FAULTS", value_parser = faults)]
     faults: Option<Faults>,
@@ -74,13 +81,10 @@ fn faults(text: &str) -> Result<Faults, String> {
 
 /// Runs the box.
 pub fn run(arguments: &Arguments, templates: &Arc<Templates>) -> Result<()> {
+    let templates = &if arguments.demonstration { demonstration() } else { templates.clone() };
     let spec = assemble::load(&arguments.system, templates)?;
     let mut config = config_of(&spec, &arguments.name).map_err(|why| anyhow!(why))?;
-    config.cpus.clone_from(&arguments.cpus);
-    config.faults = arguments.faults;
-    if let Some(idle) = arguments.idle {
-        config.idle = idle;
-    }
+    instead_of_the_file(&mut config, arguments)?;
     let running = start(arguments, config, spec, templates)?;
     take_leave_when_told(&running)?;
     let (name, address) = (&arguments.name, running.config().address);
@@ -89,6 +93,31 @@ pub fn run(arguments: &Arguments, templates: &Arc<Templates>) -> Result<()> {
         end_with_parent();
     }
     listen(&running, &arguments.system)
+}
+
+/// What `demo` and `bench` show, in processes of whatever program has the command.
+fn demonstration() -> Arc<Templates> {
+    let mut templates = Templates::new();
+    kvs::templates(&mut templates);
+    Arc::new(templates)
+}
+
+/// What was said on the command line goes before what the file says.
+fn instead_of_the_file(config: &mut BoxConfig, arguments: &Arguments) -> Result<()> {
+    config.faults = arguments.faults;
+    config.idle = arguments.idle.unwrap_or(config.idle);
+    if arguments.pcap.is_some() {
+        config.pcap.clone_from(&arguments.pcap);
+    }
+    if !arguments.cpus.is_empty() {
+        let (count, reactors) = (arguments.cpus.len(), config.reactors);
+        if count > reactors.into() {
+            bail!("--cpus names {count} processors, box \"{}\" has {reactors} reactors: name at most \
+                   {reactors}", config.name);
+        }
+        config.cpus.clone_from(&arguments.cpus);
+    }
+    Ok(())
 }
 
 /// Says something to whoever listens; that nobody does is no reason to end.
@@ -151,6 +180,7 @@ fn listen(running: &RunningBox, file: &Path) -> Result<()> {
     let name = &running.config().name;
     let mut patience = waiting::FIRST_LOOK;
     let (mut is_member, mut said) = (false, Why::Unknown);
+    let mut failed = String::new();
     loop {
         match running.next_word(patience) {
             Some(Word::Member(id)) => {
@@ -158,10 +188,14 @@ fn listen(running: &RunningBox, file: &Path) -> Result<()> {
                 say(&format!("box \"{name}\" is part of the system, as box {id}"));
             }
             Some(Word::Refused(why)) => bail!("box \"{name}\": the controller refuses it: {why}"),
-            Some(Word::NotStarted(why)) => {
+            // One that is tried again fails again: that is not said again.
+            Some(Word::NotStarted(failure)) if failure.why == failed => {}
+            Some(Word::NotStarted(Failure { why, may_pass })) => {
+                let then = if may_pass { "; it is tried again" } else { "" };
                 say(&format!(
-                    "box \"{name}\": an agent does not start (`daedal tree` shows it): {why}"
+                    "box \"{name}\": an agent does not start (`daedal tree` shows it): {why}{then}"
                 ));
+                failed = why;
             }
             None if is_member => {}
             None => {

@@ -99,6 +99,6 @@ fn capture(guest: &RunningBox, part: &AgentPath, port: &AgentPath) -> Result<Cap
     {
         FromPort::Captured(bytes) => Ok(Captured::from_bytes(&bytes)?),
         FromPort::Refused(why) => bail!("{why}"),
-        FromPort::Done => bail!("{port} answers something else"),
+        other => bail!("{port} answers something else: {other:?}"),
     }
 }

@@ -63,7 +63,8 @@ pub fn look(config: &BoxConfig, file: &Path) -> Why {
         None => Why::Unknown,
         Some(first) => Why::InVain(format!(
             "a box of this name is part of the system already, at {}, and this one is at {}: stop \
-             that one and start this one there, or give this one another name",
+             that one and start this one there, or give this one another name; if that one has crashed, \
+             start this one at its address once",
             first.address, config.address
         )),
     }

@@ -65,7 +65,8 @@ fn a_second_box_of_one_name_is_refused_and_the_first_goes_on() {
     let why = system.folder.refused(&["box", "b", "--system", "second.toml"]);
     let told = format!(
         "box \"b\": a box of this name is part of the system already, at {}, and this one is at \
-         {second}: stop that one and start this one there, or give this one another name",
+         {second}: stop that one and start this one there, or give this one another name; if that one \
+         has crashed, start this one at its address once",
         system.boxes[1]
     );
     assert_eq!(why, told);

@@ -1,6 +1,7 @@
 //! How a box is to run: as its system file says.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 
 use daedal_boxes::CONTROLLER_AT;
 use daedal_boxes::idle::Idle;
@@ -23,12 +24,29 @@ pub struct BoxConfig {
     pub reactors: u8,
     /// What they do when there is nothing to do.
     pub idle: Idle,
-    /// The cores that they are pinned to, in turn; none: they are not pinned.
+    /// The processors that they are pinned to, in turn; none: they are not pinned.
     pub cpus: Vec<usize>,
     /// Where the controller is.
     pub controller: SocketAddr,
     /// What befalls its frames, both ways. For tests: no system file states it.
     pub faults: Option<Faults>,
+    /// File that its frames are written to, both ways; of reactor k > 0 with `.k` behind.
+    pub pcap: Option<PathBuf>,
+}
+
+impl BoxConfig {
+    /// The processor that a reactor is pinned to.
+    pub fn cpu(&self, reactor: u8) -> Option<usize> {
+        self.cpus.get(usize::from(reactor) % self.cpus.len().max(1)).copied()
+    }
+
+    /// How a reactor runs, besides its driver, for people.
+    pub(super) fn about(&self, reactor: u8) -> String {
+        match self.cpu(reactor) {
+            Some(cpu) => format!("{}; pinned to processor {cpu}", self.idle),
+            None => format!("{}; not pinned", self.idle),
+        }
+    }
 }
 
 /// Faults of a box's drivers.
@@ -56,6 +74,7 @@ pub fn config_of(spec: &SystemSpec, name: &str) -> Result<BoxConfig, String> {
             cpus: Vec::new(),
             controller,
             faults: None,
+            pcap: None,
         });
     }
     let (Some(it), Some(id)) = (spec.boxes.get(name), spec.box_id(name)) else {
@@ -71,9 +90,10 @@ pub fn config_of(spec: &SystemSpec, name: &str) -> Result<BoxConfig, String> {
         address: it.address,
         reactors: it.reactors,
         idle: it.idle.map_or(Idle::Balanced, idle),
-        cpus: Vec::new(),
+        cpus: it.cpus.iter().copied().map(usize::from).collect(),
         controller,
         faults: None,
+        pcap: it.pcap.as_ref().map(PathBuf::from),
     })
 }
 

@@ -1,8 +1,9 @@
 //! What a reactor runs, made on its own thread: driver, links, port, and on a box's first reactor those
 //! who live there from the start.
 
+use std::fs::File;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::mpsc::Sender;
 
@@ -21,6 +22,7 @@ use daedal_model::manager::{BoxDescription, BoxManager};
 use daedal_model::path::AgentPath;
 use daedal_net::driver::fault::Fault;
 use daedal_net::driver::kernel::{Config, Kernel};
+use daedal_net::driver::pcap::Pcap;
 use daedal_net::driver::{Driver, DriverError};
 
 use super::config::BoxConfig;
@@ -50,17 +52,13 @@ pub(super) struct Make {
 impl Make {
     /// Starts the reactor.
     pub fn start(self, spec: ReactorSpec) -> Result<Reactor, ReactorError> {
-        let Some(faults) = self.config.faults else {
-            return Reactor::start(spec, move || self.driver().and_then(|it| self.turn(it)));
-        };
-        let seed = faults.seed.wrapping_add(u64::from(self.reactor));
-        Reactor::start(spec, move || {
-            let driver = Fault::new(self.driver()?, faults.rates, seed);
-            self.turn(driver)
-        })
+        if self.config.faults.is_none() && self.config.pcap.is_none() {
+            return Reactor::start(spec, move || self.kernel().and_then(|it| self.turn(it)));
+        }
+        Reactor::start(spec, move || self.wrapped().and_then(|it| self.turn(it)))
     }
 
-    fn driver(&self) -> Result<Kernel, String> {
+    fn kernel(&self) -> Result<Kernel, String> {
         let mut address = self.config.address;
         if address.port() != 0 {
             address.set_port(address.port() + u16::from(self.reactor));
@@ -71,12 +69,26 @@ impl Make {
         })
     }
 
+    /// The driver in its wrappers: what is written down is what the network sees, faults and all.
+    fn wrapped(&self) -> Result<Box<dyn Driver>, String> {
+        let mut driver: Box<dyn Driver> = Box::new(self.kernel()?);
+        if let Some(file) = &self.config.pcap {
+            driver = Box::new(written_down(driver, file, self.reactor)?);
+        }
+        if let Some(faults) = self.config.faults {
+            let seed = faults.seed.wrapping_add(u64::from(self.reactor));
+            driver = Box::new(Fault::new(driver, faults.rates, seed));
+        }
+        Ok(driver)
+    }
+
     fn turn<D: Driver>(mut self, driver: D) -> Result<Turn<D>, String> {
         let me = ReactorAddress { agent_box: self.config.id, reactor: self.reactor };
         let nonce =
             self.incarnation ^ (u64::from(self.reactor) + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
         let links = Links::new(me, driver, self.templates.kinds(), Default::default(), nonce);
         let mut turn = Turn::new(me, self.templates.clone(), links);
+        turn.describe_as(self.config.about(self.reactor));
         turn.put_box(CONTROLLER_AT.agent_box, self.config.controller);
         turn.fix_route(parse(CONTROLLER), CONTROLLER_AT);
         for reactor in 0..self.config.reactors {
@@ -149,6 +161,26 @@ enum Seat {
 
 fn parse(path: &str) -> AgentPath {
     AgentPath::parse(path).expect("the control plane's own paths are paths")
+}
+
+/// A driver whose frames are written to a file, each at once: a process that is killed leaves all of them.
+fn written_down(
+    driver: Box<dyn Driver>,
+    file: &Path,
+    reactor: u8,
+) -> Result<Pcap<Box<dyn Driver>, File>, String> {
+    let mut name = file.as_os_str().to_owned();
+    if reactor > 0 {
+        name.push(format!(".{reactor}"));
+    }
+    let opened = File::create(&name).and_then(|file| Pcap::new(driver, file));
+    opened.map_err(|error| {
+        format!(
+            "cannot write frames to \"{}\": {error}; name another file by `pcap` in the system file or \
+             by --pcap, or leave it out",
+            Path::new(&name).display()
+        )
+    })
 }
 
 /// Other than a driver, a box cannot take any port that is free: others are told which it has.

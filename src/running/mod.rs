@@ -36,6 +36,9 @@ use crate::system::SystemSpec;
 /// keep a link for each peer that they have heard, so guests that follow each other share one.
 const GUEST_PORTS: RangeInclusive<u16> = 61_000..=61_255;
 
+/// Of the ids of guests: no box of a system file has it.
+const GUEST: u16 = 1 << 15;
+
 /// How long a reactor may take to stop.
 const STOP_AT_MOST: Duration = Duration::from_secs(5);
 
@@ -135,12 +138,14 @@ fn guest(address: SocketAddr, controller: SocketAddr) -> BoxConfig {
         cpus: Vec::new(),
         controller,
         faults: None,
+        pcap: None,
     }
 }
 
-/// Of an address: a link leads to one, so another guest there may have the same, and none elsewhere.
+/// Of an address, so that guests that follow each other there are one peer. Two at once may have the same by
+/// chance: links tell guests apart by their addresses too.
 fn guest_id(address: SocketAddr) -> BoxId {
-    BoxId(AgentId::from(address.to_string().as_str()).0 as u16 | 1 << 15)
+    BoxId(AgentId::from(address.to_string().as_str()).0 as u16 | GUEST)
 }
 
 fn start(
@@ -159,7 +164,7 @@ fn start(
     for (index, neighbours) in neighbours.into_iter().enumerate() {
         let spec = ReactorSpec {
             name: format!("{}-{index}", config.name),
-            cpu: config.cpus.get(index % config.cpus.len().max(1)).copied(),
+            cpu: config.cpu(index as u8),
             idle: config.idle,
             clock,
             neighbours,
@@ -203,6 +208,9 @@ fn random() -> u64 {
 
 #[cfg(test)]
 mod tests {
+    use daedal_model::control::{FromController, ToController};
+    use daedal_model::latt::CONTROLLER;
+
     use super::*;
 
     #[test]
@@ -218,5 +226,31 @@ mod tests {
         second.stop().unwrap();
         assert_eq!(who(&guest()), was);
         first.stop().unwrap();
+    }
+
+    #[test]
+    fn guests_of_one_id_are_both_answered() {
+        let templates = Arc::new(Templates::new());
+        let address = || UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let text = format!("[controller]\naddress = \"{}\"\n[box.a]\naddress = \"{}\"", address(), address());
+        let spec = crate::system::parse(&text, "system.toml").unwrap();
+        let journal = std::env::temp_dir().join(format!("daedal-guests-{}", std::process::id()));
+        let config = config_of(&spec, crate::assemble::HOME).unwrap();
+        let at = config.address;
+        let home = RunningBox::start_controller(config, &templates, spec, journal.clone()).unwrap();
+        let guest = || {
+            let config = BoxConfig { id: BoxId(GUEST | 7), ..guest(address(), at) };
+            start(config, &templates, Residents::Nobody, channel().1).unwrap()
+        };
+        let guests = [guest(), guest()];
+        for _ in 0..100 {
+            for guest in &guests {
+                let asked = guest.handle().ask::<Controller>(CONTROLLER, &ToController::Boxes);
+                let told = asked.wait_within(Duration::from_secs(20));
+                assert!(matches!(told, Some(Ok(FromController::Boxes(_)))), "{told:?}");
+            }
+        }
+        guests.into_iter().chain([home]).for_each(|it| it.stop().unwrap());
+        std::fs::remove_file(journal).unwrap();
     }
 }

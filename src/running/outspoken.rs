@@ -4,7 +4,7 @@ use std::sync::mpsc::Sender;
 
 use daedal_model::agent::{Agent, Answer, Archived};
 use daedal_model::context::Context;
-use daedal_model::control::{FromPort, ToManager};
+use daedal_model::control::{Failure, FromPort, ToManager};
 use daedal_model::id::BoxId;
 use daedal_model::manager::{BoxManager, Registration};
 use daedal_model::message::Wire;
@@ -17,8 +17,8 @@ pub enum Word {
     Member(BoxId),
     /// The controller does not want it: the text says why.
     Refused(String),
-    /// An agent that was to run here does not: the text says why.
-    NotStarted(String),
+    /// An agent that was to run here does not: why, and whether it will be tried again.
+    NotStarted(Failure),
 }
 
 /// A box manager that says aloud how it stands with the controller.
@@ -63,8 +63,8 @@ impl Agent for Outspoken {
     }
 
     fn answered(&mut self, answer: &Answer<'_>, context: &mut Context<'_, Self>) {
-        if let Ok(FromPort::Refused(why)) = answer.open::<FromPort>().map(FromPort::owned) {
-            let _ = self.says.send(Word::NotStarted(why));
+        if let Ok(FromPort::Refused(failure)) = answer.open::<FromPort>().map(FromPort::owned) {
+            let _ = self.says.send(Word::NotStarted(failure));
         }
         self.manager.answered(answer, &mut context.of());
         self.say();

@@ -15,6 +15,9 @@ use super::{BOXES_MAX, BoxSpec, ControllerSpec, DriverKind, Idle, names};
 /// Most reactors of a box: frames name a reactor in one byte.
 const REACTORS_MAX: u16 = 255;
 
+/// Highest number of a processor: Linux's masks of them have so many bits (`sched_setaffinity(2)`).
+const CPU_MAX: u16 = 1023;
+
 const ADDRESS: &str = "an IP address and a port, such as \"127.0.0.1:7201\"";
 const IDLE: [&str; 3] = ["latency", "balanced", "frugal"];
 const DRIVERS: [&str; 1] = ["kernel"];
@@ -40,12 +43,19 @@ pub(super) fn read_controller(
 }
 
 fn take_journal(section: &mut Section<'_>) -> Result<Option<String>, SystemError> {
-    let example = "a file name, such as \"kvs.journal\"";
-    let Some(journal) = section.take_text("journal", example)? else { return Ok(None) };
-    if journal.value.is_empty() {
-        return Err(section.error(journal.span, Problem::Empty { key: "journal", example }));
+    take_file(section, "journal", "a file name, such as \"kvs.journal\"")
+}
+
+fn take_file(
+    section: &mut Section<'_>,
+    key: &'static str,
+    example: &'static str,
+) -> Result<Option<String>, SystemError> {
+    let Some(file) = section.take_text(key, example)? else { return Ok(None) };
+    if file.value.is_empty() {
+        return Err(section.error(file.span, Problem::Empty { key, example }));
     }
-    Ok(Some(journal.value.to_owned()))
+    Ok(Some(file.value.to_owned()))
 }
 
 /// Reads all boxes, and takes their ports.
@@ -76,7 +86,7 @@ fn read_box(
     if let Err(problem) = check_name(name.value) {
         return Err(section.error(name.span, problem));
     }
-    section.expect_keys(&["address", "reactors", "idle", "driver"])?;
+    section.expect_keys(&["address", "reactors", "idle", "driver", "cpus", "pcap"])?;
     let reactors = section.take_number("reactors", 1, REACTORS_MAX)?.map_or(1, |n| n.value as u8);
     let Some(address) = take_address(&mut section, reactors)? else {
         let example = "address = \"127.0.0.1:7201\"";
@@ -84,12 +94,14 @@ fn read_box(
     };
     let idle = take_idle(&mut section)?;
     let driver = take_driver(&mut section)?;
+    let cpus = take_cpus(&mut section, reactors)?;
+    let pcap = take_file(&mut section, "pcap", "a file name, such as \"a.pcap\"")?;
 
     let owner = format!("box \"{}\" on line {}", name.value, section.line_of(&address.span));
     ports
         .take(address.value, reactors, owner)
         .map_err(|problem| section.error(address.span, problem))?;
-    Ok(BoxSpec { address: address.value, reactors, idle, driver })
+    Ok(BoxSpec { address: address.value, reactors, idle, driver, cpus, pcap })
 }
 
 /// Beyond what every name is, it must leave names for the box's manager and reactors.
@@ -125,6 +137,27 @@ fn take_driver(section: &mut Section<'_>) -> Result<DriverKind, SystemError> {
         other => not_one_of("driver", other, &DRIVERS),
     };
     Err(section.error(text.span, problem))
+}
+
+/// The processors that reactors are pinned to, in turn. Whether this machine has them shows when the box
+/// starts: the file may be of another's.
+fn take_cpus(section: &mut Section<'_>, reactors: u8) -> Result<Vec<u16>, SystemError> {
+    let mut cpus = Vec::new();
+    let list = section.take_list("cpus", "a list of processors' numbers, such as [0, 1]")?;
+    let count = list.len();
+    for value in list {
+        let cpu = section.number("cpus", "cpus", value, 0, CPU_MAX)?;
+        let problem = if cpus.contains(&cpu.value) {
+            Problem::Twice { key: "cpus", name: cpu.value.to_string() }
+        } else if count > usize::from(reactors) {
+            Problem::MoreCpusThanReactors { cpus: count, reactors }
+        } else {
+            cpus.push(cpu.value);
+            continue;
+        };
+        return Err(section.error(cpu.span, problem));
+    }
+    Ok(cpus)
 }
 
 fn not_one_of(key: &'static str, found: &str, known: &'static [&'static str]) -> Problem {

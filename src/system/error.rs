@@ -171,6 +171,14 @@ pub enum Problem {
         /// How many are needed.
         reactors: u8,
     },
+    /// More processors than threads that could be pinned to them.
+    #[error("{cpus} cpus for {}; write at most {reactors}, or more reactors", counted(*reactors))]
+    MoreCpusThanReactors {
+        /// How many processors.
+        cpus: usize,
+        /// How many reactors the box has.
+        reactors: u8,
+    },
     /// Two that would listen on one port.
     #[error(
         "port {port} of {ip} is taken by {owner}; write ports that no other uses (reactor k of a box has its port + k)"
@@ -312,6 +320,10 @@ fn made_instead(made: &[&str]) -> String {
         [] => "give it a transformation, or leave apart out".to_owned(),
         made => format!("write {}", one_of(made)),
     }
+}
+
+fn counted(reactors: u8) -> String {
+    format!("{reactors} reactor{}", if reactors == 1 { "" } else { "s" })
 }
 
 fn up_to(reactors: u8) -> String {

@@ -102,6 +102,26 @@ pub struct BoxSpec {
     pub idle: Option<Idle>,
     /// What moves its frames.
     pub driver: DriverKind,
+    /// The processors that its reactors are pinned to, in turn; none: they are not pinned.
+    pub cpus: Vec<u16>,
+    /// File that its frames are written to, both ways, for tcpdump and wireshark to read; `None`: none. Of
+    /// reactor k > 0 it is the file of that name with `.k` behind. A relative name starts at the working
+    /// directory of the box.
+    pub pcap: Option<String>,
+}
+
+impl BoxSpec {
+    /// One reactor at an address, with the defaults of a system file.
+    pub fn at(address: SocketAddr) -> BoxSpec {
+        BoxSpec {
+            address,
+            reactors: 1,
+            idle: None,
+            driver: DriverKind::default(),
+            cpus: Vec::new(),
+            pcap: None,
+        }
+    }
 }
 
 /// How a reactor waits when nothing is to be done.

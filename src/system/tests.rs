@@ -73,6 +73,8 @@ fn a_whole_file_is_read() {
         reactors = 2
         idle = "frugal"
         driver = "kernel"
+        cpus = [1, 0]
+        pcap = "b.pcap"
         [box.a]
         address = "127.0.0.1:7201"
         "#,
@@ -90,6 +92,8 @@ fn a_whole_file_is_read() {
         [("backlog", "128"), ("listen", "127.0.0.1:6379"), ("ratio", "0.5"), ("strict", "true")];
     assert!(parameters.eq(expect), "{:?}", gateway.parameters);
     assert_eq!(spec.boxes["b"].idle, Some(Idle::Frugal));
+    assert_eq!(spec.boxes["b"].cpus, [1, 0]);
+    assert_eq!(spec.boxes["b"].pcap.as_deref(), Some("b.pcap"));
     assert_eq!(spec.boxes["a"].reactors, 1);
 }
 
@@ -103,8 +107,28 @@ fn what_is_left_out_has_its_default() {
         reactors: 1,
         idle: None,
         driver: DriverKind::Kernel,
+        cpus: Vec::new(),
+        pcap: None,
     };
     assert_eq!(spec.boxes["a"], expect);
+    assert_eq!(BoxSpec::at(expect.address), expect);
+}
+
+#[test]
+fn processors_and_files_of_a_box_are_checked() {
+    let check = |keys: &str, expect: &str| {
+        let text = format!("[box.c]\naddress = \"127.0.0.1:7301\"\nreactors = 2\n{keys}");
+        check(&text, &format!("11: box \"c\": {expect}"));
+    };
+    check("cpus = 1", "cpus is an integer; write a list of processors' numbers, such as [0, 1]");
+    check("cpus = [0, \"1\"]", "cpus is a string; write a whole number");
+    check("cpus = [0, 1024]", "cpus is 1024; write a number from 0 to 1023");
+    check("cpus = [1, 1]", "\"1\" stands twice in cpus; write it once");
+    check("cpus = [0, 1, 2]", "3 cpus for 2 reactors; write at most 2, or more reactors");
+    check("cpu = [0]", "unknown key \"cpu\"; did you mean \"cpus\"? Write address, reactors, idle, \
+                        driver, cpus or pcap");
+    check("pcap = \"\"", "pcap is empty; write a file name, such as \"a.pcap\", or leave pcap out");
+    check("pcap = true", "pcap is a boolean; write a file name, such as \"a.pcap\"");
 }
 
 #[test]
@@ -474,7 +498,9 @@ fn specs() -> impl Strategy<Value = SystemSpec> {
         Just(Some(Idle::Balanced)),
         Just(Some(Idle::Frugal))
     ];
-    let boxes = proptest::collection::vec((3..9u8, idle, any::<bool>()), 2..4);
+    let cpus = proptest::collection::btree_set(0..1024u16, 0..3);
+    let pcap = proptest::option::of("\\PC{1,20}");
+    let boxes = proptest::collection::vec((3..9u8, idle, any::<bool>(), cpus, pcap), 2..4);
     let agents = proptest::collection::btree_map("[A-Za-z][A-Za-z0-9-]{0,62}", agents(), 0..4);
     let journal = proptest::option::of("\\PC{1,20}");
     (any::<u16>(), journal, agents, boxes).prop_map(|(port, journal, agents, boxes)| SystemSpec {
@@ -486,10 +512,12 @@ fn specs() -> impl Strategy<Value = SystemSpec> {
         boxes: boxes
             .into_iter()
             .enumerate()
-            .map(|(place, (reactors, idle, v6))| {
+            .map(|(place, (reactors, idle, v6, cpus, pcap))| {
                 let ip = if v6 { "::1" } else { "10.0.0.1" }.parse().expect("an address");
                 let address = SocketAddr::new(ip, 7000 + 10 * place as u16);
-                let spec = BoxSpec { address, reactors, idle, driver: DriverKind::Kernel };
+                let cpus = cpus.into_iter().collect();
+                let driver = DriverKind::Kernel;
+                let spec = BoxSpec { address, reactors, idle, driver, cpus, pcap };
                 (["a", "b", "c"][place].to_owned(), spec)
             })
             .collect(),

@@ -67,6 +67,8 @@ fn agent_box(name: &str, spec: &BoxSpec) -> String {
         ("reactors", (spec.reactors != 1).then(|| spec.reactors.to_string())),
         ("idle", idle.map(text)),
         ("driver", driver),
+        ("cpus", list(spec.cpus.iter().map(u16::to_string))),
+        ("pcap", spec.pcap.as_ref().map(text)),
     ];
     section(&format!("box.{name}"), keys)
 }

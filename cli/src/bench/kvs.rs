@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use daedal::system::{AgentSpec, BoxSpec, ControllerSpec, DriverKind, Idle, SystemSpec};
+use daedal::system::{AgentSpec, BoxSpec, ControllerSpec, Idle, SystemSpec};
 
 use super::agents::Figure;
 use super::cpu;
@@ -107,7 +107,7 @@ impl Server {
         // A folder of its own for run files too: other commands are not to find this system.
         let command = |name: &str| {
             let mut command = Command::new(&program);
-            command.args(["box", name, "--with-parent", "--system"]).arg(&file);
+            command.args(["box", name, "--with-parent", "--demonstration", "--system"]).arg(&file);
             command.env("XDG_RUNTIME_DIR", &server.folder);
             command
         };
@@ -220,12 +220,7 @@ fn system(at: SocketAddr) -> std::io::Result<SystemSpec> {
         parameters,
     };
     let listen = BTreeMap::from([("listen".to_string(), at.to_string())]);
-    let only = BoxSpec {
-        address: agents,
-        reactors: 1,
-        idle: Some(Idle::Balanced),
-        driver: DriverKind::Kernel,
-    };
+    let only = BoxSpec { idle: Some(Idle::Balanced), ..BoxSpec::at(agents) };
     Ok(SystemSpec {
         controller: ControllerSpec { address: controller, journal: None },
         agents: BTreeMap::from([

@@ -3,7 +3,7 @@
 //! A reactor's own port speaks with the control plane for it (Ovid §6.1): it hears what the reactor
 //! misses, and leaves commands, which are carried out here.
 
-use daedal_model::control::{Hosting, ToManager, ToPort, manager_path, port_path};
+use daedal_model::control::{Failure, Hosting, ToManager, ToPort, manager_path, port_path};
 use daedal_model::encode::{Encode, encode_to_vec};
 use daedal_model::id::{AgentId, BoxId, Epoch, ReactorAddress, Space};
 use daedal_model::message::Message;
@@ -63,6 +63,11 @@ impl<D: Driver> Turn<D> {
         self.port = Some(index);
         self.manager = Some(manager_path(box_name).expect("the box's name was checked"));
         self.fix_route(path, self.plane.me);
+    }
+
+    /// What is said of this reactor besides its driver, to whoever asks its port: how it idles, say.
+    pub fn describe_as(&mut self, about: String) {
+        self.about = about;
     }
 
     /// Takes note of an agent that stays where it is as long as this process: controllers, managers, ports.
@@ -196,10 +201,14 @@ impl<D: Driver> Turn<D> {
                 Command::Unhost(path) => {
                     let physical = AgentPath::parse(&path).map(|path| path.physical_id());
                     let found = physical.is_ok_and(|physical| self.unhost(physical));
-                    let refused = (!found).then(|| format!("{path} does not run here"));
+                    let refused = (!found).then(|| format!("{path} does not run here").into());
                     self.tell_port(&ToPort::Finished { path, refused, state: None });
                 }
                 Command::Capture(path) => self.obey_capture(path),
+                Command::Describe => {
+                    let mode = self.plane.links.driver_mut().mode();
+                    self.tell_port(&ToPort::Described(format!("{mode}; {}", self.about)));
+                }
                 Command::Learn(learned) => self.obey_learn(learned),
                 Command::Refuse { destination, source, refusal, why } => {
                     tracing::debug!(%destination, source, why, "look-up refused");
@@ -219,7 +228,7 @@ impl<D: Driver> Turn<D> {
         self.tell_port(&ToPort::Finished { path, refused, state: None });
     }
 
-    fn try_host(&mut self, hosting: &Hosting) -> Result<(), String> {
+    fn try_host(&mut self, hosting: &Hosting) -> Result<(), Failure> {
         let path = AgentPath::parse(&hosting.path).map_err(|error| error.to_string())?;
         let source = AgentPath::parse(&hosting.source).map_err(|error| error.to_string())?;
         if self.plane.hosted.contains_key(&path.physical_id()) {
@@ -247,8 +256,10 @@ impl<D: Driver> Turn<D> {
         let wanted = AgentPath::parse(&path).map_err(|error| error.to_string());
         let (state, refused) = match wanted.and_then(|path| self.capture(&path)) {
             Ok(Some(captured)) => (Some(captured.to_bytes()), None),
-            Ok(None) => (None, Some(format!("{path} is a shim: it has no state to capture"))),
-            Err(why) => (None, Some(why)),
+            Ok(None) => {
+                (None, Some(format!("{path} is a shim: it has no state to capture").into()))
+            }
+            Err(why) => (None, Some(why.into())),
         };
         self.tell_port(&ToPort::Finished { path, refused, state });
     }

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use daedal_model::agent::Agent;
+use daedal_model::control::Failure;
 use daedal_model::encode::{Encode, encode_to_vec};
 use daedal_model::message::{Message, Schema, Wire};
 use daedal_model::refine::Qualities;
@@ -19,8 +20,8 @@ use crate::shim::Shim;
 /// What the system file says of an agent beyond what every agent has: `listen = "127.0.0.1:6379"`.
 pub type Parameters = BTreeMap<String, String>;
 
-/// Makes one agent. An error says which parameter is wrong, and what to write instead.
-type Make = dyn Fn(&Parameters) -> Result<Box<dyn Host>, String> + Send + Sync;
+/// Makes one agent. A failure says which parameter is wrong, and what to write instead.
+type Make = dyn Fn(&Parameters) -> Result<Box<dyn Host>, Failure> + Send + Sync;
 
 /// Turns the replies of all children to one request into the parent's: request, replies → reply.
 pub(crate) type Merge = fn(&[u8], &[&[u8]], Trust) -> Option<Vec<u8>>;
@@ -45,11 +46,12 @@ impl Templates {
         Self::default()
     }
 
-    /// Agents of type `A` under `name`, as `make` makes them.
+    /// Agents of type `A` under `name`, as `make` makes them. One that could not be made for a reason that may
+    /// pass ([`Failure::for_now`]) is tried again.
     pub fn agent<A: Agent + State>(
         &mut self,
         name: &str,
-        make: impl Fn(&Parameters) -> Result<A, String> + Send + Sync + 'static,
+        make: impl Fn(&Parameters) -> Result<A, Failure> + Send + Sync + 'static,
     ) -> &mut Self
     where
         A::Reply: Encode<A::Reply>,
@@ -60,7 +62,7 @@ impl Templates {
             stateless: size_of::<A>() == 0,
             deterministic: true,
         };
-        let make = move |parameters: &Parameters| -> Result<Box<dyn Host>, String> {
+        let make = move |parameters: &Parameters| -> Result<Box<dyn Host>, Failure> {
             Ok(Box::new(Hosted::agent(make(parameters)?)))
         };
         self.make.insert(name.to_string(), (qualities, std::sync::Arc::new(make)));
@@ -71,13 +73,13 @@ impl Templates {
     pub fn shim<A: Shim>(
         &mut self,
         name: &str,
-        make: impl Fn(&Parameters) -> Result<A, String> + Send + Sync + 'static,
+        make: impl Fn(&Parameters) -> Result<A, Failure> + Send + Sync + 'static,
     ) -> &mut Self
     where
         A::Reply: Encode<A::Reply>,
     {
         self.talks_to::<A>();
-        let make = move |parameters: &Parameters| -> Result<Box<dyn Host>, String> {
+        let make = move |parameters: &Parameters| -> Result<Box<dyn Host>, Failure> {
             Ok(Box::new(Hosted::shim(make(parameters)?)))
         };
         self.make.insert(name.to_string(), (Qualities::default(), std::sync::Arc::new(make)));
@@ -111,9 +113,10 @@ impl Templates {
 
     /// Makes an agent.
     /// # Errors
-    /// A text for people: no such template, or what the template says of `parameters`.
-    pub fn make(&self, name: &str, parameters: &Parameters) -> Result<Box<dyn Host>, String> {
-        self.find(name).and_then(|(_, make)| make(parameters))
+    /// No such template, or what the template says of `parameters`.
+    pub fn make(&self, name: &str, parameters: &Parameters) -> Result<Box<dyn Host>, Failure> {
+        let (_, make) = self.find(name)?;
+        make(parameters)
     }
 
     /// The message types of the process.

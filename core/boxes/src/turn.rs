@@ -73,6 +73,8 @@ pub struct Turn<D> {
     pub(crate) port: Option<SlotIndex>,
     /// Its box's manager, which may run in another reactor.
     pub(crate) manager: Option<AgentPath>,
+    /// How its thread runs it, for people.
+    pub(crate) about: String,
     /// What became of messages before the word came that they were parked, by the link that told.
     pub(crate) early: BTreeMap<(u32, Space, AgentId, Number), u32>,
 }
@@ -91,6 +93,7 @@ impl<D: Driver> Turn<D> {
             shims: Vec::new(),
             port: None,
             manager: None,
+            about: "driven by hand".to_owned(),
             early: BTreeMap::new(),
         }
     }

@@ -40,6 +40,87 @@ pub struct Hosting {
     pub last: u64,
 }
 
+/// Why something was not done.
+#[message(crate = crate)]
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Failure {
+    /// For people: what is wrong, and what to do.
+    pub why: String,
+    /// Whether it may be done if it is tried again just so: a port that is taken may be given up.
+    pub may_pass: bool,
+}
+
+impl Failure {
+    /// One whose reason may pass by itself.
+    pub fn for_now(why: impl Into<String>) -> Failure {
+        Failure { why: why.into(), may_pass: true }
+    }
+}
+
+/// One that stays.
+impl From<String> for Failure {
+    fn from(why: String) -> Failure {
+        Failure { why, may_pass: false }
+    }
+}
+
+/// One that stays.
+impl From<&str> for Failure {
+    fn from(why: &str) -> Failure {
+        why.to_owned().into()
+    }
+}
+
+impl From<Failure> for String {
+    fn from(failure: Failure) -> String {
+        failure.why
+    }
+}
+
+impl std::fmt::Display for Failure {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        out.write_str(&self.why)
+    }
+}
+
+/// One box, as the controller sees it.
+#[message(crate = crate)]
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BoxState {
+    /// Its name.
+    pub name: String,
+    /// What it is to the system.
+    pub standing: Standing,
+    /// Its id; none before it has come.
+    pub agent_box: Option<u16>,
+    /// Its process, if it has reported and has not ended, as far as that was heard.
+    pub process: Option<ProcessState>,
+}
+
+/// What a box is to the system.
+#[message(crate = crate)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// The system's file states it.
+    Stated,
+    /// The controller runs in it.
+    Home,
+    /// It came by itself.
+    Guest,
+}
+
+/// A process of a box.
+#[message(crate = crate)]
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ProcessState {
+    /// How it is reached.
+    pub address: String,
+    /// How many reactors it has.
+    pub reactors: u8,
+    /// How many agents it runs.
+    pub agents: u32,
+}
+
 /// What the controller is told and asked.
 #[message(crate = crate)]
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -105,6 +186,10 @@ pub enum ToController {
     },
     /// Answered by `Text`.
     Describe(View),
+    /// Which boxes there are. Answered by `Boxes`.
+    Boxes,
+    /// From itself: it is time to start again what did not start. Not answered.
+    Retry,
 }
 
 /// What the controller can describe.
@@ -115,8 +200,6 @@ pub enum View {
     Tree,
     /// What it tells clients.
     Routes,
-    /// The boxes.
-    Boxes,
 }
 
 /// What the controller answers.
@@ -142,6 +225,8 @@ pub enum FromController {
     Stopped,
     /// A description.
     Text(String),
+    /// The boxes, by name; those that have not come are last.
+    Boxes(Vec<BoxState>),
 }
 
 /// Why a look-up or another request was refused; the text beside it says more.
@@ -278,7 +363,7 @@ pub enum FromManager {
     /// It was not done: it was meant for another process, or came from an earlier controller.
     Stale,
     /// It cannot be done.
-    Refused(String),
+    Refused(Failure),
 }
 
 /// What a reactor's port is told.
@@ -297,6 +382,10 @@ pub enum ToPort {
         /// Its path, with or without incarnation.
         path: String,
     },
+    /// How the reactor runs. Answered by `Described`.
+    Describe,
+    /// From the reactor's own turn: what it was asked to say of itself. Not answered.
+    Described(String),
     /// From the controller: what was held or has changed. Not answered.
     Learn(Knowledge),
     /// From another box: a route of this epoch, or an older one, led to where nobody is. Not answered.
@@ -318,7 +407,7 @@ pub enum ToPort {
         /// The path that the command named.
         path: String,
         /// Why it failed, if it did.
-        refused: Option<String>,
+        refused: Option<Failure>,
         /// The state, if it was to be captured.
         state: Option<Vec<u8>>,
     },
@@ -334,8 +423,10 @@ pub enum FromPort {
     Done,
     /// A state: what [`Captured::from_bytes`](crate::state::Captured::from_bytes) reads.
     Captured(Vec<u8>),
+    /// How the reactor runs, for people: its driver and mode, how it idles, where it is pinned.
+    Described(String),
     /// It cannot be done.
-    Refused(String),
+    Refused(Failure),
 }
 
 /// What the controller's journal is told.

@@ -13,6 +13,7 @@ mod life;
 mod lookup;
 mod member;
 mod reserve;
+mod retry;
 #[cfg(test)]
 mod tests;
 
@@ -219,15 +220,20 @@ impl Controller {
         }
     }
 
-    fn manager_answered(&mut self, asked: &Asked, answer: &Answer<'_>) {
+    fn manager_answered(
+        &mut self,
+        asked: &Asked,
+        answer: &Answer<'_>,
+        context: &mut Context<'_, Controller>,
+    ) {
         let told = answer.open::<FromManager>().map(FromManager::owned);
         match (asked, told) {
             (Asked::Start(_), Ok(FromManager::Started(hosting))) => {
                 self.adopt(&hosting, answer.from)
             }
             (Asked::Stop(id), Ok(FromManager::Stopped)) => self.set_stage(*id, Stage::Ended),
-            (Asked::Start(id), Ok(FromManager::Refused(why))) => {
-                self.set_stage(*id, Stage::Failed(why));
+            (Asked::Start(id), Ok(FromManager::Refused(failure))) => {
+                self.not_started(*id, failure, context);
             }
             (Asked::Stop(id), Ok(FromManager::Refused(_))) => self.not_stopped(*id),
             // Another process of the box was meant, or the box listens to another controller; or the
@@ -256,7 +262,7 @@ impl Agent for Controller {
                 self.register(name, applicant, agent_box, context);
             }
             ToController::Report { name, incarnation, term, running } => {
-                let told = self.report(&name, incarnation, term, &running);
+                let told = self.report(&name, incarnation, term, &running, context);
                 context.reply(&told);
             }
             ToController::Gone { name, incarnation } => {
@@ -273,8 +279,10 @@ impl Agent for Controller {
             }
             ToController::Stop { path } => self.stop(&path, context),
             ToController::Describe(view) => {
-                context.reply(&FromController::Text(self.describe(view)));
+                context.reply(&FromController::Text(self.describe(view, context.now())));
             }
+            ToController::Boxes => context.reply(&FromController::Boxes(self.box_states())),
+            ToController::Retry => self.retry(context.now()),
         }
         self.advance(context);
     }
@@ -286,7 +294,7 @@ impl Agent for Controller {
                 let raised = answer.open::<Raised>().map(Raised::owned).ok();
                 self.raised(raised, context);
             }
-            asked => self.manager_answered(&asked, answer),
+            asked => self.manager_answered(&asked, answer, context),
         }
         self.advance(context);
     }

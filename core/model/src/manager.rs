@@ -146,7 +146,7 @@ impl BoxManager {
     fn start_agent(&mut self, mut hosting: Hosting, context: &mut Context<'_, BoxManager>) {
         let path = match AgentPath::parse(&hosting.path) {
             Ok(path) => path.logical(),
-            Err(error) => return context.reply(&FromManager::Refused(error.to_string())),
+            Err(error) => return context.reply(&FromManager::Refused(error.to_string().into())),
         };
         if let Some(running) = self.running.get(&path) {
             return context.reply(&FromManager::Started(running.clone()));
@@ -157,13 +157,13 @@ impl BoxManager {
                 return;
             }
             let why = format!("{path} is being stopped; try again");
-            return context.reply(&FromManager::Refused(why));
+            return context.reply(&FromManager::Refused(why.into()));
         }
         let reactor = hosting.reactor.unwrap_or_else(|| self.least_loaded());
         let Some(port) = self.ports.get(usize::from(reactor)).copied() else {
             let (name, reactors) = (&self.own.name, self.own.reactors);
             let why = format!("{path} is pinned to reactor {reactor}; box {name} has {reactors}");
-            return context.reply(&FromManager::Refused(why));
+            return context.reply(&FromManager::Refused(why.into()));
         };
         hosting.reactor = Some(reactor);
         let number = context.ask(port, &ToPort::Host(hosting.clone()));
@@ -174,7 +174,7 @@ impl BoxManager {
     fn stop_agent(&mut self, path: &str, context: &mut Context<'_, BoxManager>) {
         let path = match AgentPath::parse(path) {
             Ok(path) => path.logical(),
-            Err(error) => return context.reply(&FromManager::Refused(error.to_string())),
+            Err(error) => return context.reply(&FromManager::Refused(error.to_string().into())),
         };
         if let Some(busy) = self.busy.values_mut().find(|busy| busy.path == path) {
             if !busy.is_start {
@@ -182,7 +182,7 @@ impl BoxManager {
                 return;
             }
             let why = format!("{path} is being started; try again");
-            return context.reply(&FromManager::Refused(why));
+            return context.reply(&FromManager::Refused(why.into()));
         }
         let Some(hosting) = self.running.remove(&path) else {
             return context.reply(&FromManager::Stopped);
@@ -208,7 +208,10 @@ impl BoxManager {
         let failed = match answer.open::<FromPort>().map(FromPort::owned) {
             Ok(FromPort::Refused(why)) => Some(why),
             Ok(_) => None,
-            Err(refusal) => Some(refusal.map_or("the port is gone".into(), |why| why.to_string())),
+            Err(refusal) => {
+                let why = refusal.map_or("the port is gone".to_owned(), |why| why.to_string());
+                Some(why.into())
+            }
         };
         match (failed, busy.is_start) {
             (None, true) => {

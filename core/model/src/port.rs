@@ -31,6 +31,8 @@ pub enum Command {
     Unhost(String),
     /// Take the state of the agent of this path, and give it to the port with `Finished`.
     Capture(String),
+    /// Say how the reactor runs, and give that to the port with `Described`.
+    Describe,
     /// Put these into the tables, where they are not older than what is there.
     Learn(Learned),
     /// Answer the messages that wait for this destination, from this sender, with the refusal.
@@ -57,6 +59,8 @@ pub struct Port {
     lookups: BTreeMap<(u64, String), Option<Number>>,
     /// Who waits for a command, in the order in which they came, by the path that it named.
     waiting: BTreeMap<String, Vec<ReplyTo>>,
+    /// Who waits to be told how the reactor runs.
+    curious: Vec<ReplyTo>,
 }
 
 impl Port {
@@ -127,6 +131,14 @@ impl Agent for Port {
             }
             ToPort::Unhost { path } => self.command(path.clone(), Command::Unhost(path), context),
             ToPort::Capture { path } => self.command(path.clone(), Command::Capture(path), context),
+            ToPort::Describe => {
+                self.curious.push(context.reply_address());
+                self.commands.push(Command::Describe);
+            }
+            ToPort::Described(text) => {
+                let told = FromPort::Described(text);
+                self.curious.drain(..).for_each(|asker| context.reply_to(asker, &told));
+            }
             ToPort::Learn(knowledge) => self.learn(&knowledge),
             ToPort::Forget { destination, epoch } => {
                 self.commands.push(Command::Forget(AgentId(destination), Epoch(epoch)));

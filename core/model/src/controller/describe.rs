@@ -1,24 +1,24 @@
-//! What the controller shows of the system: tree, routes, boxes. For people; nothing reads it back.
+//! What the controller shows of the system: tree and routes as text for people, which nothing reads back,
+//! and the boxes.
 
 use super::Controller;
 use super::life;
-use crate::control::View;
-use crate::id::AgentId;
+use crate::control::{BoxState, ProcessState, Standing, View};
+use crate::id::{AgentId, Stamp};
 use crate::latt::{Kind, Node};
 use crate::route::{Action, PickBy};
 use crate::stage::Stage;
 
 impl Controller {
-    pub(super) fn describe(&self, view: View) -> String {
+    pub(super) fn describe(&self, view: View, now: Stamp) -> String {
         match view {
-            View::Tree => self.latt.draw(|node| self.note(node)),
+            View::Tree => self.latt.draw(|node| self.note(node, now)),
             View::Routes => self.describe_routes(),
-            View::Boxes => self.describe_boxes(),
         }
     }
 
     /// Where a physical agent stands.
-    fn note(&self, node: &Node) -> String {
+    fn note(&self, node: &Node, now: Stamp) -> String {
         let Some(life) = self.lives.get(&node.path.logical_id()) else { return String::new() };
         let site = &life.site;
         match &life.stage {
@@ -27,7 +27,7 @@ impl Controller {
                 format!("in {site}.{reactor} as {}, space {}", hosting.path, hosting.space)
             }
             life::Stage::Starting => format!("starts in {site}"),
-            life::Stage::Failed(why) => format!("failed in {site}: {why}"),
+            life::Stage::Failed(failed) => format!("failed in {site}: {}", failed.text(now)),
             life::Stage::Ended
                 if self.members.get(site).is_some_and(|member| member.current.is_some()) =>
             {
@@ -67,35 +67,35 @@ impl Controller {
         text
     }
 
-    fn describe_boxes(&self) -> String {
-        let mut text = String::new();
-        for (name, member) in &self.members {
+    /// The boxes, by name; those that have not come are last.
+    pub(super) fn box_states(&self) -> Vec<BoxState> {
+        let come = self.members.iter().map(|(name, member)| {
             let running = self.living_in(name).filter_map(|id| self.lives.get(&id));
             let count = running.filter(|life| life.stage.running().is_some()).count();
-            let kind = match name {
-                name if *name == self.home => "  (the controller's)",
-                name if self.is_stated(name) => "",
-                _ => "  (a guest)",
-            };
-            let state = match &member.current {
-                Some(process) => {
-                    let reactors = counted(usize::from(process.reactors), "reactor");
-                    format!("{}  {reactors}  {}", process.address, counted(count, "agent"))
-                }
-                None => "has not reported, or has ended".to_owned(),
-            };
-            text.push_str(&format!("{name}  box {}  {state}{kind}\n", member.id));
-        }
-        for site in self.sites.iter().filter(|site| !self.members.contains_key(&site.name)) {
-            text.push_str(&format!("{}  has not come\n", site.name));
-        }
-        text
+            BoxState {
+                name: name.clone(),
+                standing: match name {
+                    name if *name == self.home => Standing::Home,
+                    name if self.is_stated(name) => Standing::Stated,
+                    _ => Standing::Guest,
+                },
+                agent_box: Some(member.id.0),
+                process: member.current.as_ref().map(|process| ProcessState {
+                    address: process.address.clone(),
+                    reactors: process.reactors,
+                    agents: count as u32,
+                }),
+            }
+        });
+        let awaited = self.sites.iter().filter(|site| !self.members.contains_key(&site.name));
+        let awaited = awaited.map(|site| BoxState {
+            name: site.name.clone(),
+            standing: Standing::Stated,
+            agent_box: None,
+            process: None,
+        });
+        come.chain(awaited).collect()
     }
-}
-
-/// `1 reactor`, `2 reactors`.
-fn counted(count: usize, what: &str) -> String {
-    format!("{count} {what}{}", if count == 1 { "" } else { "s" })
 }
 
 /// What a route does with a message, before the names of those that it leads to.

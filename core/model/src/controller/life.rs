@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::retry::Failed;
 use super::{Asked, Controller, Specification};
 use crate::context::Context;
 use crate::control::{FromController, Hosting, Reason, ToManager, manager_path};
@@ -19,6 +20,8 @@ pub(super) struct Life {
     lives: Option<u32>,
     /// Epoch of its last life.
     pub(super) epoch: Epoch,
+    /// How often in a row it was tried in vain to begin one.
+    pub(super) tries: u32,
     pub(super) stage: Stage,
 }
 
@@ -34,7 +37,7 @@ pub(super) enum Stage {
     /// Its box was asked to end it.
     Stopping(Hosting),
     /// It could not begin.
-    Failed(String),
+    Failed(Failed),
 }
 
 impl Stage {
@@ -74,7 +77,7 @@ impl Controller {
         let placed: BTreeMap<_, _> = agents.iter().filter_map(site).collect();
         for (path, site) in place::place(&sites, &agents, &placed)? {
             let lives = from_start.then_some(0);
-            let new = Life { site, lives, epoch: Epoch(0), stage: Stage::Ended };
+            let new = Life { site, lives, epoch: Epoch(0), tries: 0, stage: Stage::Ended };
             self.lives.entry(path.logical_id()).or_insert(new);
         }
         Ok(())
@@ -82,6 +85,7 @@ impl Controller {
 
     pub(super) fn set_stage(&mut self, id: AgentId, stage: Stage) {
         if let Some(life) = self.lives.get_mut(&id) {
+            life.tries = 0;
             life.stage = stage;
         }
     }
@@ -106,6 +110,7 @@ impl Controller {
         life.lives = Some(life.lives.unwrap_or(0).max(lives));
         life.site = site;
         life.epoch = hosting.epoch();
+        life.tries = 0;
         life.stage = Stage::Running(hosting.clone());
     }
 
@@ -245,7 +250,7 @@ impl Controller {
                 .map(|life| &life.stage)
                 .collect();
             let failed = stages.iter().find_map(|stage| match stage {
-                Stage::Failed(why) => Some(why.clone()),
+                Stage::Failed(failed) => Some(failed.why.clone()),
                 _ => None,
             });
             let told = match failed {

@@ -151,8 +151,8 @@ impl Controller {
                 }
                 Kind::Physical(_) => {
                     let life = self.lives.get(&id)?;
-                    if let Stage::Failed(why) = &life.stage {
-                        failed = Some(why.clone());
+                    if let Stage::Failed(it) = &life.stage {
+                        failed = Some(it.why.clone());
                     }
                     match life.stage.running().zip(self.members.get(&life.site)) {
                         Some((hosting, member)) => {

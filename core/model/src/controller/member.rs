@@ -3,7 +3,9 @@
 use super::life::Stage;
 use super::{Asked, Controller};
 use crate::context::Context;
-use crate::control::{FromController, Hosting, Reason, manager_path, port_path};
+use crate::control::{
+    BoxEntry, FromController, Hosting, Knowledge, Reason, ToPort, manager_path, port_path,
+};
 use crate::id::{AgentId, BoxId, ReactorAddress};
 use crate::path::AgentPath;
 
@@ -29,6 +31,8 @@ pub(super) struct Member {
     applicants: Vec<Process>,
     /// Those that were there before.
     former: Vec<u64>,
+    /// Where the last one was that reported.
+    known_at: Option<String>,
 }
 
 /// A process of a box.
@@ -70,7 +74,7 @@ impl Member {
         match &self.current {
             Some(process) if process.address != applicant.address => Err(format!(
                 "a box of this name is there already, at {}: stop that one, or give the one at {} \
-                 another name",
+                 another name; if it has crashed, start this one at its address once",
                 process.address, applicant.address
             )),
             _ => Ok(()),
@@ -127,6 +131,7 @@ impl Controller {
                 is_known: false,
                 applicants: Vec::new(),
                 former: Vec::new(),
+                known_at: None,
             };
             self.members.insert(name.clone(), new);
         }
@@ -165,6 +170,7 @@ impl Controller {
         incarnation: u64,
         term: u32,
         running: &[Hosting],
+        context: &mut Context<'_, Controller>,
     ) -> FromController {
         let Some(member) = self.members.get_mut(name).filter(|_| self.reserve.term == Some(term))
         else {
@@ -172,7 +178,10 @@ impl Controller {
             return FromController::Reported;
         };
         match member.report(incarnation) {
-            Ok(true) => self.lose(name),
+            Ok(true) => {
+                self.lose(name);
+                self.tell_where(name, context);
+            }
             Ok(false) => {}
             Err(why) => return FromController::Refused(Reason::Invalid, why),
         }
@@ -184,6 +193,27 @@ impl Controller {
             self.adopt(hosting, manager);
         }
         FromController::Reported
+    }
+
+    /// A box may have come back at another address: everybody's links to it follow it there. Who is at the
+    /// old one says nothing, so nobody would ask.
+    fn tell_where(&mut self, name: &str, context: &mut Context<'_, Controller>) {
+        let is_first = self.reserve.is_first;
+        let Some(member) = self.members.get_mut(name) else { return };
+        let Some(process) = &member.current else { return };
+        let address = process.address.clone();
+        let was_at = member.known_at.replace(address.clone());
+        // Where it was under an earlier controller is not known.
+        if was_at.map_or(is_first, |was_at| was_at == address) {
+            return;
+        }
+        let entry = BoxEntry { agent_box: member.id.0, name: name.to_owned(), address };
+        let news = ToPort::Learn(Knowledge { boxes: vec![entry], ..Knowledge::default() });
+        for (other, member) in self.members.iter().filter(|(other, _)| *other != name) {
+            let reactors = member.current.as_ref().map_or(0, |process| process.reactors);
+            let ports = (0..reactors).filter_map(|reactor| port_path(other, reactor).ok());
+            ports.for_each(|port| context.send(port.logical_id(), &news));
+        }
     }
 
     /// A process has ended.

@@ -3,7 +3,7 @@ mod pump;
 use pump::{Found, World};
 
 use super::*;
-use crate::control::{FromPort, ToPort, View, port_path};
+use crate::control::{BoxState, FromPort, ProcessState, Standing, ToPort, View, port_path};
 use crate::id::BoxId;
 use crate::latt::tests::{keyed, path};
 use crate::manager::Registration;
@@ -74,8 +74,11 @@ fn boxes_register_and_run_what_was_placed_on_them() {
     let tree = text(&mut world, View::Tree);
     assert!(tree.contains("├── kvs"), "{tree}");
     assert!(tree.contains("as kvs/part1, space "), "{tree}");
-    let boxes = text(&mut world, View::Boxes);
-    assert!(boxes.starts_with("a  box 1  host:1  2 reactors  2 agents\n"), "{boxes}");
+    let Some(FromController::Boxes(boxes)) = world.answer(&ToController::Boxes) else { panic!() };
+    let process = ProcessState { address: "host:1".to_owned(), reactors: 2, agents: 2 };
+    let (name, standing) = ("a".to_owned(), Standing::Stated);
+    let first = BoxState { name, standing, agent_box: Some(1), process: Some(process) };
+    assert_eq!((&boxes[0], boxes.len()), (&first, 2));
     let routes = text(&mut world, View::Routes);
     assert!(routes.starts_with("kvs  pick by point of kvs/part0, kvs/part1"), "{routes}");
 }
@@ -162,7 +165,7 @@ fn a_second_live_box_of_the_same_name_is_refused_and_the_first_goes_on() {
     let second = world.start_box("a", "host:9", 1);
     world.settle();
     let expect = "a box of this name is there already, at host:1: stop that one, or give the one at host:9 \
-                  another name";
+                  another name; if it has crashed, start this one at its address once";
     let registration = world.boxes[second].as_ref().unwrap().registration();
     assert_eq!(registration, &Registration::Refused(expect.to_owned()));
     world.kill_controller();
@@ -308,11 +311,110 @@ fn a_state_is_captured_through_the_port() {
     let mut world = started(10);
     let home = usize::from(!world.boxes[0].as_ref().unwrap().hosted.contains_key("kvs/part0"));
     let port = port_path(["a", "b"][home], 0).unwrap();
-    world.capture(&port, "kvs/part0");
+    let capture = |path: &str| ToPort::Capture { path: path.to_owned() };
+    world.ask_port(&port, &capture("kvs/part0"));
     assert_eq!(world.captured.pop(), Some(FromPort::Captured(b"kvs/part0".to_vec())));
-    world.capture(&port, "kvs/part7");
-    let refused = FromPort::Refused("kvs/part7 does not run here".to_owned());
+    world.ask_port(&port, &capture("kvs/part7"));
+    let refused = FromPort::Refused("kvs/part7 does not run here".into());
     assert_eq!(world.captured, [refused]);
+}
+
+#[test]
+fn a_reactor_says_how_it_runs() {
+    let mut world = started(11);
+    world.ask_port(&port_path("b", 1).unwrap(), &ToPort::Describe);
+    assert_eq!(world.captured, [FromPort::Described("reactor 1".to_owned())]);
+}
+
+#[test]
+fn an_agent_that_could_not_start_for_now_is_tried_again_ever_more_seldom() {
+    let mut world = World::new(system(), 12);
+    world.unfit.insert("KeyValue".to_owned());
+    world.start_box("a", "host:1", 2);
+    world.start_box("b", "host:2", 2);
+    world.settle();
+    let mut apart = Vec::new();
+    for _ in 0..8 {
+        let alarms = world.alarms();
+        let first = alarms[0];
+        // One for each of the three leaves.
+        assert_eq!(alarms, [first; 3]);
+        apart.push(first.as_secs());
+        let tree = text(&mut world, View::Tree);
+        let told = format!(": its port is taken; tried again in {} s", first.as_secs());
+        assert_eq!(tree.matches(&told).count(), 3, "{tree}");
+        // Too early, as from somebody else.
+        world.now.0 += first.as_nanos() as u64 - 1;
+        world.ask(&ToController::Retry);
+        world.settle();
+        assert!(world.alarms().is_empty());
+        world.now.0 += 1;
+        world.ask(&ToController::Retry);
+        world.settle();
+    }
+    assert_eq!(apart, [1, 2, 4, 8, 16, 32, 32, 32]);
+    assert_eq!(world.alarms().len(), 3);
+    world.unfit.clear();
+    world.now.0 += 32_000_000_000;
+    world.ask(&ToController::Retry);
+    world.settle();
+    assert_eq!((world.hosted().len(), world.alarms().len()), (3, 0));
+}
+
+#[test]
+fn an_agent_whose_box_starts_anew_is_tried_as_if_for_the_first_time() {
+    let mut world = World::new(system(), 13);
+    world.unfit.insert("KeyValue".to_owned());
+    let index = world.start_box("a", "host:1", 2);
+    world.settle();
+    for _ in 0..3 {
+        world.now.0 += 60_000_000_000;
+        world.ask(&ToController::Retry);
+        world.settle();
+    }
+    let alarms = world.alarms();
+    assert_eq!(alarms.last().map(|it| it.as_secs()), Some(8));
+    world.kill_box(index);
+    world.start_box("a", "host:1", 2);
+    world.settle();
+    assert_eq!(world.alarms().first().map(|it| it.as_secs()), Some(1));
+}
+
+#[test]
+fn what_will_not_pass_is_not_tried_again_and_the_tree_says_so() {
+    let mut world = started(14);
+    let why = refusal(world.answer(&create("extra", "missing", Some("a"))));
+    assert_eq!((why.as_str(), world.alarms().len()), ("this box has no template Missing", 0));
+    let tree = text(&mut world, View::Tree);
+    let told = "failed in a: this box has no template Missing; not tried again until its box starts anew";
+    assert!(tree.contains(told), "{tree}");
+}
+
+/// Where a box's process has that of `b` to be.
+fn address_of_b(world: &World, index: usize) -> Option<String> {
+    world.boxes[index].as_ref().unwrap().places.address(BoxId(2)).map(str::to_owned)
+}
+
+#[test]
+fn a_box_that_comes_back_elsewhere_is_found_there_by_those_who_knew_it() {
+    let mut world = started(15);
+    for point in [LOW, HIGH] {
+        world.reach(0, "gateway", "kvs", point);
+    }
+    assert_eq!(address_of_b(&world, 0).as_deref(), Some("host:2"));
+    let incarnation = world.incarnation(1);
+    world.kill_box(1);
+    world.answer(&ToController::Gone { name: "b".to_owned(), incarnation });
+    world.start_box("b", "host:7", 2);
+    world.settle();
+    assert_eq!(address_of_b(&world, 0).as_deref(), Some("host:7"));
+    // A controller that was not there cannot know that it has moved: it says so all the same.
+    world.kill_controller();
+    world.kill_box(2);
+    world.start_controller();
+    world.start_box("b", "host:8", 2);
+    world.settle();
+    assert_eq!(address_of_b(&world, 0).as_deref(), Some("host:8"));
 }
 
 #[test]

@@ -14,8 +14,8 @@ use std::io::{ErrorKind, Write};
 use std::net::SocketAddr;
 use std::os::fd::{AsRawFd, RawFd};
 
-use daedal::Parameters;
 use daedal::prelude::*;
+use daedal::{Failure, Parameters};
 use mio::net::{TcpListener, TcpStream};
 use mio::{Events, Interest, Poll, Token};
 use slab::Slab;
@@ -80,17 +80,17 @@ enum Next {
 impl Gateway {
     /// A gateway that listens.
     /// # Errors
-    /// A text for people: which parameter is wrong, or why the address cannot be had.
-    pub fn open(parameters: &Parameters) -> Result<Gateway, String> {
+    /// Which parameter is wrong, or why the address cannot be had for now.
+    pub fn open(parameters: &Parameters) -> Result<Gateway, Failure> {
         Gateway::listen(&Settings::read(parameters)?)
     }
 
-    fn listen(settings: &Settings) -> Result<Gateway, String> {
+    fn listen(settings: &Settings) -> Result<Gateway, Failure> {
         let address = settings.listen;
         let failed = |error: std::io::Error| {
-            format!(
+            Failure::for_now(format!(
                 "cannot listen on {address}: {error}; choose another `listen`, or stop who has it"
-            )
+            ))
         };
         parameters::raise_descriptor_limit();
         let mut listener = TcpListener::bind(address).map_err(failed)?;

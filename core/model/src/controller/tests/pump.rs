@@ -3,17 +3,18 @@
 //! again to the one after it. Every life that is hosted is checked against all lives before it.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use crate::agent::{Agent, Answer, Outcome};
 use crate::box_table::BoxTable;
 use crate::context::{Addressee, Context, Effects, Envelope, Letter, Timer};
 use crate::control::{
-    ArchivedToManager, FromController, FromPort, Hosting, Raise, Raised, ToController, ToManager,
+    ArchivedToManager, Failure, FromController, FromPort, Hosting, Raise, Raised, ToController, ToManager,
     ToPort, bootstrap_space, manager_path, port_path,
 };
 use crate::controller::{Controller, System};
 use crate::encode::encode_to_vec;
-use crate::id::{AgentId, Name, Number, ReactorAddress, Space};
+use crate::id::{AgentId, Name, Number, Point, ReactorAddress, Space, Stamp};
 use crate::latt::{CONTROLLER, JOURNAL};
 use crate::manager::{BoxDescription, BoxManager, Registration};
 use crate::message::{Schema, Wire};
@@ -48,6 +49,8 @@ pub struct Outbox {
     open: Option<Letter>,
     room: Vec<u8>,
     sent: Vec<Packet>,
+    /// How long after they were set timers are due.
+    alarms: Vec<Duration>,
 }
 
 /// A message on its way.
@@ -76,6 +79,7 @@ impl Outbox {
             open: None,
             room: vec![0; ROOM_BYTES],
             sent: Vec::new(),
+            alarms: Vec::new(),
         }
     }
 
@@ -113,6 +117,10 @@ impl Effects for Outbox {
             Addressee::Agent(id) => To::Agent(id),
             Addressee::Asker(name) => To::Asker(name),
             // Hearts do not beat here: the world says itself when a link breaks.
+            Addressee::Myself(after) if letter.schema == ToController::SCHEMA => {
+                self.alarms.push(after);
+                return Number(0);
+            }
             Addressee::Myself(_) => return Number(0),
         };
         self.post(to, letter.schema, body.to_vec())
@@ -153,8 +161,8 @@ impl<A: Agent> Cell<A> {
         }
     }
 
-    fn take(&mut self, packet: &Packet) {
-        let envelope = Envelope { name: packet.name, ..Envelope::default() };
+    fn take(&mut self, packet: &Packet, now: Stamp) {
+        let envelope = Envelope { name: packet.name, now, ..Envelope::default() };
         let mut context = Context::new(self.out.id, &envelope, &mut self.out);
         match packet.to {
             To::Agent(_) => {
@@ -203,6 +211,10 @@ pub struct World {
     pub boxes: Vec<Option<Process>>,
     /// Boxes that run, and that no message reaches or leaves.
     pub away: BTreeSet<usize>,
+    /// What time it is.
+    pub now: Stamp,
+    /// Templates whose agents cannot be run for now.
+    pub unfit: BTreeSet<String>,
     /// Whether what boxes are told to start does not arrive as yet.
     pub are_starts_late: bool,
     client: Outbox,
@@ -226,6 +238,8 @@ impl World {
             journal: Outbox::new(AgentId::of(JOURNAL), 1),
             boxes: Vec::new(),
             away: BTreeSet::new(),
+            now: Stamp(0),
+            unfit: BTreeSet::new(),
             are_starts_late: false,
             client: Outbox::new(AgentId::of(CLIENT), 2),
             told: Vec::new(),
@@ -344,10 +358,9 @@ impl World {
         self.collect();
     }
 
-    /// A client asks a port for the state of an agent.
-    pub fn capture(&mut self, port: &AgentPath, path: &str) {
-        let capture = ToPort::Capture { path: path.to_owned() };
-        let body = encode_to_vec::<ToPort>(&capture);
+    /// A client asks a port for something.
+    pub fn ask_port(&mut self, port: &AgentPath, message: &ToPort) {
+        let body = encode_to_vec::<ToPort>(message);
         self.client.post(To::Agent(port.logical_id()), ToPort::SCHEMA, body);
         self.collect();
         self.settle();
@@ -371,6 +384,16 @@ impl World {
         self.ask(message);
         self.settle();
         self.told.pop()
+    }
+
+    /// The process's own number.
+    pub fn incarnation(&self, index: usize) -> u64 {
+        self.boxes[index].as_ref().expect("it is there").own.incarnation
+    }
+
+    /// How long after they were set the controller's timers are due; they are taken off.
+    pub fn alarms(&mut self) -> Vec<Duration> {
+        std::mem::take(&mut self.controller.as_mut().expect("it is there").out.alarms)
     }
 
     /// A message to a port from its own reactor.
@@ -443,7 +466,7 @@ impl World {
         if id == AgentId::of(CONTROLLER) {
             let Some(cell) = &mut self.controller else { return space.is_some() };
             if space.is_none_or(|space| space == cell.out.space) {
-                cell.take(packet);
+                cell.take(packet, self.now);
                 self.controller_done.push(packet.clone());
             }
             return true;
@@ -458,10 +481,10 @@ impl World {
             if !process.manager.wants(packet) {
                 return false;
             }
-            process.manager.take(packet);
+            process.manager.take(packet, self.now);
         } else {
             let reactor = process.ports.iter().position(|port| port.out.id == id).unwrap();
-            process.ports[reactor].take(packet);
+            process.ports[reactor].take(packet, self.now);
             for command in self.boxes[index].as_mut().unwrap().ports[reactor].agent.take_commands()
             {
                 self.carry_out(index, reactor, command);
@@ -497,8 +520,16 @@ impl World {
         let finished = |path: String, refused, state| ToPort::Finished { path, refused, state };
         match command {
             Command::Host(hosting) if hosting.template == "Missing" => {
-                let why = Some("this box has no template Missing".to_owned());
+                let why = Some("this box has no template Missing".into());
                 self.tell_port(index, reactor, &finished(hosting.path, why, None));
+            }
+            Command::Host(hosting) if self.unfit.contains(&hosting.template) => {
+                let why = Some(Failure::for_now("its port is taken"));
+                self.tell_port(index, reactor, &finished(hosting.path, why, None));
+            }
+            Command::Describe => {
+                let text = ToPort::Described(format!("reactor {reactor}"));
+                self.tell_port(index, reactor, &text);
             }
             Command::Host(hosting) => {
                 self.check_life(&hosting);
@@ -514,7 +545,7 @@ impl World {
             }
             Command::Capture(path) => {
                 let runs = self.boxes[index].as_ref().unwrap().hosted.contains_key(&path);
-                let refused = (!runs).then(|| format!("{path} does not run here"));
+                let refused = (!runs).then(|| format!("{path} does not run here").into());
                 let state = runs.then(|| path.clone().into_bytes());
                 self.tell_port(index, reactor, &finished(path, refused, state));
             }
