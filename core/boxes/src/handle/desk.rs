@@ -6,7 +6,7 @@
 //! | `calls` | callers; the shim | they push, then ring; it pops, then wakes who waits for room |
 //! | `waiting`, then `is_waited_for` | a caller | before it tries a full queue once more; it leaves when it is in, or given up |
 //! | `is_held` | the shim | when it leaves calls where they are |
-//! | `dropped` | callers | one of them no longer waits for its reply |
+//! | `dropped`, then `is_given_up` | callers | one of them no longer waits for its reply |
 //! | `is_closed` | the shim | once, before it empties the queue for the last time |
 
 use std::collections::BTreeMap;
@@ -108,6 +108,15 @@ pub(super) struct Call {
     pub ticket: Option<Ticket>,
 }
 
+impl Call {
+    /// It was not sent, and will not be.
+    pub fn turn_away(self) {
+        if let Some(ticket) = &self.ticket {
+            ticket.0.end(Err(AskError::Stopped));
+        }
+    }
+}
+
 pub(super) enum NotPut {
     Full(Call),
     Never(AskError),
@@ -133,6 +142,8 @@ pub(crate) struct Desk {
     is_waited_for: AtomicBool,
     pub(super) is_held: AtomicBool,
     pub(super) dropped: AtomicU32,
+    /// An ask was given up since the shim last looked: it may be in the queue, and hold room there.
+    pub(super) is_given_up: AtomicBool,
     is_closed: AtomicBool,
 }
 
@@ -146,14 +157,18 @@ impl Desk {
             is_waited_for: AtomicBool::new(false),
             is_held: AtomicBool::new(false),
             dropped: AtomicU32::new(0),
+            is_given_up: AtomicBool::new(false),
             is_closed: AtomicBool::new(false),
         }
     }
 
     /// Whether there is something for the shim to do: what its reactor looks at before it sleeps.
     pub fn is_called(&self) -> bool {
-        let is_held = self.is_held.load(Ordering::Relaxed);
-        self.is_crowded_by_the_dropped() || !is_held && !self.calls.is_empty()
+        let is_called = match self.is_held.load(Ordering::Relaxed) {
+            true => self.is_given_up.load(Ordering::Relaxed),
+            false => !self.calls.is_empty(),
+        };
+        is_called || self.is_crowded_by_the_dropped()
     }
 
     pub(super) fn put(&self, call: Call) -> Result<(), NotPut> {
@@ -211,7 +226,11 @@ impl Desk {
     }
 
     pub(super) fn drop_one(&self) {
-        if self.dropped.fetch_add(1, Ordering::Relaxed) + 1 == DROPPED_MARK {
+        let dropped = self.dropped.fetch_add(1, Ordering::Relaxed) + 1;
+        self.is_given_up.store(true, Ordering::Relaxed);
+        // Against the fence of a reactor that goes to sleep: it sees the one, or we the other.
+        fence(Ordering::SeqCst);
+        if dropped == DROPPED_MARK || self.is_held.load(Ordering::Relaxed) {
             self.bell.ring();
         }
     }
@@ -229,9 +248,7 @@ impl Desk {
 
     fn turn_away(&self) {
         while let Some(call) = self.calls.pop() {
-            if let Some(ticket) = &call.ticket {
-                ticket.0.end(Err(AskError::Stopped));
-            }
+            call.turn_away();
         }
     }
 }

@@ -23,11 +23,13 @@ pub(super) const CALLS_PER_VISIT: usize = 256;
 pub struct HandleShim {
     desk: Arc<Desk>,
     pending: BTreeMap<(AgentId, Number), Ticket>,
+    /// The call that is next, while no further one may be sent on: those before it were given up.
+    next: Option<Call>,
 }
 
 impl HandleShim {
     pub(crate) fn new(desk: Arc<Desk>) -> HandleShim {
-        HandleShim { desk, pending: BTreeMap::new() }
+        HandleShim { desk, pending: BTreeMap::new(), next: None }
     }
 
     /// How many asks were sent on and are not answered.
@@ -81,20 +83,24 @@ impl Agent for HandleShim {
 
 impl Shim for HandleShim {
     fn poll(&mut self, context: &mut Context<'_, Self>) -> bool {
+        self.desk.is_given_up.store(false, Ordering::Relaxed);
         self.forget_dropped();
-        let mut taken = 0;
-        let mut is_held = false;
-        while taken < CALLS_PER_VISIT {
-            is_held = context.is_pressed() || self.pending.len() >= PENDING_MAX;
+        let (mut taken, mut popped, mut is_held) = (0, 0, false);
+        while taken < CALLS_PER_VISIT && !is_held {
+            let kept = self.next.take();
+            popped += usize::from(kept.is_none());
+            let Some(call) = kept.or_else(|| self.desk.calls.pop()) else { break };
+            let is_given_up = call.ticket.as_ref().is_some_and(Ticket::is_abandoned);
+            is_held = !is_given_up && (context.is_pressed() || self.pending.len() >= PENDING_MAX);
             if is_held {
-                break;
+                self.next = Some(call);
+            } else {
+                taken += 1;
+                self.take_in(call, context);
             }
-            let Some(call) = self.desk.calls.pop() else { break };
-            taken += 1;
-            self.take_in(call, context);
         }
         self.desk.is_held.store(is_held, Ordering::Relaxed);
-        if taken > 0 {
+        if popped > 0 {
             self.desk.tell_of_room();
         }
         taken > 0
@@ -108,6 +114,7 @@ impl Shim for HandleShim {
 
 impl Drop for HandleShim {
     fn drop(&mut self) {
+        self.next.take().into_iter().for_each(Call::turn_away);
         self.desk.close();
     }
 }

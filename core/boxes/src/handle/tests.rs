@@ -54,7 +54,7 @@ fn who_gives_up_waiting_for_room_leaves_nothing_behind() {
 
 /// Takes whatever is sent; no answer ever comes.
 #[derive(Default)]
-struct Nowhere(u64, Vec<u8>);
+struct Nowhere(u64, Vec<u8>, bool);
 
 impl Effects for Nowhere {
     fn open(&mut self, _: &Letter) -> &mut [u8] {
@@ -75,11 +75,43 @@ impl Effects for Nowhere {
         false
     }
     fn is_pressed(&self) -> bool {
-        false
+        self.2
     }
     fn is_pressed_towards(&self, _: AgentId, _: Option<Point>) -> bool {
         self.2
     }
+}
+
+#[test]
+fn who_gives_up_makes_room_also_while_nothing_may_be_sent_on() {
+    let (handle, mut shim) = handle(2);
+    let mut out = Nowhere(0, Vec::new(), true);
+    let envelope = Envelope::default();
+    let visit = |shim: &mut HandleShim, out: &mut Nowhere| {
+        shim.poll(&mut Context::new(AgentId(1), &envelope, out));
+        shim.pending()
+    };
+    let ask = || handle.try_ask::<Worker>("w0", &ECHO);
+    // One more than the queue holds: the next one stands apart.
+    let mut first = vec![ask().unwrap()];
+    assert_eq!(visit(&mut shim, &mut out), 0);
+    first.extend([ask().unwrap(), ask().unwrap()]);
+    let mut waits = handle.send("w0", &ECHO);
+    assert_eq!((ask().is_err(), poll_once(&mut waits)), (true, None));
+    assert!(!handle.0.is_called(), "its reactor may sleep");
+    drop(first);
+    assert!(handle.0.is_called());
+    assert_eq!(visit(&mut shim, &mut out), 0);
+    assert_eq!(poll_once(&mut waits), Some(Ok(())));
+    let last = ask().unwrap();
+    // Nothing was sent that was given up; what was not, once it may be.
+    assert_eq!(out.0, 0);
+    out.2 = false;
+    assert_eq!((visit(&mut shim, &mut out), out.0), (1, 2));
+    let late = ask().unwrap();
+    drop(shim);
+    assert_eq!(block_on(last), Err(AskError::Unknown));
+    assert_eq!(block_on(late), Err(AskError::Stopped));
 }
 
 #[test]
