@@ -56,7 +56,7 @@ fn reactors(guest: &RunningBox, boxes: &[BoxState]) -> Result<Vec<Vec<String>>> 
     let until = Instant::now() + ANSWER_AT_MOST;
     let hear = |asked: Vec<_>| {
         let left = || until.saturating_duration_since(Instant::now());
-        let said = asked.into_iter().map(|ask: Result<daedal::boxes::handle::Ask<_>, _>| {
+        let said = asked.into_iter().map(|ask: Result<daedal::Ask<_>, _>| {
             match ask.map(|ask| ask.wait_within(left())) {
                 Ok(Some(Ok(FromPort::Described(text)))) => text,
                 Ok(None) => format!("does not answer within {ANSWER_AT_MOST:?}: it may be gone"),

@@ -4,14 +4,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, bail};
-use daedal::boxes::handle::Handle;
 pub use daedal::model::control::View;
 use daedal::model::control::{FromController, ToController};
 use daedal::model::controller::Controller;
 use daedal::model::encode::Body;
 use daedal::model::latt::CONTROLLER;
 use daedal::running::RunningBox;
-use daedal::{Agent, AgentId, Templates};
+use daedal::{Agent, AgentId, Handle, Templates};
 
 use crate::find::Where;
 

@@ -6,21 +6,16 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::sync::Arc;
-use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, bail};
 use clap::Args;
 use daedal::assemble::{self, HOME};
 use daedal::boxes::idle::Idle;
-use daedal::model::control::ToController;
-use daedal::model::controller::Controller;
-use daedal::model::latt::CONTROLLER;
 use daedal::net::driver::fault::Rates;
 use daedal::running::{BoxConfig, Faults, RunningBox, Word, config_of};
 use daedal::system::SystemSpec;
 use daedal::{Failure, Templates};
 
-use crate::describe::ask_within;
 use crate::find::{forget, remember};
 use crate::waiting::{self, Why};
 
@@ -112,8 +107,11 @@ fn instead_of_the_file(config: &mut BoxConfig, arguments: &Arguments) -> Result<
     if !arguments.cpus.is_empty() {
         let (count, reactors) = (arguments.cpus.len(), config.reactors);
         if count > reactors.into() {
-            bail!("--cpus names {count} processors, box \"{}\" has {reactors} reactors: name at most \
-                   {reactors}", config.name);
+            bail!(
+                "--cpus names {count} processors, box \"{}\" has {reactors} reactors: name at most \
+                   {reactors}",
+                config.name
+            );
         }
         config.cpus.clone_from(&arguments.cpus);
     }
@@ -125,21 +123,14 @@ fn say(text: &str) {
     let _ = writeln!(std::io::stdout(), "{text}");
 }
 
-/// How long the controller may take to hear that a box ends.
-const LEAVE_AT_MOST: Duration = Duration::from_secs(1);
-
 /// Ends the process on Ctrl-C, and when it is told to end by name. Others are told: what runs here does
 /// not any more, or, of a controller, that it is not the one to ask.
 fn take_leave_when_told(running: &RunningBox) -> Result<()> {
-    let (handle, incarnation) = (running.handle().clone(), running.incarnation());
-    let BoxConfig { name, controller, .. } = running.config().clone();
+    let (farewell, controller) = (running.farewell(), running.config().controller);
     let leave = move || {
-        if name == HOME {
-            forget(controller);
-        } else {
-            let gone = ToController::Gone { name: name.clone(), incarnation };
-            // A controller that does not hear it finds out as after a crash.
-            let _ = ask_within::<Controller>(&handle, CONTROLLER.into(), &gone, LEAVE_AT_MOST);
+        match &farewell {
+            Some(farewell) => farewell.say(),
+            None => forget(controller),
         }
         std::process::exit(0);
     };

@@ -2,11 +2,12 @@
 //!
 //! A box is its reactors, each with its driver and its port, and a manager on the first one. The
 //! controller's box has the controller and its journal besides. A guest is a box that is not part of the
-//! system: it asks, and runs nothing.
+//! system: it asks, and runs nothing. Each starts threads of its own, and none of the caller's.
 
 mod config;
 mod make;
 mod outspoken;
+mod whole;
 
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::net::{IpAddr, SocketAddr, UdpSocket};
@@ -21,14 +22,17 @@ use daedal_boxes::idle::Idle;
 use daedal_boxes::journal::Journal;
 use daedal_boxes::reactor::{Clock, Neighbours, Reactor, ReactorSpec};
 use daedal_boxes::template::Templates;
+use daedal_model::control::ToController;
 use daedal_model::controller::Controller;
 use daedal_model::id::{AgentId, BoxId};
+use daedal_model::latt::CONTROLLER;
 use daedal_model::manager::BoxManager;
 use daedal_model::port::Port;
 
 pub use self::config::{BoxConfig, Faults, config_of};
 use self::make::{Make, Residents};
 pub use self::outspoken::Word;
+pub use self::whole::RunningSystem;
 use crate::assemble::controller;
 use crate::system::SystemSpec;
 
@@ -39,21 +43,45 @@ const GUEST_PORTS: RangeInclusive<u16> = 61_000..=61_255;
 /// Of the ids of guests: no box of a system file has it.
 const GUEST: u16 = 1 << 15;
 
+/// How long the controller may take to hear that a box ends.
+const LEAVE_AT_MOST: Duration = Duration::from_secs(1);
+
 /// How long a reactor may take to stop.
 const STOP_AT_MOST: Duration = Duration::from_secs(5);
 
-/// A box that runs.
+/// A box that runs. Dropped without [`RunningBox::stop`] it ends as if it had crashed.
 #[derive(Debug)]
 pub struct RunningBox {
     config: BoxConfig,
     incarnation: u64,
+    is_member: bool,
     reactors: Vec<Reactor>,
     words: Receiver<Word>,
     handle: Handle,
 }
 
+/// Says to the controller that a box ends, so that its agents may run elsewhere, or in the process that
+/// follows: of one that only ended they are believed to run.
+#[derive(Clone, Debug)]
+pub struct Farewell {
+    handle: Handle,
+    name: String,
+    incarnation: u64,
+}
+
+impl Farewell {
+    /// Says it, and waits a second at most for it to be heard. A controller that does not hear it finds out as
+    /// after a crash.
+    pub fn say(&self) {
+        let Farewell { handle, name, incarnation } = self;
+        let gone = ToController::Gone { name: name.clone(), incarnation: *incarnation };
+        drop(handle.ask::<Controller>(CONTROLLER, &gone).wait_within(LEAVE_AT_MOST));
+    }
+}
+
 impl RunningBox {
-    /// Starts a box of the system.
+    /// Starts a box of the system. It goes on by itself: it joins when the controller is there, and joins
+    /// again when that was away. What becomes of it comes as [`RunningBox::next_word`].
     /// # Errors
     /// A text for people: a port that is taken, a core that is not there.
     pub fn start(config: BoxConfig, templates: &Arc<Templates>) -> Result<RunningBox, String> {
@@ -117,10 +145,19 @@ impl RunningBox {
         self.words.recv_timeout(at_most).ok()
     }
 
-    /// Stops it. What its agents held is gone with it.
+    /// For a process that ends: what is to be said before, if anything. The controller's box and guests say
+    /// nothing.
+    pub fn farewell(&self) -> Option<Farewell> {
+        let (handle, name) = (self.handle.clone(), self.config.name.clone());
+        self.is_member.then_some(Farewell { handle, name, incarnation: self.incarnation })
+    }
+
+    /// Stops it, having told the controller. What its agents held is gone with it; asks that wait end as
+    /// *unknown*, and later ones are not sent.
     /// # Errors
-    /// A reactor that does not stop.
+    /// A reactor that does not stop: an agent does not return.
     pub fn stop(self) -> Result<(), String> {
+        self.farewell().iter().for_each(Farewell::say);
         for reactor in self.reactors {
             reactor.stop(STOP_AT_MOST).map_err(|error| error.to_string())?;
         }
@@ -156,6 +193,7 @@ fn start(
 ) -> Result<RunningBox, String> {
     let templates = Arc::new(with_control_plane(templates));
     let incarnation = random();
+    let is_member = matches!(residents, Residents::Manager(_));
     let clock = Clock::start();
     let mut neighbours = Neighbours::join(config.reactors).map_err(|error| error.to_string())?;
     let (handle, shim) = neighbours[0].handle(HANDLE_CALLS_MAX);
@@ -179,7 +217,7 @@ fn start(
         };
         reactors.push(make.start(spec).map_err(|error| error.to_string())?);
     }
-    Ok(RunningBox { config, incarnation, reactors, words, handle })
+    Ok(RunningBox { config, incarnation, is_member, reactors, words, handle })
 }
 
 /// Calls of outside threads that wait to be taken in, a reactor.
@@ -208,8 +246,7 @@ fn random() -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use daedal_model::control::{FromController, ToController};
-    use daedal_model::latt::CONTROLLER;
+    use daedal_model::control::FromController;
 
     use super::*;
 
@@ -232,7 +269,11 @@ mod tests {
     fn guests_of_one_id_are_both_answered() {
         let templates = Arc::new(Templates::new());
         let address = || UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-        let text = format!("[controller]\naddress = \"{}\"\n[box.a]\naddress = \"{}\"", address(), address());
+        let text = format!(
+            "[controller]\naddress = \"{}\"\n[box.a]\naddress = \"{}\"",
+            address(),
+            address()
+        );
         let spec = crate::system::parse(&text, "system.toml").unwrap();
         let journal = std::env::temp_dir().join(format!("daedal-guests-{}", std::process::id()));
         let config = config_of(&spec, crate::assemble::HOME).unwrap();

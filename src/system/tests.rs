@@ -125,8 +125,11 @@ fn processors_and_files_of_a_box_are_checked() {
     check("cpus = [0, 1024]", "cpus is 1024; write a number from 0 to 1023");
     check("cpus = [1, 1]", "\"1\" stands twice in cpus; write it once");
     check("cpus = [0, 1, 2]", "3 cpus for 2 reactors; write at most 2, or more reactors");
-    check("cpu = [0]", "unknown key \"cpu\"; did you mean \"cpus\"? Write address, reactors, idle, \
-                        driver, cpus or pcap");
+    check(
+        "cpu = [0]",
+        "unknown key \"cpu\"; did you mean \"cpus\"? Write address, reactors, idle, \
+                        driver, cpus or pcap",
+    );
     check("pcap = \"\"", "pcap is empty; write a file name, such as \"a.pcap\", or leave pcap out");
     check("pcap = true", "pcap is a boolean; write a file name, such as \"a.pcap\"");
 }
@@ -176,7 +179,7 @@ fn keys_that_nothing_reads_are_refused_with_the_nearest_that_is_read() {
     check("[place]", "8: unknown key \"place\"; write controller, agent or box");
     check(
         "[box.c]\nadress = 1",
-        "9: box \"c\": unknown key \"adress\"; did you mean \"address\"? Write address, reactors, idle or driver",
+        "9: box \"c\": unknown key \"adress\"; did you mean \"address\"? Write address, reactors, idle, driver, cpus or pcap",
     );
     check(
         "[controller]\njournla = \"\"",

@@ -386,7 +386,8 @@ fn what_will_not_pass_is_not_tried_again_and_the_tree_says_so() {
     let why = refusal(world.answer(&create("extra", "missing", Some("a"))));
     assert_eq!((why.as_str(), world.alarms().len()), ("this box has no template Missing", 0));
     let tree = text(&mut world, View::Tree);
-    let told = "failed in a: this box has no template Missing; not tried again until its box starts anew";
+    let told =
+        "failed in a: this box has no template Missing; not tried again until its box starts anew";
     assert!(tree.contains(told), "{tree}");
 }
 

@@ -9,8 +9,8 @@ use crate::agent::{Agent, Answer, Outcome};
 use crate::box_table::BoxTable;
 use crate::context::{Addressee, Context, Effects, Envelope, Letter, Timer};
 use crate::control::{
-    ArchivedToManager, Failure, FromController, FromPort, Hosting, Raise, Raised, ToController, ToManager,
-    ToPort, bootstrap_space, manager_path, port_path,
+    ArchivedToManager, Failure, FromController, FromPort, Hosting, Raise, Raised, ToController,
+    ToManager, ToPort, bootstrap_space, manager_path, port_path,
 };
 use crate::controller::{Controller, System};
 use crate::encode::encode_to_vec;
