@@ -2,10 +2,11 @@
 
 #![expect(clippy::unwrap_used, reason = "all of this is a test")]
 
-use std::io::{BufReader, ErrorKind, Read, Write};
+use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
 use std::net::{Shutdown, TcpStream};
 use std::process::Command;
 use std::sync::Arc;
+use std::time::Duration;
 
 use daedal::boxes::turn::Turn;
 use daedal::{Parameters, Stamp, Templates};
@@ -177,25 +178,53 @@ fn one_client_too_many_is_turned_away() {
     } {}
 }
 
-/// How many descriptors this process may have: as many as it may allow itself.
-fn descriptors_max() -> usize {
+/// As many descriptors as this process may allow itself: at least as many as `clients` and a few.
+fn raise_descriptors(clients: usize) -> bool {
     let limit = getrlimit(Resource::Nofile);
-    // Where it may not, fewer have to do.
+    // Where it may not, the limit says so.
     let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit });
-    getrlimit(Resource::Nofile).current.map_or(usize::MAX, |current| current as usize)
+    getrlimit(Resource::Nofile).current.is_none_or(|most| most as usize >= clients + 100)
+}
+
+/// A server in a process of its own: clients and their other ends do not share one limit of descriptors.
+struct Apart(std::process::Child, std::net::SocketAddr);
+
+impl Apart {
+    fn start(shards: &str) -> Apart {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_kvs"));
+        command.args(["127.0.0.1:0", shards]).stdout(std::process::Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        let mut said = String::new();
+        BufReader::new(child.stdout.take().unwrap()).read_line(&mut said).unwrap();
+        let port = said.trim().strip_prefix("redis-cli -p ").unwrap().parse().unwrap();
+        Apart(child, ([127, 0, 0, 1], port).into())
+    }
+
+    fn connect(&self) -> TcpStream {
+        let stream = TcpStream::connect(self.1).unwrap();
+        stream.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
+        stream
+    }
+}
+
+impl Drop for Apart {
+    fn drop(&mut self) {
+        // It may have ended already, which the test has seen.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
 }
 
 #[test]
-fn many_clients_are_served_at_once() {
+fn ten_thousand_clients_are_served_at_once_and_leave() {
     const CLIENTS: usize = 10_000;
-    let server = Server::start(2, &[]);
-    // Both ends are in this process.
-    let count = (descriptors_max() / 2 - 100).min(CLIENTS);
-    if count < CLIENTS {
-        println!("skipped: {CLIENTS} clients at once, only {count}: raise `ulimit -Hn`");
+    if !raise_descriptors(CLIENTS) {
+        println!("skipped: {CLIENTS} clients at once, too few descriptors: raise `ulimit -Hn`");
+        return;
     }
+    let server = Apart::start("2");
     let mut clients: Vec<TcpStream> = Vec::new();
-    for index in 0..count {
+    for index in 0..CLIENTS {
         clients.push(server.connect());
         if index % 100 == 99 {
             // Not faster than they are taken in: the kernel's queue is short.
@@ -203,16 +232,37 @@ fn many_clients_are_served_at_once() {
         }
     }
     for client in &mut clients {
-        say(client, "INCR n\r\nGET none\r\n");
+        say(client, "INCR n\r\nGET none\r\nAPPEND log x\r\n");
     }
-    let mut sum = 0;
+    let (mut counts, mut lengths) = (Vec::new(), Vec::new());
     for client in &mut clients {
         let mut client = BufReader::new(client);
-        let (count, _) = read_answer(&mut client);
-        sum += String::from_utf8_lossy(&count[1..]).trim_end().parse::<usize>().unwrap();
+        let number = |answer: Vec<u8>| -> usize {
+            String::from_utf8_lossy(&answer[1..]).trim_end().parse().unwrap()
+        };
+        counts.push(number(read_answer(&mut client).0));
         assert_eq!(read_answer(&mut client).0, b"$-1\r\n");
+        lengths.push(number(read_answer(&mut client).0));
     }
-    assert_eq!(sum, count * (count + 1) / 2);
+    // Every number once: none lost, none done twice.
+    for mut numbers in [counts, lengths] {
+        numbers.sort_unstable();
+        assert!(numbers.into_iter().eq(1..=CLIENTS));
+    }
+    // Half of them leave in the middle of a command, the others between two.
+    for (index, mut client) in clients.into_iter().enumerate() {
+        if index % 2 == 0 {
+            say(&mut client, "*3\r\n$3\r\nSET\r\n$4\r\nhalf\r\n$100\r\nnot all of it");
+        }
+    }
+    let mut stays = server.connect();
+    while {
+        say(&mut stays, "INFO clients\r\n");
+        let (info, _) = read_answer(&mut BufReader::new(&mut stays));
+        !String::from_utf8_lossy(&info).contains("connected_clients:1\r\n")
+    } {}
+    check(&mut stays, "GET n\r\n", &format!("${}\r\n{CLIENTS}\r\n", CLIENTS.to_string().len()));
+    check(&mut stays, "EXISTS half\r\n", ":0\r\n");
 }
 
 #[test]
