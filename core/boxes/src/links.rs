@@ -355,6 +355,7 @@ mod tests {
         while here.links.iter().all(|peer| !peer.link.is_open()) {
             now += 1_000_000;
             turn(&mut [&mut here, &mut there], now);
+            assert!(now < MOVED_NS, "it is not answered");
         }
         // It waits for us, so it is heard of; a second one of its name takes nothing from it.
         there.links[0].asks = 1;
