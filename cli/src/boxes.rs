@@ -61,7 +61,7 @@ fn reactors(guest: &RunningBox, boxes: &[BoxState]) -> Result<Vec<Vec<String>>> 
                 Ok(Some(Ok(FromPort::Described(text)))) => text,
                 Ok(None) => format!("does not answer within {ANSWER_AT_MOST:?}: it may be gone"),
                 Ok(Some(Ok(other))) => format!("answers something else: {other:?}"),
-                Ok(Some(Err(why))) | Err(why) => format!("is not to be asked: {why}"),
+                Ok(Some(Err(why))) | Err(why) => format!("cannot be asked: {why}"),
             }
         });
         said.collect()

@@ -6,15 +6,19 @@
 
 #![expect(missing_docs, reason = "rkyv documents no fields of a variant's resolver; ours all are")]
 
+mod failure;
 mod name;
 mod read;
+mod standing;
 
 use crate::agent::Refusal;
 use crate::message;
 use crate::state::StateError;
 
+pub use failure::Failure;
 pub use name::{BOOTSTRAP_SPACES, BoxNameError, bootstrap_space, manager_path, port_path};
 pub use read::Learned;
+pub use standing::{BoxState, ProcessState, Standing};
 
 /// One life of a physical agent: what a box must know to run it, and what it reports when it does.
 #[message(crate = crate)]
@@ -38,87 +42,6 @@ pub struct Hosting {
     pub first: u64,
     /// The last point that it owns.
     pub last: u64,
-}
-
-/// Why something was not done.
-#[message(crate = crate)]
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Failure {
-    /// For people: what is wrong, and what to do.
-    pub why: String,
-    /// Whether it may be done if it is tried again just so: a port that is taken may be given up.
-    pub may_pass: bool,
-}
-
-impl Failure {
-    /// One whose reason may pass by itself.
-    pub fn for_now(why: impl Into<String>) -> Failure {
-        Failure { why: why.into(), may_pass: true }
-    }
-}
-
-/// One that stays.
-impl From<String> for Failure {
-    fn from(why: String) -> Failure {
-        Failure { why, may_pass: false }
-    }
-}
-
-/// One that stays.
-impl From<&str> for Failure {
-    fn from(why: &str) -> Failure {
-        why.to_owned().into()
-    }
-}
-
-impl From<Failure> for String {
-    fn from(failure: Failure) -> String {
-        failure.why
-    }
-}
-
-impl std::fmt::Display for Failure {
-    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        out.write_str(&self.why)
-    }
-}
-
-/// One box, as the controller sees it.
-#[message(crate = crate)]
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct BoxState {
-    /// Its name.
-    pub name: String,
-    /// What it is to the system.
-    pub standing: Standing,
-    /// Its id; none before it has come.
-    pub agent_box: Option<u16>,
-    /// Its process, if it has reported and has not ended, as far as that was heard.
-    pub process: Option<ProcessState>,
-}
-
-/// What a box is to the system.
-#[message(crate = crate)]
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Standing {
-    /// The system's file states it.
-    Stated,
-    /// The controller runs in it.
-    Home,
-    /// It came by itself.
-    Guest,
-}
-
-/// A process of a box.
-#[message(crate = crate)]
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ProcessState {
-    /// How it is reached.
-    pub address: String,
-    /// How many reactors it has.
-    pub reactors: u8,
-    /// How many agents it runs.
-    pub agents: u32,
 }
 
 /// What the controller is told and asked.

@@ -12,8 +12,8 @@ use std::time::Duration;
 use crate::agent::{Agent, Answer, Archived, Outcome, ReplyTo};
 use crate::context::Context;
 use crate::control::{
-    ArchivedToManager, BoxNameError, FromController, FromManager, FromPort, Hosting, ToController,
-    ToManager, ToPort, manager_path, not_restored, port_path,
+    ArchivedToManager, BoxNameError, Failure, FromController, FromManager, FromPort, Hosting,
+    ToController, ToManager, ToPort, manager_path, not_restored, port_path,
 };
 use crate::id::{AgentId, BoxId, Number};
 use crate::latt::CONTROLLER;
@@ -156,8 +156,8 @@ impl BoxManager {
                 busy.askers.push(context.reply_address());
                 return;
             }
-            let why = format!("{path} is being stopped; try again");
-            return context.reply(&FromManager::Refused(why.into()));
+            let why = Failure::for_now(format!("{path} is being stopped; try again"));
+            return context.reply(&FromManager::Refused(why));
         }
         let reactor = hosting.reactor.unwrap_or_else(|| self.least_loaded());
         let Some(port) = self.ports.get(usize::from(reactor)).copied() else {
