@@ -32,7 +32,7 @@ pub struct Arguments {
     #[arg(long)]
     idle: Option<Idle>,
     /// Processors that the reactors are pinned to, in turn, instead of those of the file, such as 0,1
-    #[arg(long, value_delimiter = ',', value_name = "PROCESSORS")]
+    #[arg(long, value_delimiter = ',', value_name = "PROCESSORS", value_parser = processor)]
     cpus: Vec<usize>,
     /// File that frames are written to, both ways, for tcpdump and wireshark to read, instead of what the
     /// system file says; of reactor k > 0 with .k behind
@@ -50,6 +50,10 @@ pub struct Arguments {
     /// For tests: what befalls frames, both ways, in percent, such as drop=30,duplicate=50,reorder=20,seed=7
     #[arg(long, hide = true, value_name = "FAULTS", value_parser = faults)]
     faults: Option<Faults>,
+}
+
+fn processor(text: &str) -> Result<usize, String> {
+    text.parse().map_err(|_| "write processors' numbers, such as 0,1".to_owned())
 }
 
 fn faults(text: &str) -> Result<Faults, String> {
@@ -107,10 +111,9 @@ fn instead_of_the_file(config: &mut BoxConfig, arguments: &Arguments) -> Result<
     if !arguments.cpus.is_empty() {
         let (count, reactors) = (arguments.cpus.len(), config.reactors);
         if count > reactors.into() {
+            let (name, s) = (&config.name, if reactors == 1 { "" } else { "s" });
             bail!(
-                "--cpus names {count} processors, box \"{}\" has {reactors} reactors: name at most \
-                   {reactors}",
-                config.name
+                "--cpus names {count} processors, box \"{name}\" has {reactors} reactor{s}: name no more"
             );
         }
         config.cpus.clone_from(&arguments.cpus);

@@ -155,7 +155,7 @@ fn processors_that_are_not_there_are_told() {
     system.folder.write("system.toml", &system.text());
     let two = ["box", "b", "--system", "system.toml", "--cpus", "0,1"];
     let why = system.folder.refused(&two);
-    assert_eq!(why, "--cpus names 2 processors, box \"b\" has 1 reactors: name at most 1");
+    assert_eq!(why, "--cpus names 2 processors, box \"b\" has 1 reactor: name no more");
 }
 
 #[test]
@@ -168,5 +168,7 @@ fn commands_say_what_they_were_given_wrong() {
     };
     let why = said(&["boxes", "--controller", "here"]);
     assert!(why.contains("write an address and a port, such as 127.0.0.1:7000"), "{why}");
+    let why = said(&["box", "a", "--system", "system.toml", "--cpus", "0,x"]);
+    assert!(why.contains("write processors' numbers, such as 0,1"), "{why}");
     assert!(said(&["boxes", "--controller", "127.0.0.1"]).contains("such as 127.0.0.1:7000"));
 }
