@@ -10,7 +10,8 @@
 //! and read until it is empty.
 //!
 //! Invariants: at most [`CONNECTED_MAX`] sockets beside the first, deaf ones among them; a peer has at
-//! most one. A reactor that sleeps keeps what it has until its next turn.
+//! most one; none waits longer than [`APART_NS`], or one read, to be looked at. A reactor that sleeps
+//! keeps what it has until its next turn.
 //!
 //! Sources: linux v6.6 net/ipv4/udp.c (`compute_score`), net/ipv4/datagram.c; `udp(7)`.
 
@@ -32,6 +33,10 @@ pub(super) struct Source {
     /// than there is pays for one more look at the socket, between a message and its answer.
     pub asked: usize,
     use_: Use,
+    /// Until then it is in a conversation, though nothing comes.
+    warm_until: u64,
+    /// When it is looked at though others are in a conversation.
+    look_at: u64,
 }
 
 #[derive(Clone, Copy)]
@@ -55,7 +60,11 @@ enum Use {
 
 impl Source {
     fn new(socket: Socket, use_: Use) -> Source {
-        Source { socket, asked: 1, use_ }
+        Source { socket, asked: 1, use_, warm_until: 0, look_at: 0 }
+    }
+
+    fn is_warm(&self, now: u64) -> bool {
+        now < self.warm_until
     }
 
     fn peer(&self) -> Option<SocketAddr> {
@@ -87,16 +96,16 @@ impl Source {
 pub(super) struct Sockets {
     all: Vec<Source>,
     busy: Busy,
-    /// The one that last had something.
-    hot: usize,
-    /// Reads since all were read; [`READS_PER_ROUND`]: the next is of all.
-    reads: u32,
 }
 
-/// Every so many reads all sockets are read, the others only the one that last had something: looking at
-/// each every time would delay the peer that is in the middle of a conversation. So is the first after
-/// somebody has parked.
-const READS_PER_ROUND: u32 = 4;
+/// A socket is warm this long after something came, in nanoseconds: some round trips to a peer that spins,
+/// and one over a network.
+const WARM_NS: u64 = 100_000;
+
+/// While some sockets are warm the others are looked at this often, in nanoseconds: a look costs nearly as
+/// much as a message, and delays those that are in the middle of a conversation. About as long as a
+/// message takes to get here.
+const APART_NS: u64 = 5_000;
 
 impl Sockets {
     /// How many peers have a socket of their own.
@@ -107,7 +116,7 @@ impl Sockets {
     pub(super) fn new(first: Socket) -> Sockets {
         let mut all = Vec::with_capacity(1 + CONNECTED_MAX);
         all.push(Source::new(first, Use::First));
-        Sockets { all, busy: Busy::new(), hot: 0, reads: 0 }
+        Sockets { all, busy: Busy::new() }
     }
 
     pub(super) fn first(&self) -> &Socket {
@@ -148,30 +157,24 @@ impl Sockets {
         self.retire(now);
     }
 
-    /// Reads the socket that last had something, every few times all of them.
+    /// Reads the sockets that are in a conversation, and those that were not looked at for a while.
     pub(super) fn read(&mut self, now: u64, inbound: &mut Inbound, counters: &mut Counters) {
         if self.busy.age(now) {
             self.retire(now);
         }
-        let Sockets { all, busy, hot, reads } = self;
-        *reads += 1;
-        let is_round = all.len() == 1 || *reads >= READS_PER_ROUND;
-        if is_round {
-            *reads = 0;
-        }
-        let only = (!is_round).then_some((*hot).min(all.len() - 1));
-        let mut at = 0;
+        let Sockets { all, busy } = self;
+        let is_any_warm = all.iter().any(|source| source.is_warm(now));
         all.retain_mut(|source| {
-            let mut stays = true;
-            if only.is_none_or(|only| only == at) {
-                match inbound.read(source, busy, counters) {
-                    Some(0) => stays = source.was_empty(now),
-                    Some(_) => *hot = at,
-                    None => {}
-                }
+            if is_any_warm && !source.is_warm(now) && now < source.look_at {
+                return true;
             }
-            at += usize::from(stays);
-            stays
+            source.look_at = now + APART_NS;
+            match inbound.read(source, busy, counters) {
+                Some(0) => return source.was_empty(now),
+                Some(_) => source.warm_until = now + WARM_NS,
+                None => {}
+            }
+            true
         });
     }
 
@@ -191,8 +194,10 @@ impl Sockets {
 
     /// What to park on. Who does is woken by any of them: the next read is of all.
     pub(super) fn descriptors(&mut self, into: &mut Vec<RawFd>) {
-        self.reads = READS_PER_ROUND;
-        into.extend(self.all.iter().map(|source| source.socket.as_raw_fd()));
+        for source in &mut self.all {
+            source.look_at = 0;
+            into.push(source.socket.as_raw_fd());
+        }
     }
 }
 
@@ -231,7 +236,7 @@ mod tests {
         let mut inbound = Inbound::new(Pool::new(4, 128));
         let (mut counters, mut received) = (Counters::default(), Vec::new());
         let mut read = |sockets: &mut Sockets| {
-            sockets.reads = READS_PER_ROUND;
+            sockets.descriptors(&mut Vec::new());
             sockets.read(0, &mut inbound, &mut counters);
             inbound.cut(9, &mut received, &mut counters)
         };
@@ -247,26 +252,42 @@ mod tests {
         check(|_| Use::Deaf { until: 0 });
     }
 
-    #[test]
-    fn the_first_read_of_who_has_parked_finds_what_any_socket_has() {
+    /// A conversation goes on by the second socket; something comes to the first one. How many reads find
+    /// it, `apart` nanoseconds from one to the next.
+    fn reads_until_found(apart: u64, look: fn(&mut Sockets)) -> u64 {
         let mut sockets = Sockets::new(first());
         let at = sockets.first().local_addr().unwrap().as_socket().unwrap();
-        let (hot, _) = reported();
-        sockets.all.push(Source::new(hot, Use::Deaf { until: u64::MAX }));
+        let (socket, _) = reported();
+        let mut warm = Source::new(socket, Use::Deaf { until: u64::MAX });
+        warm.warm_until = WARM_NS;
+        sockets.all.push(warm);
         let mut inbound = Inbound::new(Pool::new(4, 128));
         let (mut counters, mut received) = (Counters::default(), Vec::new());
+        sockets.read(0, &mut inbound, &mut counters);
         let outside = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
-        for reads in 0..2 * READS_PER_ROUND {
-            sockets.hot = 1;
-            for _ in 0..reads {
-                sockets.read(0, &mut inbound, &mut counters);
-            }
-            outside.send_to(&[8; 16], at).unwrap();
-            sockets.descriptors(&mut Vec::new());
-            sockets.read(0, &mut inbound, &mut counters);
+        outside.send_to(&[8; 16], at).unwrap();
+        look(&mut sockets);
+        let from = outside.local_addr().unwrap();
+        let found = (1..100).find(|count| {
+            sockets.read(count * apart, &mut inbound, &mut counters);
             inbound.cut(9, &mut received, &mut counters);
-            let last = received.pop().expect("somebody parked on all of them");
-            assert_eq!((last.from, &last.frame[..]), (outside.local_addr().unwrap(), &[8; 16][..]));
-        }
+            received.iter().any(|it| it.from == from)
+        });
+        found.expect("all are looked at")
+    }
+
+    #[test]
+    fn a_conversation_is_read_each_time_and_the_others_after_a_while() {
+        assert_eq!(reads_until_found(APART_NS / 5, |_| {}), 5);
+        assert_eq!(reads_until_found(APART_NS, |_| {}), 1);
+        // When the conversation is over, nobody is made to wait.
+        let over = |sockets: &mut Sockets| sockets.all[1].warm_until = 0;
+        assert_eq!(reads_until_found(APART_NS / 5, over), 1);
+    }
+
+    #[test]
+    fn the_first_read_of_who_has_parked_finds_what_any_socket_has() {
+        let park = |sockets: &mut Sockets| sockets.descriptors(&mut Vec::new());
+        assert_eq!(reads_until_found(APART_NS / 5, park), 1);
     }
 }
