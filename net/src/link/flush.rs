@@ -29,13 +29,19 @@ const _: () = assert!(
 
 impl Link {
     /// Ends the turn: appends to `out`, addressed to `to`, everything that is to be said now.
+    #[inline]
     pub fn flush(&mut self, now: u64, pool: &Pool, out: &mut VecDeque<Outgoing>, to: SocketAddr) {
-        if now < self.rests_until {
-            return;
+        if now >= self.rests_until {
+            self.end_turn(now, pool, out, to);
         }
+    }
+
+    fn end_turn(&mut self, now: u64, pool: &Pool, out: &mut VecDeque<Outgoing>, to: SocketAddr) {
         let mut send = |frame| out.push_back(Outgoing { frame, to });
         self.retry_at = u64::MAX;
-        self.reserve(pool);
+        if !self.has_reserve() {
+            self.reserve(pool);
+        }
         if self.live.is_none() || self.opening.has_word() {
             self.greet(now, pool, &mut send);
         }

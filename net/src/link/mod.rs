@@ -163,7 +163,9 @@ impl Link {
             return true;
         }
         self.rests_until = 0;
-        self.seal(Content::Messages);
+        if live.outbound.is_filling() {
+            self.seal(Content::Messages);
+        }
         let live = self.live.as_mut().expect("it is open");
         if !live.outbound.has_room(0) {
             live.is_stalled = true;

@@ -92,7 +92,7 @@ pub(super) fn runs_of<'a>(
     packet: &Packet,
 ) -> impl Iterator<Item = Run> + 'a {
     let first = (packet.runs_first - base) as usize;
-    runs.range(first..first + packet.runs as usize).copied()
+    (first..first + packet.runs as usize).map(|at| runs[at])
 }
 
 /// Message records of a frame of our own, in order.

@@ -250,8 +250,11 @@ impl Outbound {
         rtt: &mut Rtt,
         heard: &mut Vec<Heard>,
     ) {
-        let mut sample = None;
         let last = through.min(self.sent);
+        if last <= self.received && words.is_empty() {
+            return;
+        }
+        let mut sample = None;
         for number in self.received.max(self.base - 1) + 1..=last {
             self.hear_one(number, &mut sample, heard);
         }
@@ -346,11 +349,9 @@ impl Outbound {
         let frame = packet.frame.take();
         let runs = runs_of(&self.runs, self.runs_base, packet);
         if parked.is_empty() {
-            events.extend(runs.map(|run| LinkEvent::Done {
-                conversation: run.conversation,
-                first: run.first,
-                count: run.count,
-            }));
+            for Run { conversation, first, count } in runs {
+                events.push_back(LinkEvent::Done { conversation, first, count });
+            }
             return;
         }
         let mut records = frame.as_ref().map(messages);
@@ -367,12 +368,14 @@ impl Outbound {
         }
     }
 
+    #[inline]
     fn shrink(&mut self) {
-        while self.packets.front().is_some_and(|packet| packet.is_done && packet.times_sent > 0) {
-            let packet = self.packets.pop_front().expect("there is a front");
+        while let Some(packet) = self.packets.pop_front_if(|it| it.is_done && it.times_sent > 0) {
             self.base += 1;
             self.runs_base += u64::from(packet.runs);
-            self.runs.drain(..packet.runs as usize);
+            for _ in 0..packet.runs {
+                self.runs.pop_front();
+            }
         }
     }
 
