@@ -30,6 +30,11 @@ pub const SPAN_PACKETS: u64 = 1024;
 /// 1,472 bytes this is 376 KB, the product of 10 Gbit/s and 300 µs.
 pub const CREDIT_FRAMES: u32 = 256;
 
+/// How long packets may wait in the network before their link slows down, nanoseconds: default. About what
+/// a message takes over a network by kernel sockets, so that a small one beside large ones comes in
+/// less than three times the time.
+pub const QUEUE_NS: u64 = 100_000;
+
 /// Packets beyond the credit that carry notices alone: they return frames, so they never wait for
 /// any.
 pub const NOTICE_PACKETS: u64 = 2;

@@ -27,6 +27,9 @@ pub struct Schema {
 pub struct LinkLimits {
     /// Packets that the peer may have with us before it waits. At least 1.
     pub credit_frames: u32,
+    /// How long packets may wait in the network, nanoseconds, before the link slows down; what the way
+    /// itself takes does not count.
+    pub queue_ns: u64,
     /// Shortest time before a repeat, nanoseconds.
     pub timeout_ns_min: u64,
     /// Longest time before a repeat, nanoseconds.
@@ -37,6 +40,7 @@ impl Default for LinkLimits {
     fn default() -> LinkLimits {
         LinkLimits {
             credit_frames: limits::CREDIT_FRAMES,
+            queue_ns: limits::QUEUE_NS,
             timeout_ns_min: limits::TIMEOUT_NS_MIN,
             timeout_ns_max: limits::TIMEOUT_NS_MAX,
         }

@@ -116,8 +116,7 @@ impl Link {
         while let Some(live) = &mut self.live
             && !live.are_schemas_sent(table.len())
         {
-            if !live.outbound.has_room(0) {
-                live.is_stalled = true;
+            if !live.has_credit() || !live.outbound.has_window() {
                 return;
             }
             let Some(frame) = notice_frame(pool, &mut self.notice_frame) else {
@@ -195,7 +194,7 @@ impl Link {
             && !self.notices.is_empty()
         {
             // Every packet that is received lets one more go.
-            if !live.outbound.has_room(NOTICE_PACKETS) {
+            if !live.outbound.has_credit(NOTICE_PACKETS) {
                 live.is_stalled = true;
                 return;
             }
@@ -219,8 +218,7 @@ impl Link {
             if !live.cutter.has_more() || live.segments_unheard >= live.segments_unheard_max {
                 return;
             }
-            if !live.outbound.has_room(0) {
-                live.is_stalled = true;
+            if !live.has_credit() || !live.outbound.has_window_for_segment() {
                 return;
             }
             let Some(frame) = pool.take() else {

@@ -234,7 +234,7 @@ impl Live {
         let credit = hello.credit.get();
         Live {
             id: session.id(config.local < config.peer),
-            outbound: Outbound::new(payload, u64::from(credit)),
+            outbound: Outbound::new(payload, u64::from(credit), config.limits.queue_ns),
             credit_frames: u64::from(credit),
             inbound: Inbound::new(config.limits.credit_frames, hello.schemas.get() as usize),
             cutter: Cutter::default(),
@@ -256,6 +256,13 @@ impl Live {
     /// the peer that the session stands.
     pub(super) fn are_schemas_sent(&self, count: usize) -> bool {
         self.schemas_sent == count && self.schemas_packets > 0
+    }
+
+    /// Whether the peer takes one more packet.
+    pub(super) fn has_credit(&mut self) -> bool {
+        let has_credit = self.outbound.has_credit(0);
+        self.is_stalled |= !has_credit;
+        has_credit
     }
 
     /// The peer takes packets up to this one.

@@ -5,8 +5,8 @@
 //! the sender that it may forget. What ties messages to agents is the caller's: a message is known
 //! here by the conversation and number under which the caller closed it.
 //!
-//! Does not order messages (Ovid §3.4), encrypt, or control congestion: the peer's credit bounds
-//! what is under way.
+//! What is under way is bounded by the peer's credit, and by what the network between takes (`rate`).
+//! Does not order messages (Ovid §3.4) or encrypt.
 //!
 //! Invariants: a packet number is taken once in a session; a frame goes back to its pool once all
 //! its messages are done or parked; what is not done when a session ends is handed back, never
@@ -18,11 +18,13 @@ mod flush;
 mod hear;
 mod notice;
 mod packet;
+mod rate;
 mod receive;
 mod rtt;
 mod segment;
 mod send;
 mod session;
+mod under_way;
 mod window;
 
 use std::collections::VecDeque;
@@ -167,8 +169,7 @@ impl Link {
             self.seal(Content::Messages);
         }
         let live = self.live.as_mut().expect("it is open");
-        if !live.outbound.has_room(0) {
-            live.is_stalled = true;
+        if !live.has_credit() || !live.outbound.has_window() {
             return false;
         }
         let Some(frame) = pool.take() else { return false };

@@ -30,6 +30,15 @@ pub(super) enum Content {
     Segment(u32),
 }
 
+/// Where a packet is, as far as its sender knows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Whereabouts {
+    UnderWay,
+    /// Overtaken, or its time is over; to be sent again.
+    Lost,
+    Received,
+}
+
 #[derive(Debug)]
 pub(super) struct Packet {
     /// None once done, or given up to the outbox.
@@ -41,7 +50,7 @@ pub(super) struct Packet {
     pub(super) sent_at: u64,
     pub(super) due: u64,
     pub(super) times_sent: u32,
-    pub(super) is_received: bool,
+    pub(super) whereabouts: Whereabouts,
     pub(super) is_done: bool,
     /// Its buffer was still held when it was due: next time it is copied.
     pub(super) is_overdue: bool,
@@ -54,7 +63,17 @@ impl Run {
     }
 }
 
+impl Content {
+    pub(super) fn is_segment(self) -> bool {
+        matches!(self, Content::Segment(_))
+    }
+}
+
 impl Packet {
+    pub(super) fn is_received(&self) -> bool {
+        self.whereabouts == Whereabouts::Received
+    }
+
     /// The packet's bytes, to be sent once more; none while its buffer is held, or there is no
     /// other.
     pub(super) fn again(
@@ -79,6 +98,7 @@ impl Packet {
             counters.repeated_copied += 1;
         }
         self.is_overdue = false;
+        self.sent_at = now;
         self.times_sent += 1;
         counters.repeated += 1;
         Some(frame.slice(0..self.bytes))

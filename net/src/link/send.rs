@@ -8,8 +8,10 @@ use std::collections::VecDeque;
 
 use zerocopy::little_endian::{U16, U64};
 
-use super::packet::{Content, Packet, Run, messages, numbers, runs_of};
+use super::packet::{Content, Packet, Run, Whereabouts, messages, numbers, runs_of};
+use super::rate::Rate;
 use super::rtt::Rtt;
+use super::under_way::UnderWay;
 use super::{Counters, LinkEvent, Undone};
 use crate::frame::Frame;
 use crate::limits::{NOTICE_PACKETS, REORDER_PACKETS, REPEATS_PER_FLUSH, SPAN_PACKETS};
@@ -36,6 +38,15 @@ pub(super) struct Heard {
     pub(super) frame: Frame,
 }
 
+/// When the latest were sent of the packets that were just heard to be received.
+#[derive(Default)]
+struct Latest {
+    /// Of those that were sent once.
+    once: Option<u64>,
+    /// Of the others.
+    again: u64,
+}
+
 #[derive(Debug)]
 pub(super) struct Outbound {
     /// Number of `packets[0]`.
@@ -52,16 +63,19 @@ pub(super) struct Outbound {
     /// Packets up to this one were received.
     received: u64,
     received_highest: u64,
+    /// When the last of those was sent that were received.
+    newest: u64,
     credit: u64,
     /// No packet is due before this.
     timer: u64,
+    under_way: UnderWay,
     /// Packets that were received and are not done.
     waiting: usize,
 }
 
 impl Outbound {
     /// `payload_bytes`: of the largest datagram that both ends take.
-    pub(super) fn new(payload_bytes: usize, credit: u64) -> Outbound {
+    pub(super) fn new(payload_bytes: usize, credit: u64, queue_ns: u64) -> Outbound {
         Outbound {
             base: 1,
             packets: VecDeque::new(),
@@ -72,8 +86,10 @@ impl Outbound {
             sent: 0,
             received: 0,
             received_highest: 0,
+            newest: 0,
             credit,
             timer: u64::MAX,
+            under_way: UnderWay::new(Rate::new(queue_ns)),
             waiting: 0,
         }
     }
@@ -87,12 +103,27 @@ impl Outbound {
         self.base + self.packets.len() as u64
     }
 
-    /// Whether one more packet may be sealed, `beyond` packets over the credit.
-    pub(super) fn has_room(&self, beyond: u64) -> bool {
+    /// Whether the network takes one more packet.
+    pub(super) fn has_window(&self) -> bool {
+        self.under_way.has_room(u64::from(self.filling.is_some()))
+    }
+
+    /// Whether it takes one more segment.
+    pub(super) fn has_window_for_segment(&self) -> bool {
+        self.under_way.has_room_for_segment()
+    }
+
+    /// Whether the peer takes one more packet, `beyond` packets over the credit.
+    pub(super) fn has_credit(&self, beyond: u64) -> bool {
         let next = self.next() + u64::from(self.filling.is_some());
         // The last numbers of the span are kept for notices, which need no credit.
         let span = SPAN_PACKETS - NOTICE_PACKETS + beyond.min(NOTICE_PACKETS);
         next <= self.credit.saturating_add(beyond) && next < self.base + span
+    }
+
+    #[cfg(test)]
+    pub(super) fn window(&self) -> u64 {
+        self.under_way.rate.window()
     }
 
     pub(super) fn is_waiting(&self) -> bool {
@@ -181,6 +212,7 @@ impl Outbound {
         header.emit(payload);
         payload[LinkHeader::BYTES + used..bytes].fill(0);
         let runs_first = self.runs_base + self.runs.len() as u64 - u64::from(runs);
+        self.under_way.enter(content);
         self.packets.push_back(Packet {
             frame: Some(frame),
             bytes,
@@ -190,7 +222,7 @@ impl Outbound {
             sent_at: 0,
             due: u64::MAX,
             times_sent: 0,
-            is_received: false,
+            whereabouts: Whereabouts::UnderWay,
             is_done: false,
             is_overdue: false,
         });
@@ -226,13 +258,23 @@ impl Outbound {
         let (mut timer, mut budget) = (u64::MAX, REPEATS_PER_FLUSH);
         let first = (self.received + 1).max(self.base) - self.base;
         for packet in self.packets.iter_mut().skip(first as usize) {
-            if packet.is_received || packet.times_sent == 0 {
+            if packet.is_received() || packet.times_sent == 0 {
                 continue;
             }
-            if packet.due <= now && budget > 0 {
-                budget -= 1;
-                if let Some(frame) = packet.again(now, rtt, pool, counters) {
-                    send(frame);
+            if packet.due <= now {
+                if packet.whereabouts == Whereabouts::UnderWay {
+                    self.under_way.put(packet, Whereabouts::Lost);
+                }
+                if !self.under_way.has_room_for_repeat() {
+                    // There is when one of those that are under way is heard of, or is due.
+                    continue;
+                }
+                if budget > 0 {
+                    budget -= 1;
+                    if let Some(frame) = packet.again(now, rtt, pool, counters) {
+                        self.under_way.put(packet, Whereabouts::UnderWay);
+                        send(frame);
+                    }
                 }
             }
             timer = timer.min(packet.due);
@@ -254,33 +296,41 @@ impl Outbound {
         if last <= self.received && words.is_empty() {
             return;
         }
-        let mut sample = None;
+        let (mut latest, under_way) = (Latest::default(), self.under_way.all());
         for number in self.received.max(self.base - 1) + 1..=last {
-            self.hear_one(number, &mut sample, heard);
+            self.hear_one(number, &mut latest, heard);
         }
         self.received = self.received.max(last);
         for number in numbers(through, words, self.sent) {
-            self.hear_one(number, &mut sample, heard);
+            self.hear_one(number, &mut latest, heard);
         }
-        if let Some(sent_at) = sample {
+        if let Some(sent_at) = latest.once {
+            self.newest = self.newest.max(sent_at);
             rtt.sample(now.saturating_sub(sent_at));
+            self.under_way.rate.hear(now, sent_at, under_way);
         }
-        self.find_lost(now);
+        if self.received_highest > self.received {
+            self.find_lost(now, latest.again, rtt.smoothed().unwrap_or(0));
+        }
+        if self.under_way.has_lost() {
+            self.timer = now;
+        }
         if self.received == self.sent {
             self.timer = u64::MAX;
         }
         self.shrink();
     }
 
-    fn hear_one(&mut self, number: u64, sample: &mut Option<u64>, heard: &mut Vec<Heard>) {
+    fn hear_one(&mut self, number: u64, latest: &mut Latest, heard: &mut Vec<Heard>) {
         let Some(index) = number.checked_sub(self.base) else { return };
         let packet = &mut self.packets[index as usize];
-        if packet.is_received {
+        if packet.is_received() {
             return;
         }
-        packet.is_received = true;
-        if packet.times_sent == 1 {
-            *sample = Some(packet.sent_at);
+        self.under_way.put(packet, Whereabouts::Received);
+        match packet.times_sent {
+            1 => latest.once = Some(packet.sent_at),
+            _ => latest.again = latest.again.max(packet.sent_at),
         }
         self.received_highest = self.received_highest.max(number);
         if packet.is_done {
@@ -296,14 +346,21 @@ impl Outbound {
     }
 
     /// Packets sent once, that [`REORDER_PACKETS`] later ones overtook, are due now: RFC 9002
-    /// §6.1.1.
-    fn find_lost(&mut self, now: u64) {
+    /// §6.1.1. So are repeats, when something was received that was sent a quarter of a round trip after
+    /// them: RFC 8985 §6.2. `again`: when the latest repeat was sent that was received.
+    fn find_lost(&mut self, now: u64, again: u64, round_trip: u64) {
+        // Sooner than that after the repeat, an earlier copy was received.
+        if again.saturating_add(round_trip / 2) <= now {
+            self.newest = self.newest.max(again);
+        }
         let first = (self.received + 1).max(self.base);
         for number in first..=self.received_highest.saturating_sub(REORDER_PACKETS) {
             let packet = &mut self.packets[(number - self.base) as usize];
-            if !packet.is_received && packet.times_sent == 1 && packet.due > now {
+            let is_overtaken = packet.times_sent == 1
+                || packet.sent_at.saturating_add(round_trip / 4) < self.newest;
+            if packet.whereabouts == Whereabouts::UnderWay && is_overtaken && packet.due > now {
                 packet.due = now;
-                self.timer = now;
+                self.under_way.put(packet, Whereabouts::Lost);
             }
         }
     }
@@ -345,7 +402,8 @@ impl Outbound {
             return;
         }
         packet.is_done = true;
-        self.waiting -= usize::from(std::mem::replace(&mut packet.is_received, true));
+        self.waiting -= usize::from(packet.is_received());
+        self.under_way.put(packet, Whereabouts::Received);
         let frame = packet.frame.take();
         let runs = runs_of(&self.runs, self.runs_base, packet);
         if parked.is_empty() {
@@ -388,7 +446,7 @@ impl Outbound {
     /// Frees the frames of packets that were received and are not done; their messages go to the
     /// outbox.
     pub(super) fn unload(&mut self, events: &mut VecDeque<LinkEvent>) {
-        for packet in self.packets.iter_mut().filter(|packet| packet.is_received) {
+        for packet in self.packets.iter_mut().filter(|packet| packet.is_received()) {
             let Some(frame) = packet.frame.take() else { continue };
             let names = runs_of(&self.runs, self.runs_base, packet).flat_map(Run::names);
             events.extend(names.zip(messages(&frame)).map(|((conversation, number), record)| {

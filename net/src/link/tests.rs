@@ -1,5 +1,6 @@
 //! The link against a network that does everything a network may do.
 
+mod bottleneck;
 mod cases;
 mod hostile;
 mod world;
