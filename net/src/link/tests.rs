@@ -90,3 +90,36 @@ fn parked_messages_and_large_ones_are_done_by_name_when_control_gets_lost() {
         assert_eq!(world.sides.each_ref().map(|side| side.events_done), [0, 0]);
     }
 }
+
+/// An exchange in both directions, of small messages and of one in segments, some of which are parked.
+fn small_exchange(restarts: &[(u64, usize)]) -> World {
+    let mut world = World::new(5, 20, small_credit(4), Faults { park: 30, ..CALM });
+    world.restarts = restarts.to_vec();
+    for body in [3, 40, 1500] {
+        (0..2).for_each(|side| world.send(side, body));
+        world.tick();
+    }
+    world.settle(2_000);
+    world
+}
+
+#[test]
+fn either_side_may_start_again_at_any_point() {
+    let frames = small_exchange(&[]).arrived_frames;
+    assert!((20..100).contains(&frames), "{frames}");
+    let mut broken = 0;
+    for first in 1..=frames {
+        for side in 0..2 {
+            let mut world = small_exchange(&[(first, side)]);
+            world.assert_quiet();
+            broken += world.broken;
+            // And once more, either of them, while it finds its peer again.
+            for second in first..first + 8 {
+                for other in 0..2 {
+                    small_exchange(&[(first, side), (second, other)]);
+                }
+            }
+        }
+    }
+    assert!(broken > frames, "sessions ended: {broken}");
+}

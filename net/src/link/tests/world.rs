@@ -95,6 +95,9 @@ pub(super) struct World {
     /// Everything that side 0, side 1 ever processed, of the other.
     processed: [BTreeSet<Id>; 2],
     pub(super) sent_frames: u64,
+    pub(super) arrived_frames: u64,
+    /// The side that starts again when so many frames have arrived, at once.
+    pub(super) restarts: Vec<(u64, usize)>,
     pub(super) broken: u64,
     /// Hash of every frame sent.
     pub(super) trace: u64,
@@ -275,6 +278,8 @@ impl World {
             flight: Vec::new(),
             processed: Default::default(),
             sent_frames: 0,
+            arrived_frames: 0,
+            restarts: Vec::new(),
             broken: 0,
             trace: 0,
             drops: BTreeSet::new(),
@@ -364,6 +369,11 @@ impl World {
                 Err(reason) => {
                     self.drops.insert(reason);
                 }
+            }
+            self.arrived_frames += 1;
+            let due = |it: &mut (u64, usize)| it.0 == self.arrived_frames;
+            for (_, side) in self.restarts.extract_if(.., due).collect::<Vec<_>>() {
+                self.restart(side);
             }
         }
     }
