@@ -39,6 +39,13 @@ pub const QUEUE_NS: u64 = 100_000;
 /// any.
 pub const NOTICE_PACKETS: u64 = 2;
 
+/// Packets of one session: their numbers have 48 bits, which last for 650 days at 5 million a second. The
+/// last ones are left, so that notices, which need no credit, do not pass the end.
+pub const SESSION_PACKETS: u64 = (1 << 48) - 1 - NOTICE_PACKETS;
+
+/// Packets before the end of a session that a link asks for a new one: three seconds at 5 million a second.
+pub const RENEWAL_PACKETS: u64 = 1 << 24;
+
 /// Frames that a link keeps for control, when its pool is empty: greeting, status, and one in the
 /// driver's hands.
 pub const CONTROL_FRAMES: usize = 3;

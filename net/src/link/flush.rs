@@ -42,7 +42,7 @@ impl Link {
         if !self.has_reserve() {
             self.reserve(pool);
         }
-        if self.live.is_none() || self.opening.has_word() {
+        if self.needs_session() || self.opening.has_word() {
             self.greet(now, pool, &mut send);
         }
         if self.live.is_some() {
@@ -85,8 +85,8 @@ impl Link {
     }
 
     fn greet(&mut self, now: u64, pool: &Pool, send: &mut impl FnMut(Frame)) {
-        if self.live.is_none() && now >= self.hello_due {
-            self.opening.ask();
+        if self.needs_session() && now >= self.hello_due {
+            self.opening.renew();
             self.hello_due = now + self.rtt.timeout(self.hellos);
             self.hellos += 1;
         }

@@ -267,11 +267,10 @@ impl Link {
     /// When [`Link::flush`] must be called at the latest, nanoseconds; `None`: not before something
     /// else happens.
     pub fn next_deadline(&self) -> Option<u64> {
-        let live = match &self.live {
-            Some(live) => live.outbound.timer().min(live.ask_due),
-            None => self.hello_due,
-        };
-        Some(live.min(self.retry_at)).filter(|at| *at != u64::MAX)
+        let live = self.live.as_ref().map(|live| live.outbound.timer().min(live.ask_due));
+        let hello = Some(self.hello_due).filter(|_| self.needs_session());
+        let at = live.into_iter().chain(hello).fold(self.retry_at, u64::min);
+        Some(at).filter(|at| *at != u64::MAX)
     }
 
     /// Whether messages may be sent.
@@ -312,6 +311,11 @@ impl Link {
     /// What was dropped, and why.
     pub fn drops(&self) -> &Drops {
         &self.drops
+    }
+
+    /// Whether there is no session, or one that ends soon.
+    fn needs_session(&self) -> bool {
+        self.live.as_ref().is_none_or(|live| live.outbound.is_worn_out())
     }
 
     /// Gives the frame that is being filled its number.

@@ -14,7 +14,10 @@ use super::rtt::Rtt;
 use super::under_way::UnderWay;
 use super::{Counters, LinkEvent, Undone};
 use crate::frame::Frame;
-use crate::limits::{NOTICE_PACKETS, REORDER_PACKETS, REPEATS_PER_FLUSH, SPAN_PACKETS};
+use crate::limits::{
+    NOTICE_PACKETS, RENEWAL_PACKETS, REORDER_PACKETS, REPEATS_PER_FLUSH, SESSION_PACKETS,
+    SPAN_PACKETS,
+};
 use crate::pool::Pool;
 use crate::wire::link::LinkHeader;
 use crate::wire::padded;
@@ -103,6 +106,11 @@ impl Outbound {
         self.base + self.packets.len() as u64
     }
 
+    /// Whether there are few numbers left.
+    pub(super) fn is_worn_out(&self) -> bool {
+        self.next() > SESSION_PACKETS - RENEWAL_PACKETS
+    }
+
     /// Whether the network takes one more packet.
     pub(super) fn has_window(&self) -> bool {
         self.under_way.has_room(u64::from(self.filling.is_some()))
@@ -119,6 +127,16 @@ impl Outbound {
         // The last numbers of the span are kept for notices, which need no credit.
         let span = SPAN_PACKETS - NOTICE_PACKETS + beyond.min(NOTICE_PACKETS);
         next <= self.credit.saturating_add(beyond) && next < self.base + span
+    }
+
+    /// As if so many more packets had been sent and were done.
+    #[cfg(test)]
+    pub(super) fn skip(&mut self, packets: u64) {
+        assert!(self.packets.is_empty());
+        for number in [&mut self.base, &mut self.sent, &mut self.received, &mut self.credit] {
+            *number += packets;
+        }
+        self.received_highest += packets;
     }
 
     #[cfg(test)]
@@ -438,6 +456,7 @@ impl Outbound {
     }
 
     pub(super) fn hear_credit(&mut self, credit: u64) -> bool {
+        let credit = credit.min(SESSION_PACKETS);
         let grew = credit > self.credit;
         self.credit = self.credit.max(credit);
         grew

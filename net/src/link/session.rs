@@ -42,12 +42,15 @@ pub(super) struct Opening {
     fresh: Option<u64>,
     answer: Option<Greeting>,
     question: bool,
+    /// The question is for a new session, though one stands.
+    renews: bool,
 }
 
 impl Opening {
     /// `seed`: fresh and random for each life of a link.
     pub(super) fn new(seed: u64) -> Opening {
-        Opening { seed, drawn: 0, session: None, fresh: None, answer: None, question: true }
+        let (session, fresh, answer) = (None, None, None);
+        Opening { seed, drawn: 0, session, fresh, answer, question: true, renews: false }
     }
 
     pub(super) fn session(&self) -> Option<Session> {
@@ -59,6 +62,11 @@ impl Opening {
         self.question = true;
     }
 
+    /// Asks the peer for a new session.
+    pub(super) fn renew(&mut self) {
+        (self.question, self.renews) = (true, true);
+    }
+
     /// Takes in a greeting. True: there is a new session.
     /// # Errors
     /// [`DropReason::StaleHello`]: it answers nothing that was asked.
@@ -68,7 +76,7 @@ impl Opening {
         };
         if heard.echo != 0 && self.fresh == Some(heard.echo) {
             self.fresh = None;
-            self.question = false;
+            (self.question, self.renews) = (false, false);
             self.session = Some(Session { own: heard.echo, peer: heard.nonce });
             self.answer = reply(heard.echo, true);
             return Ok(true);
@@ -102,7 +110,8 @@ impl Opening {
         if !std::mem::take(&mut self.question) {
             return None;
         }
-        let nonce = self.session.map_or_else(|| self.fresh(), |session| session.own);
+        let known = self.session.filter(|_| !self.renews);
+        let nonce = known.map_or_else(|| self.fresh(), |session| session.own);
         Some(Greeting { nonce, echo: 0, established: false })
     }
 
@@ -170,6 +179,22 @@ mod tests {
         settle(&mut a, &mut b);
         assert_eq!(a.session(), session);
         assert_joined(&a, &b);
+    }
+
+    #[test]
+    fn who_asks_for_a_new_session_gets_one_and_the_old_one_stands_until_then() {
+        let (mut a, mut b) = (Opening::new(1), Opening::new(2));
+        settle(&mut a, &mut b);
+        let old = (a.session(), b.session());
+        a.renew();
+        b.hear(a.next().unwrap()).unwrap();
+        b.next();
+        assert_eq!((a.session(), b.session()), old, "the answer was lost");
+        a.renew();
+        b.renew();
+        settle(&mut a, &mut b);
+        assert_joined(&a, &b);
+        assert!(a.session() != old.0 && b.session() != old.1);
     }
 
     #[test]

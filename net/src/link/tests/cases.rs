@@ -1,5 +1,6 @@
 //! One thing at a time: two links, and a network that does what the test says.
 
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 
 use super::super::*;
@@ -7,8 +8,8 @@ use super::world::{PAYLOAD, record, schemas};
 use crate::driver::Outgoing;
 use crate::error::DropReason;
 use crate::limits::{
-    CONTROL_FRAMES, LARGE_AT_ONCE, LARGE_FRAMES_PER_FLUSH, TIMEOUT_NS_FIRST, TIMEOUT_NS_MIN,
-    WATCH_NS,
+    CONTROL_FRAMES, LARGE_AT_ONCE, LARGE_FRAMES_PER_FLUSH, RENEWAL_PACKETS, SESSION_PACKETS,
+    TIMEOUT_NS_FIRST, TIMEOUT_NS_MIN, WATCH_NS,
 };
 use crate::wire::link::{CONTROL, DONE};
 use crate::wire::record::{Record, Records};
@@ -437,6 +438,66 @@ fn names_of_parked_messages_outlive_the_session() {
     }
     let named = LinkEvent::SettledByName { name: named(6), count: 1, outcome: 0 };
     assert_eq!(pair.events(0), [LinkEvent::Opened, named]);
+}
+
+#[test]
+fn a_session_whose_numbers_are_used_up_is_replaced_before_the_last() {
+    let mut pair = Pair::opened(40, 8);
+    let skip = SESSION_PACKETS - RENEWAL_PACKETS - 20;
+    let [one, other] = &mut pair.links;
+    one.live.as_mut().unwrap().outbound.skip(skip);
+    other.live.as_mut().unwrap().inbound.skip(skip);
+    pair.now += TIMEOUT_NS_FIRST;
+    let (mut next, mut done) = (0, BTreeSet::new());
+    for _ in 0..40 {
+        next += u64::from(pair.send(0, next, 3));
+        pair.now += 1000;
+        for from in 0..2 {
+            for bytes in pair.flush(from) {
+                // What is still under way in the old session is dropped, and goes out again.
+                let Ok(arrival) = pair.receive(1 - from, &bytes) else { continue };
+                arrival.packet.into_iter().for_each(|it| pair.links[1 - from].finish(it, &[]));
+            }
+        }
+        for event in pair.events(0) {
+            match event {
+                LinkEvent::Done { first, count, .. } => {
+                    done.extend(first..first + u64::from(count))
+                }
+                LinkEvent::Broken { undone } => done.extend(undone.iter().map(|it| it.number)),
+                _ => {}
+            }
+        }
+    }
+    assert_eq!(pair.links.each_ref().map(|link| link.counters().sessions), [2, 2]);
+    assert!(next > 30 && done.len() as u64 >= next - 2, "{} of {next}", done.len());
+    assert!(pair.links[0].live.as_ref().unwrap().outbound.next() < 100);
+}
+
+#[test]
+fn the_last_number_of_a_session_is_never_passed() {
+    let mut pair = Pair::opened(40, 8);
+    let [one, other] = &mut pair.links;
+    one.live.as_mut().unwrap().outbound.skip(SESSION_PACKETS - 20);
+    other.live.as_mut().unwrap().inbound.skip(SESSION_PACKETS - 20);
+    // The peer's greetings get lost, so that there is no new session.
+    for number in 0..100 {
+        pair.send(0, number, 400);
+        pair.now += 1000;
+        for bytes in pair.flush(0) {
+            if let Some(packet) = pair.receive(1, &bytes).unwrap().packet {
+                pair.links[1].finish(packet, &[]);
+            }
+        }
+        for bytes in pair.flush(1) {
+            if LinkHeader::new_checked(&bytes).unwrap().session.get() != 0 {
+                pair.receive(0, &bytes).unwrap();
+            }
+        }
+    }
+    let outbound = &pair.links[0].live.as_ref().unwrap().outbound;
+    assert_eq!((outbound.next(), pair.links[0].packets_undone()), (SESSION_PACKETS + 1, 0));
+    assert!(!pair.send(0, 100, 400));
 }
 
 fn named(number: u64) -> Named {
