@@ -150,8 +150,24 @@ fn greetings_that_prove_nothing_change_nothing() {
     for _ in 0..9 {
         assert_eq!(drops(&mut pair, &hello(good, 1)), None);
     }
-    assert_eq!(pair.flush(1).len(), 1, "answered once, with no more than was asked");
+    let asked = hello(good, 1).len();
+    let answers = pair.flush(1);
+    assert_eq!(answers.len(), 1, "answered once, with no more than was asked");
+    assert!(answers[0].len() <= asked, "{} for {asked}", answers[0].len());
     assert!(pair.links[1].is_open() && pair.links[1].next_event().is_none());
+}
+
+#[test]
+fn what_belongs_to_no_session_is_not_answered() {
+    let mut pair = Pair::opened(20, 8);
+    pair.flush(1);
+    for flags in [0, CONTROL, CONTROL | link::ASK] {
+        let mut bytes = frame(&pair, 50, flags, &control(control::STATUS, 0, &[&[0; 32]]));
+        bytes[6] ^= 1;
+        assert_eq!(drops(&mut pair, &bytes), Some(DropReason::UnknownSession));
+        assert_eq!(pair.flush(1), Vec::<Vec<u8>>::new());
+        assert!(pair.links[1].is_open(), "the session that stands goes on");
+    }
 }
 
 #[test]
