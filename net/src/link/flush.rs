@@ -34,6 +34,7 @@ impl Link {
         if now >= self.rests_until {
             self.end_turn(now, pool, out, to);
         }
+        self.turn_at = now;
     }
 
     fn end_turn(&mut self, now: u64, pool: &Pool, out: &mut VecDeque<Outgoing>, to: SocketAddr) {
@@ -287,10 +288,11 @@ impl Link {
         };
         self.control_packets += 1;
         let ack = self.live.as_ref().filter(|_| session != 0).map_or(0, |live| live.inbound.ack());
+        let away = LinkHeader::away_flags(std::mem::take(&mut self.away_ns));
         let header = LinkHeader {
             packet: U48::new(self.control_packets),
             ack: U48::new(ack),
-            ..header(&self.config, flags | CONTROL, session)
+            ..header(&self.config, flags | away | CONTROL, session)
         };
         let end = LinkHeader::BYTES + padded(area.len());
         let payload = frame.bytes_mut().expect("nobody else holds it");

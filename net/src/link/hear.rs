@@ -52,6 +52,10 @@ impl Link {
         let live = self.live.as_mut().filter(|live| live.id == session);
         let live = live.ok_or(DropReason::UnknownSession)?;
         live.silence = 0;
+        // Each end may wait for its next turn, and says what it has to say when that has ended.
+        let away = now.saturating_sub(self.turn_at);
+        self.away_ns = self.away_ns.max(away);
+        live.outbound.excuse(away.saturating_add(header.away_ns()).saturating_mul(2));
         let is_control = header.has(CONTROL);
         let number = header.packet.get();
         if !is_control {

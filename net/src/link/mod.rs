@@ -91,6 +91,10 @@ pub struct Link {
     hello_due: u64,
     hellos: u32,
     live: Option<Live>,
+    /// When the last turn ended.
+    turn_at: u64,
+    /// How long what came since the last frame of ours may have waited for a turn, nanoseconds.
+    away_ns: u64,
     /// The caller waits for something of the peer's.
     is_watched: bool,
     notices: Notices,
@@ -125,6 +129,8 @@ impl Link {
             hello_due: now,
             hellos: 0,
             live: None,
+            turn_at: now,
+            away_ns: 0,
             is_watched: false,
             notices: Notices::default(),
             rtt: Rtt::new(limits::TIMEOUT_NS_FIRST, timeout_ns_min, timeout_ns_max),
@@ -322,10 +328,11 @@ impl Link {
     fn seal(&mut self, content: Content) {
         let Some(live) = &mut self.live else { return };
         let (ack, is_even) = (live.inbound.ack(), live.inbound.is_even());
-        let flags = if is_even { link::DONE } else { 0 };
+        let flags = if is_even { link::DONE } else { 0 } | LinkHeader::away_flags(self.away_ns);
         let header = LinkHeader { ack: U48::new(ack), ..header(&self.config, flags, live.id) };
         if live.outbound.seal(header, content) {
             live.sealed_ack = ack;
+            self.away_ns = 0;
             if is_even {
                 (live.inbound.owes_status, live.inbound.owes_ack) = (false, false);
             }

@@ -1,6 +1,9 @@
 //! How many packets a link may have under way: congestion control by delay, after Swift (Kumar and
 //! others, SIGCOMM 2020).
 //!
+//! What counts is the time in the network: what both ends may have waited for their own next turn is
+//! taken off, as far as they know it, since a slow core is not helped by more room on the wire.
+//!
 //! A *round* lasts until a packet that was sent in it is acknowledged; its *standing* delay is the
 //! shortest round trip that was seen in it. A queue that stays raises even the shortest, jitter does
 //! not. A queue that stays for two rounds is congestion; one round may be a peer whose core did
@@ -40,6 +43,8 @@ pub(super) struct Rate {
     /// The window was cut in the last period, and in this one.
     was_cut: [bool; 2],
     is_draining: bool,
+    /// How much of a round trip is not the network's.
+    excused_ns: u64,
     round_began: u64,
     standing: u64,
     /// Longest round trip of this round.
@@ -58,6 +63,7 @@ impl Rate {
             period_ends: 0,
             was_cut: [false; 2],
             is_draining: false,
+            excused_ns: 0,
             round_began: 0,
             standing: u64::MAX,
             longest: 0,
@@ -71,6 +77,12 @@ impl Rate {
         if self.is_draining { WINDOW_MIN } else { self.window }
     }
 
+    /// What is heard next waited for so long at the ends.
+    #[inline]
+    pub(super) fn excuse(&mut self, ns: u64) {
+        self.excused_ns = ns;
+    }
+
     /// A packet that was sent once, at `sent_at`, was received; `under_way` packets were before that. A link that
     /// uses less than half of its window learns nothing about more.
     #[inline]
@@ -80,6 +92,7 @@ impl Rate {
         if 2 * under_way < self.window && !self.is_draining {
             return;
         }
+        let delay = delay.saturating_sub(self.excused_ns);
         self.standing = self.standing.min(delay);
         self.longest = self.longest.max(delay);
         if sent_at >= self.round_began {
@@ -96,12 +109,13 @@ impl Rate {
         let standing = std::mem::replace(&mut self.standing, u64::MAX);
         let longest = std::mem::take(&mut self.longest);
         let shortest = self.shortest[0].min(self.shortest[1]);
-        let queue = standing - shortest;
+        let queue = standing.saturating_sub(shortest);
         let has_lost = std::mem::take(&mut self.has_lost);
         // Where the queue is short packets are lost before they wait for long.
         let is_over = queue > self.queue_ns || (has_lost && queue > self.queue_ns / 8);
         // Bursts that double are to be seen before they have become a queue.
-        let is_open = has_lost || longest - shortest > (self.queue_ns + shortest / 2) / 2;
+        let is_open =
+            has_lost || longest.saturating_sub(shortest) > (self.queue_ns + shortest / 2) / 2;
         if is_open && std::mem::take(&mut self.is_opening) {
             // Twice as much is on its way already.
             self.window = (self.window / 2).max(WINDOW_MIN);

@@ -106,6 +106,12 @@ impl Outbound {
         self.base + self.packets.len() as u64
     }
 
+    /// What is heard next waited for so long at the ends, nanoseconds.
+    #[inline]
+    pub(super) fn excuse(&mut self, ns: u64) {
+        self.under_way.rate.excuse(ns);
+    }
+
     /// Whether there are few numbers left.
     pub(super) fn is_worn_out(&self) -> bool {
         self.next() > SESSION_PACKETS - RENEWAL_PACKETS

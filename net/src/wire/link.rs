@@ -23,13 +23,19 @@ pub const ASK: u8 = 4;
 /// Flag: what `ack` says was received is done as well, its credit has come back, and nothing beyond it was
 /// received. So a status record is sent only where packets were lost or messages parked.
 pub const DONE: u8 = 8;
+/// Flags, three bits: how long what `ack` says may have waited for the sender's next turn: 0 for less than
+/// 2^14 ns (16 µs), n for less than 4^n times as much, 7 for anything longer.
+pub const AWAY: u8 = 0x70;
+
+const AWAY_SHIFT: u32 = AWAY.trailing_zeros();
+const AWAY_BITS: u32 = 14;
 
 on_the_wire! {
     /// Which frame of which session this is, from whom to whom, and what was received.
     pub struct LinkHeader[22] {
         /// [`VERSION`].
         pub version: u8,
-        /// [`KEY_PHASE`], [`CONTROL`], [`ASK`], [`DONE`].
+        /// [`KEY_PHASE`], [`CONTROL`], [`ASK`], [`DONE`], [`AWAY`].
         pub flags: u8,
         /// Box that sent it.
         pub source_box: U16,
@@ -68,6 +74,26 @@ impl LinkHeader {
     pub fn parse(payload: &[u8]) -> Result<(&LinkHeader, &[u8]), DropReason> {
         let header = LinkHeader::new_checked(payload)?;
         Ok((header, &payload[LinkHeader::BYTES..]))
+    }
+
+    /// The flags that say that much of [`AWAY`].
+    #[inline]
+    pub fn away_flags(ns: u64) -> u8 {
+        if ns < 1 << AWAY_BITS {
+            return 0;
+        }
+        let bits = u64::BITS - (ns >> AWAY_BITS).leading_zeros();
+        (bits.div_ceil(2).min(7) as u8) << AWAY_SHIFT
+    }
+
+    /// What [`AWAY`] says, at most, in nanoseconds; 0 for the least.
+    #[inline]
+    pub fn away_ns(&self) -> u64 {
+        match u32::from((self.flags & AWAY) >> AWAY_SHIFT) {
+            0 => 0,
+            7 => u64::MAX,
+            steps => 1 << (AWAY_BITS + 2 * steps),
+        }
     }
 
     /// Whether `flag` is set.

@@ -166,3 +166,13 @@ proptest! {
         prop_assert!(total <= bytes.len() && total.is_multiple_of(RECORD_ALIGN));
     }
 }
+
+#[test]
+fn how_long_somebody_was_away_is_said_to_a_factor_of_four() {
+    let said =
+        |ns| LinkHeader { flags: LinkHeader::away_flags(ns), ..Default::default() }.away_ns();
+    for ns in (14..26).map(|bits| 1 << bits) {
+        assert!(said(ns) > ns && said(ns) <= 4 * ns, "{ns} {}", said(ns));
+    }
+    assert_eq!([said(0), said((1 << 14) - 1), said(1 << 26)], [0, 0, u64::MAX]);
+}

@@ -52,6 +52,8 @@ struct Flow {
     is_bulk: bool,
     /// The core of the end that takes in does something else until then.
     away_until: u64,
+    /// How long a turn of the end that sends lasts, and one of the end that takes in.
+    turns_ns: [u64; 2],
     next: u64,
     /// Bytes of frames that came for the first time, and when each message came.
     bytes: u64,
@@ -79,6 +81,7 @@ impl Flow {
             ways: Default::default(),
             is_bulk: false,
             away_until: 0,
+            turns_ns: [TURN_NS; 2],
             next: 0,
             bytes: 0,
             came: Vec::new(),
@@ -145,13 +148,17 @@ impl World {
         self.now += TURN_NS;
         let (now, lost) = (self.now, self.loss_percent);
         for flow in &mut self.flows {
-            if now >= flow.away_until {
+            let [slow_sender, slow_taker] = flow.turns_ns.map(|ns| !now.is_multiple_of(ns));
+            if now >= flow.away_until && !slow_taker {
                 flow.take_in(1, now);
                 for bytes in flow.flush(1, now) {
                     if !self.random.percent(lost) {
                         flow.ways[0].push_back((now + WAY_NS, bytes));
                     }
                 }
+            }
+            if slow_sender {
+                continue;
             }
             flow.take_in(0, now);
             while flow.is_bulk && flow.send(PAYLOAD - 112) {}
@@ -251,6 +258,18 @@ fn a_peer_whose_core_was_away_is_not_congestion() {
         let after = world.flows[0].window();
         assert!(after >= window * 3 / 4, "{after} of {window}");
         assert!(share[0] >= 900, "{share:?}");
+    }
+}
+
+#[test]
+fn turns_that_take_long_are_not_congestion() {
+    for turns_ns in [[TURN_NS, 80 * TURN_NS], [80 * TURN_NS, TURN_NS], [80 * TURN_NS; 2]] {
+        let mut world = World::new(1, 10, 100 * MS);
+        world.flows[0].turns_ns = turns_ns;
+        start(&mut world);
+        world.run(200 * MS);
+        let window = world.flows[0].window();
+        assert!(window > 200, "{window} with turns of {turns_ns:?}");
     }
 }
 
