@@ -43,8 +43,9 @@ pub(super) struct Rate {
     /// The window was cut in the last period, and in this one.
     was_cut: [bool; 2],
     is_draining: bool,
-    /// How much of a round trip is not the network's.
-    excused_ns: u64,
+    /// How much of a round trip may not be the network's: the most of the last round, and of this one. A turn that
+    /// took long shows in the frames of the next one.
+    excused_ns: [u64; 2],
     round_began: u64,
     standing: u64,
     /// Longest round trip of this round.
@@ -63,7 +64,7 @@ impl Rate {
             period_ends: 0,
             was_cut: [false; 2],
             is_draining: false,
-            excused_ns: 0,
+            excused_ns: [0; 2],
             round_began: 0,
             standing: u64::MAX,
             longest: 0,
@@ -77,10 +78,10 @@ impl Rate {
         if self.is_draining { WINDOW_MIN } else { self.window }
     }
 
-    /// What is heard next waited for so long at the ends.
+    /// What is heard now may have waited for so long at the ends.
     #[inline]
     pub(super) fn excuse(&mut self, ns: u64) {
-        self.excused_ns = ns;
+        self.excused_ns[1] = self.excused_ns[1].max(ns);
     }
 
     /// A packet that was sent once, at `sent_at`, was received; `under_way` packets were before that. A link that
@@ -92,7 +93,7 @@ impl Rate {
         if 2 * under_way < self.window && !self.is_draining {
             return;
         }
-        let delay = delay.saturating_sub(self.excused_ns);
+        let delay = delay.saturating_sub(self.excused_ns[0].max(self.excused_ns[1]));
         self.standing = self.standing.min(delay);
         self.longest = self.longest.max(delay);
         if sent_at >= self.round_began {
@@ -128,6 +129,7 @@ impl Rate {
         // What is cut shows only in the round after the next.
         self.was_over = is_over && !self.was_over;
         self.round_began = now;
+        self.excused_ns = [self.excused_ns[1], 0];
         self.keep_time(now);
     }
 

@@ -106,7 +106,7 @@ impl Outbound {
         self.base + self.packets.len() as u64
     }
 
-    /// What is heard next waited for so long at the ends, nanoseconds.
+    /// What is heard now may have waited for so long at the ends, nanoseconds.
     #[inline]
     pub(super) fn excuse(&mut self, ns: u64) {
         self.under_way.rate.excuse(ns);
