@@ -16,8 +16,6 @@ pub enum Bug {
     WakeLost,
     /// A message that came back is not sent again.
     ReturnedLost,
-    /// The answer to a part of a broadcast is told, though its asker was told that nothing is known.
-    LateReplyTold,
     /// The answer to a part of a broadcast is taken for the whole.
     PartForWhole,
     /// A message that came back by ring counts as done.

@@ -37,7 +37,6 @@ impl Bug {
                 TimersLost,
                 WakeLost,
                 ReturnedLost,
-                LateReplyTold,
                 PartForWhole,
                 RingReturnedLost,
             ];
