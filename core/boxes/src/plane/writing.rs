@@ -123,11 +123,13 @@ impl<D: Driver> Plane<D> {
         let base = self.conversation(slot, to);
         let it = &self.conversations[base];
         let destination = &self.routes[it.route];
+        let in_order = letter.in_order || destination.is_ordered;
         let lane = match &destination.way {
+            // Lanes of copies may meet at one, while another is away.
+            Way::Spread(..) if in_order => 0,
             Way::Spread(by, among) => self.conversations.choose_lane(base, *by, among.len() as u16),
             way => way.lane(letter.point),
         };
-        let in_order = letter.in_order || destination.is_ordered;
         if lane == 0 || in_order && self.waits_in(base, letter.point) {
             return base;
         }
