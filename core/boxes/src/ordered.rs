@@ -18,6 +18,7 @@ use daedal_net::driver::Driver;
 
 use crate::deliver::Trust;
 use crate::plane::Via;
+use crate::planted::{self, Bug};
 use crate::record::Record;
 use crate::slot::{Parked, SlotIndex};
 use crate::turn::{Fate, Turn};
@@ -145,6 +146,7 @@ impl<D: Driver> Turn<D> {
         let Some(slot) = &mut self.slots[to.0 as usize] else { return Fate::Returned };
         let fate = match slot.egress.standing(whose(record), place) {
             Standing::Now => self.offer(to, record, trust, via),
+            Standing::Early if planted::is(Bug::EarlyTaken) => self.offer(to, record, trust, via),
             Standing::Early => {
                 self.plane.counts.held_back += 1;
                 Fate::Parked

@@ -23,6 +23,7 @@ use crate::matching::Matching;
 use crate::mesh::RingSender;
 use crate::metrics::Counts;
 use crate::ordered::NO_PLACE;
+use crate::planted::{self, Bug};
 use crate::record::{ASKS, Record, put_place};
 use crate::routes::{Detour, Leaf, Routes, Way};
 use crate::slot::{Sender, SlotIndex};
@@ -438,6 +439,7 @@ impl<D: Driver> Plane<D> {
         let before = |place| (read.destination(), place);
         let place = read.place().map(|place| {
             let kept = conversation.place_before(number, leaf.physical, before(place));
+            let kept = kept.filter(|_| !planted::is(Bug::PlaceAnew));
             (
                 kept.unwrap_or_else(|| self.conversations.next_place(at, leaf.physical)),
                 kept.is_none(),

@@ -20,6 +20,16 @@ pub enum Bug {
     PartForWhole,
     /// A message that came back by ring counts as done.
     RingReturnedLost,
+    /// What comes before its turn is processed at once.
+    EarlyTaken,
+    /// A message that leaves again takes a new place in its line.
+    PlaceAnew,
+    /// What stays in order changes to a new way while messages are under way by the old one.
+    OldWayKept,
+    /// Who asked a peer that died is not told that nothing is known.
+    AsksForgotten,
+    /// A message to one of several copies goes to all of them.
+    CopiesAllAsked,
 }
 
 #[cfg(feature = "planted")]

@@ -18,6 +18,7 @@ use hashbrown::HashMap;
 
 use crate::conversation::RouteIndex;
 use crate::plane::Via;
+use crate::planted::{self, Bug};
 
 /// How deep ways nest: as deep as a path has segments.
 const DEPTH_MAX: usize = 16;
@@ -58,6 +59,7 @@ impl Way {
                 let at = among.partition_point(|(last, _)| *last < point);
                 among.get(at).map_or(Err(Detour::Wait), |(_, way)| way.leaf(Some(point), turn))
             }
+            Way::Spread(..) if planted::is(Bug::CopiesAllAsked) => Err(Detour::Each),
             Way::Spread(_, among) => {
                 let (before, from) = among.split_at((turn % among.len().max(1) as u64) as usize);
                 let mut leaves = from.iter().chain(before).map(|way| way.leaf(point, turn));
