@@ -1,24 +1,28 @@
-//! Simulated clients, and what they saw.
+//! Simulated clients.
 //!
-//! A client keeps a few requests outstanding, thinks now and then, and goes on until its slot has issued
-//! its share. A client dies with its box; the slot's next client goes on with what is left. What was not
-//! answered, or came back as unknown, stays unknown: a guess is never recorded.
+//! A client keeps requests outstanding, thinks now and then, and goes on until its slot has issued its
+//! share. A client dies with its box; the slot's next client goes on with what is left.
 
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::time::Duration;
 
 use daedal_model::agent::{Agent, Answer, Archived, Outcome};
 use daedal_model::context::Context;
-use daedal_model::id::{AgentId, Number};
+use daedal_model::id::{AgentId, Number, Space};
 use daedal_model::message;
 use daedal_model::message::Wire;
 use daedal_model::state::{Captured, State, StateError};
 
-use crate::agents::{Count, Pass, Reply, Request, Told};
-use crate::linearizable::{Action, Output, Value};
+use crate::agents::{Count, Pass, Reply, Request};
+use crate::linearizable::{Action, Value};
+use crate::network::trace_of;
 use crate::random::Random;
+use crate::recorder::{About, Noted, Recorder};
+use crate::scenario::failure::{Failure, Rule};
+use crate::scribe::Note;
+use crate::witness::{self, Deed};
 
 /// Agent that is cut into shards.
 pub const SHARDED: &str = "kvs";
@@ -28,131 +32,10 @@ pub const WHOLE: &str = "map";
 pub const COUNTER: &str = "counter";
 /// Agent with a filter.
 pub const DOOR: &str = "door";
-
-/// How long a client thinks, on average.
-const THINK_NS: u64 = 30_000_000;
-
-/// One request of a client that is answered.
-#[derive(Clone, Debug)]
-pub struct Asked {
-    /// Which slot.
-    pub slot: u32,
-    /// Whom it was for.
-    pub agent: &'static str,
-    /// What was asked.
-    pub about: About,
-    /// When.
-    pub at: u64,
-    /// What came of it; none yet, or unknown for ever.
-    pub ended: Option<Ended>,
-}
-
-/// What a request was.
-#[derive(Clone, Debug)]
-pub enum About {
-    /// An action on a key.
-    Key(String, Action),
-    /// A broadcast that all parts count.
-    Mark,
-    /// How often they did.
-    Marks,
-    /// How often the counter was told.
-    Count,
-    /// A door that was opened, or gone through.
-    Door,
-}
-
-/// The end of a request.
-#[derive(Clone, Debug)]
-pub struct Ended {
-    /// When.
-    pub at: u64,
-    /// The answer and the life that gave it; none: it was refused.
-    pub reply: Option<(u64, Told)>,
-}
-
-impl Ended {
-    /// What a key's owner answered.
-    pub fn output(&self) -> Option<(u64, Output)> {
-        let (life, told) = self.reply.clone()?;
-        Some((life, told.output()?))
-    }
-}
-
-/// A moment of a history: a request's beginning, or its end.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Moment {
-    /// It was sent.
-    Began(usize),
-    /// It was answered.
-    Ended(usize),
-}
-
-/// How far a slot is.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Slot {
-    /// What it has still to issue.
-    pub left: u32,
-    /// Of its present client, requests that were not answered.
-    pub outstanding: u32,
-    /// Messages to the counter.
-    pub told: u64,
-    /// How many clients it has had.
-    pub lives: u32,
-}
-
-/// What all clients saw.
-#[derive(Debug)]
-pub struct Recorder {
-    clock: Rc<Cell<u64>>,
-    /// Everything that was asked.
-    pub asked: Vec<Asked>,
-    /// In their order.
-    pub moments: Vec<Moment>,
-    /// By slot.
-    pub slots: Vec<Slot>,
-    /// What must not be, whatever the order.
-    pub violations: Vec<String>,
-}
-
-impl Recorder {
-    /// For so many slots that issue `share` requests each, and one more that issues none.
-    pub fn new(clock: Rc<Cell<u64>>, slots: usize, share: u32) -> Recorder {
-        let mut slots = vec![Slot { left: share, ..Slot::default() }; slots];
-        slots.push(Slot::default());
-        let (asked, moments, violations) = (Vec::new(), Vec::new(), Vec::new());
-        Recorder { clock, asked, moments, slots, violations }
-    }
-
-    /// Whether every slot has issued its share, and has its answers.
-    pub fn is_finished(&self) -> bool {
-        let done = |slot: &Slot| slot.left == 0 && slot.outstanding == 0;
-        self.slots.iter().all(done)
-    }
-
-    /// Requests that wait for an answer, one line each.
-    pub fn waiting(&self) -> String {
-        let open = self.asked.iter().filter(|it| it.ended.is_none());
-        let lines = open.map(|it| {
-            format!("  slot {} asked {} at {}: {:?}\n", it.slot, it.agent, it.at, it.about)
-        });
-        lines.collect()
-    }
-
-    fn begin(&mut self, slot: u32, agent: &'static str, about: About) -> usize {
-        let id = self.asked.len();
-        let at = self.clock.get();
-        self.asked.push(Asked { slot, agent, about, at, ended: None });
-        self.moments.push(Moment::Began(id));
-        id
-    }
-
-    fn end(&mut self, id: usize, reply: Option<(u64, Told)>) {
-        let at = self.clock.get();
-        self.asked[id].ended = Some(Ended { at, reply });
-        self.moments.push(Moment::Ended(id));
-    }
-}
+/// Agent that is written to in order.
+pub const LEDGER: &str = "ledger";
+/// Agent in copies.
+pub const ECHO: &str = "echo";
 
 /// What a client sends itself.
 #[message(crate = daedal_model)]
@@ -162,14 +45,41 @@ pub enum Wake {
     Now,
 }
 
+/// When a client issues the next of its share, as far as its window has room.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pace {
+    /// After each answer: half of the times at once, else when it has thought.
+    Thinks {
+        /// For so long on average, in nanoseconds.
+        mean_ns: u64,
+    },
+    /// All that there is room for, over and over.
+    Bursts {
+        /// Nanoseconds between two.
+        every_ns: u64,
+    },
+}
+
+/// How a client works.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Work {
+    /// Requests outstanding at the most.
+    pub window: u32,
+    /// When it goes on.
+    pub pace: Pace,
+    /// How many keys there are.
+    pub keys: u64,
+    /// Whether the ledger's notes go in order because the client says so, and not only its route.
+    pub says_order: bool,
+    /// Whether the ledger takes notes for every part.
+    pub seals: bool,
+}
+
 /// What a client does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Job {
-    /// Issues what is left of its slot's share, so many at once.
-    Work {
-        /// Requests outstanding at the most.
-        window: u32,
-    },
+    /// Issues what is left of its slot's share.
+    Work(Work),
     /// Reads once what counts, at the end of a run.
     Audit,
 }
@@ -178,43 +88,59 @@ pub enum Job {
 #[derive(Debug)]
 pub struct Client {
     slot: u32,
+    /// Which client of its slot.
+    life: u32,
+    space: Space,
     job: Job,
     random: Random,
     recorder: Rc<RefCell<Recorder>>,
     outstanding: BTreeMap<(AgentId, Number), usize>,
+    /// Notes so far, by scribe.
+    notes: BTreeMap<AgentId, u64>,
 }
 
 impl Client {
-    /// A client of a slot. What was outstanding of the slot's earlier one is not waited for.
-    pub fn new(slot: u32, job: Job, random: Random, recorder: Rc<RefCell<Recorder>>) -> Client {
-        {
+    /// A client of a slot, that sends in this space. What was outstanding of the slot's earlier one is
+    /// not waited for.
+    pub fn new(
+        slot: u32,
+        space: Space,
+        job: Job,
+        random: Random,
+        recorder: Rc<RefCell<Recorder>>,
+    ) -> Client {
+        let life = {
             let mut recorder = recorder.borrow_mut();
             let slot = &mut recorder.slots[slot as usize];
             slot.outstanding = 0;
             slot.lives += 1;
-        }
-        Client { slot, job, random, recorder, outstanding: BTreeMap::new() }
+            slot.lives
+        };
+        let (outstanding, notes) = (BTreeMap::new(), BTreeMap::new());
+        Client { slot, life, space, job, random, recorder, outstanding, notes }
     }
 
-    fn work(&mut self, window: u32, context: &mut Context<'_, Client>) {
-        while (self.outstanding.len() as u32) < window && self.may_issue() {
+    fn work(&mut self, work: Work, context: &mut Context<'_, Client>) {
+        while (self.outstanding.len() as u32) < work.window && self.may_issue() {
             match self.random.below(20) {
-                0..10 => self.ask_key(SHARDED, context),
-                10..13 => self.ask_key(WHOLE, context),
-                13..16 => {
+                0..6 => self.ask_key(SHARDED, work, context),
+                6..8 => self.ask_key(WHOLE, work, context),
+                8 | 9 => {
                     context.send(COUNTER, &Count::One);
                     self.recorder.borrow_mut().slots[self.slot as usize].told += 1;
                 }
-                16..18 => {
+                10 => {
                     let number = context.ask(SHARDED, &Request::Mark);
                     self.expect(SHARDED, About::Mark, number);
                 }
-                _ => {
+                11 => {
                     for pass in [Pass::Through, Pass::Open] {
                         let number = context.ask(DOOR, &pass);
                         self.expect(DOOR, About::Door, number);
                     }
                 }
+                12..17 => self.write(LEDGER, work, context),
+                _ => self.write(ECHO, work, context),
             }
         }
     }
@@ -228,8 +154,8 @@ impl Client {
         may
     }
 
-    fn ask_key(&mut self, agent: &'static str, context: &mut Context<'_, Client>) {
-        let key = format!("k{}", self.random.below(5));
+    fn ask_key(&mut self, agent: &'static str, work: Work, context: &mut Context<'_, Client>) {
+        let key = self.key(work);
         let value = Value(format!("{}.{}", self.slot, self.random.below(1000)).into_bytes());
         let action = match self.random.below(8) {
             0 | 1 => Action::Get,
@@ -243,6 +169,36 @@ impl Client {
         self.expect(agent, About::Key(key, action), number);
     }
 
+    fn key(&mut self, work: Work) -> String {
+        format!("k{}", self.random.below(work.keys))
+    }
+
+    /// Sends a scribe a note: one in three is told, the others are asked.
+    fn write(&mut self, agent: &'static str, work: Work, context: &mut Context<'_, Client>) {
+        let to = AgentId::of(agent);
+        let by = u64::from(self.slot) << 32 | u64::from(self.life);
+        let number = self.notes.entry(to).or_default();
+        *number += 1;
+        let deed = Deed { agent: to, by, number: *number };
+        let number = deed.number;
+        let is_ledger = agent == LEDGER;
+        let is_seal = is_ledger && work.seals && self.random.below(5) == 0;
+        let asks = self.random.below(3) > 0;
+        let note = match is_seal {
+            true => Note::Seal { by, number, asks },
+            false => Note::Line { key: self.key(work), by, number, asks },
+        };
+        let noted = Noted { deed, is_seal, slot: self.slot, life: self.life };
+        self.recorder.borrow_mut().note(noted);
+        let asked = match (is_ledger && work.says_order, asks) {
+            (true, false) => return context.send_in_order(to, &note),
+            (false, false) => return context.send(to, &note),
+            (true, true) => context.ask_in_order(to, &note),
+            (false, true) => context.ask(to, &note),
+        };
+        self.expect(agent, About::Note(deed), asked);
+    }
+
     fn audit(&mut self, context: &mut Context<'_, Client>) {
         let number = context.ask(COUNTER, &Count::Read);
         self.expect(COUNTER, About::Count, number);
@@ -252,19 +208,54 @@ impl Client {
 
     fn expect(&mut self, agent: &'static str, about: About, number: Number) {
         let mut recorder = self.recorder.borrow_mut();
-        let id = recorder.begin(self.slot, agent, about);
+        let id = recorder.begin(self.slot, agent, about, trace_of(self.space.0, number.0));
         recorder.slots[self.slot as usize].outstanding += 1;
         self.outstanding.insert((AgentId::of(agent), number), id);
     }
 
     fn go_on(&mut self, context: &mut Context<'_, Client>) {
-        match self.job {
-            Job::Audit => {}
-            Job::Work { .. } if self.random.chance(500_000) => {
-                let think = Duration::from_nanos(self.random.delay(THINK_NS));
-                context.after(think, &Wake::Now);
+        let Job::Work(work) = self.job else { return };
+        let Pace::Thinks { mean_ns } = work.pace else { return };
+        if self.random.chance(500_000) {
+            let think = Duration::from_nanos(self.random.delay(mean_ns));
+            context.after(think, &Wake::Now);
+        } else {
+            self.work(work, context);
+        }
+    }
+
+    fn is_left(&self) -> bool {
+        self.recorder.borrow().slots[self.slot as usize].left > 0
+    }
+
+    /// Takes note of an answer; says what must not be.
+    fn take(&mut self, id: usize, answer: &Answer<'_>) -> Result<(), Failure> {
+        let mut recorder = self.recorder.borrow_mut();
+        recorder.slots[self.slot as usize].outstanding -= 1;
+        let (about, trace) = (recorder.asked[id].about.clone(), recorder.asked[id].trace);
+        let (life, told) = match (&answer.outcome, answer.open::<Reply>()) {
+            (Outcome::Unknown, _) => return Ok(()),
+            (_, Ok(reply)) => {
+                let Reply { life, told } = Reply::owned(reply);
+                (life, told)
             }
-            Job::Work { window } => self.work(window, context),
+            (outcome, Err(_)) => {
+                recorder.end(id, None);
+                let text = format!("slot {}: request {id} got {outcome:?}", self.slot);
+                return Err(Failure::new(Rule::NotRefused, text).about([trace]));
+            }
+        };
+        recorder.end(id, Some((life, told)));
+        match about {
+            // What goes to all is answered by several lives.
+            About::Note(deed)
+                if witness::lives_that_did(&deed) == 0
+                    || recorder.is_line(&deed) && !witness::did(life, &deed) =>
+            {
+                let text = format!("life {life} answered {deed:?}, and did not do it");
+                Err(Failure::new(Rule::AnsweredByDoer, text).about([trace]))
+            }
+            _ => Ok(()),
         }
     }
 }
@@ -275,15 +266,22 @@ impl Agent for Client {
 
     fn start(&mut self, context: &mut Context<'_, Client>) {
         match self.job {
-            Job::Work { window } => self.work(window, context),
+            Job::Work(work) => {
+                self.work(work, context);
+                let (Pace::Thinks { mean_ns: wait } | Pace::Bursts { every_ns: wait }) = work.pace;
+                context.after(Duration::from_nanos(wait), &Wake::Now);
+            }
             Job::Audit => self.audit(context),
         }
-        context.after(Duration::from_nanos(THINK_NS), &Wake::Now);
     }
 
     fn transition(&mut self, _: &Archived<Wake>, context: &mut Context<'_, Client>) {
-        if let Job::Work { window } = self.job {
-            self.work(window, context);
+        let Job::Work(work) = self.job else { return };
+        self.work(work, context);
+        if let Pace::Bursts { every_ns } = work.pace
+            && self.is_left()
+        {
+            context.after(Duration::from_nanos(every_ns), &Wake::Now);
         }
     }
 
@@ -293,24 +291,13 @@ impl Agent for Client {
                 "slot {}: an answer to {} of {}, which nobody waits for: {:?}",
                 self.slot, answer.to, answer.from, answer.outcome
             );
-            self.recorder.borrow_mut().violations.push(text);
+            let trace = trace_of(self.space.0, answer.to.0);
+            let failure = Failure::new(Rule::AnsweredOnce, text).about([trace]);
+            self.recorder.borrow_mut().violations.push(failure);
             return;
         };
-        {
-            let mut recorder = self.recorder.borrow_mut();
-            recorder.slots[self.slot as usize].outstanding -= 1;
-            match (&answer.outcome, answer.open::<Reply>()) {
-                (Outcome::Unknown, _) => {}
-                (_, Ok(reply)) => {
-                    let Reply { life, told } = Reply::owned(reply);
-                    recorder.end(id, Some((life, told)));
-                }
-                (outcome, Err(_)) => {
-                    let text = format!("slot {}: request {id} got {outcome:?}", self.slot);
-                    recorder.violations.push(text);
-                    recorder.end(id, None);
-                }
-            }
+        if let Err(failure) = self.take(id, answer) {
+            self.recorder.borrow_mut().violations.push(failure);
         }
         self.go_on(context);
     }

@@ -1,7 +1,7 @@
 //! Whole systems in virtual time from one seed, and checks of what their clients saw.
 //!
 //! A [`world`] runs boxes, controller and network; [`scenario`] makes one from a seed, lets clients work
-//! and judges; the rest is what they are made of.
+//! and judges; [`reduce`] finds a shorter run that fails alike; the rest is what they are made of.
 
 pub mod agents;
 pub mod clients;
@@ -12,6 +12,10 @@ pub mod linearizable;
 pub mod network;
 pub mod planted;
 pub mod random;
+pub mod recorder;
+pub mod reduce;
 pub mod scenario;
+pub mod scribe;
 pub mod trace;
+pub mod witness;
 pub mod world;

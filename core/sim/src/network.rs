@@ -3,7 +3,7 @@
 //! `Ether` is the network's policy; [`Wiretap`] is the `sim` driver, on virtual time whatever its
 //! box's clock says, with a note of each frame that arrives. Neither changes a byte.
 //!
-//! A message's *trace* here is derived from its name, since agents need not set one: the space and
+//! A message's *trace* here is derived from its name, since agents need not set one: the space, lane and
 //! number of a request, which its reply carries too. Messages of one space to different destinations
 //! may share it; their names, shown beside, tell them apart.
 
@@ -13,6 +13,7 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::rc::Rc;
 
+use daedal_model::id::Number;
 use daedal_net::driver::sim::{Config, Flight, SimDriver, SimNetwork};
 use daedal_net::driver::{Counters, Driver, Outgoing, Received};
 use daedal_net::pool::Pool;
@@ -135,9 +136,10 @@ impl Ether {
     }
 }
 
-/// What is followed: a request and its reply.
+/// What is followed: a request and its reply. Lanes number their messages apart, by few numbers here.
 pub fn trace_of(space: u32, number: u64) -> u64 {
-    u64::from(space) << 32 | (number & 0xffff_ffff)
+    let lane = u64::from(Number(number).lane());
+    u64::from(space) << 32 | lane << 16 | (number & 0xffff)
 }
 
 /// The `sim` driver, overheard.

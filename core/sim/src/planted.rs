@@ -1,12 +1,13 @@
 //! Bugs that are put in on purpose, to see that they are found.
 //!
-//! Those of the network and of the journal are always there to be put in; those of the turn are compiled
-//! in only with the feature `planted`.
+//! Those of the world are always there to be put in; those of the turn are compiled in only with the
+//! feature `planted`. Each has the seed that finds it, which a test holds.
 //!
 //! Not among them, since no run can show it yet: a done box that admits what it has seen. A link refuses
 //! packets that it has taken, sessions end only with a process, and agents do not move.
 
 use std::fmt;
+use std::str::FromStr;
 
 #[cfg(feature = "planted")]
 use daedal_boxes::planted as turn;
@@ -24,23 +25,28 @@ pub enum Bug {
 }
 
 impl Bug {
-    /// All that there are.
-    pub fn all() -> Vec<Bug> {
-        let all = vec![Bug::RepeatsStop, Bug::JournalForgets];
+    /// All that there are, each with a seed that finds it: the first one.
+    pub fn all() -> Vec<(Bug, u64)> {
+        let all = vec![(Bug::RepeatsStop, 1), (Bug::JournalForgets, 8)];
         #[cfg(feature = "planted")]
         let all = {
             use turn::Bug::*;
             let of_turn = [
-                FloorOverstated,
-                DoneOnReceipt,
-                AnsweredTwice,
-                TimersLost,
-                WakeLost,
-                ReturnedLost,
-                PartForWhole,
-                RingReturnedLost,
+                (FloorOverstated, 4),
+                (DoneOnReceipt, 7),
+                (AnsweredTwice, 0),
+                (TimersLost, 0),
+                (WakeLost, 0),
+                (ReturnedLost, 7),
+                (PartForWhole, 0),
+                (RingReturnedLost, 7),
+                (EarlyTaken, 5),
+                (PlaceAnew, 10),
+                (OldWayKept, 19),
+                (AsksForgotten, 671),
+                (CopiesAllAsked, 0),
             ];
-            all.into_iter().chain(of_turn.map(Bug::Turn)).collect()
+            all.into_iter().chain(of_turn.map(|(bug, seed)| (Bug::Turn(bug), seed))).collect()
         };
         all
     }
@@ -54,6 +60,7 @@ impl Bug {
         Planted
     }
 
+    /// How often the network takes a packet.
     pub(crate) fn sends_max(self) -> Option<u32> {
         (self == Bug::RepeatsStop).then_some(3)
     }
@@ -66,6 +73,18 @@ impl fmt::Display for Bug {
             Bug::Turn(bug) => fmt::Debug::fmt(bug, out),
             own => fmt::Debug::fmt(own, out),
         }
+    }
+}
+
+impl FromStr for Bug {
+    type Err = String;
+
+    /// Reads what `Display` writes.
+    fn from_str(text: &str) -> Result<Bug, String> {
+        let all = Bug::all().into_iter().map(|(bug, _)| bug);
+        let names: Vec<String> = all.clone().map(|bug| bug.to_string()).collect();
+        let found = all.zip(&names).find(|(_, name)| *name == text).map(|(bug, _)| bug);
+        found.ok_or_else(|| format!("{text} is no bug of this build; it has {}", names.join(", ")))
     }
 }
 

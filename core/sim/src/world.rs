@@ -37,6 +37,7 @@ use daedal_net::link::LinkLimits;
 use crate::fault::{Fault, FaultPlan};
 use crate::journal::{Disk, Journal};
 use crate::network::{Ether, Wiretap};
+use crate::planted::Bug;
 use crate::random::Random;
 use crate::trace::{BoxStep, Event, Place, Trace};
 
@@ -109,10 +110,8 @@ pub struct Setup {
     pub limits: LinkLimits,
     /// What is kept of the trace.
     pub trace_bytes_max: usize,
-    /// The network gives up a packet that was sent so often; a planted bug.
-    pub sends_max: Option<u32>,
-    /// The journal forgets; a planted bug.
-    pub forgets: bool,
+    /// A bug that is put in; those of the turn are put in elsewhere.
+    pub planted: Option<Bug>,
     /// What boxes start with.
     pub starter: Starter,
 }
@@ -151,7 +150,7 @@ pub struct World {
     templates: Arc<Templates>,
     limits: LinkLimits,
     disk: Rc<RefCell<Disk>>,
-    forgets: bool,
+    planted: Option<Bug>,
     starter: Starter,
     turns: u64,
     /// Of processes that are no more.
@@ -175,7 +174,8 @@ impl World {
         templates.talks_to::<Port>().talks_to::<Journal>();
         let faults = plan.events().iter().map(|event| (event.at, event.fault)).collect();
         let trace = Trace::new(setup.trace_bytes_max);
-        let ether = Ether::new(plan, trace, random.fork("network"), setup.sends_max);
+        let ether =
+            Ether::new(plan, trace, random.fork("network"), setup.planted.and_then(Bug::sends_max));
         let ether = Rc::new(RefCell::new(ether));
         let policy = Rc::clone(&ether);
         let machine = |(index, setup): (usize, BoxSetup)| Machine {
@@ -199,7 +199,7 @@ impl World {
             templates: Arc::new(templates),
             limits,
             disk: Rc::default(),
-            forgets: setup.forgets,
+            planted: setup.planted,
             starter,
             turns: 0,
             counts: Vec::new(),
@@ -396,7 +396,7 @@ impl World {
         }
         if index == 0 {
             let turn = &mut machine.turns[0];
-            if self.forgets {
+            if self.planted == Some(Bug::JournalForgets) {
                 *self.disk.borrow_mut() = Disk::default();
             }
             let journal = Journal::new(Rc::clone(&self.disk));

@@ -112,8 +112,7 @@ fn world() -> World {
         plan: FaultPlan::none(Shape { boxes: 3, travel_ns: 50_000, quiet_from: 0 }),
         limits: LinkLimits::default(),
         trace_bytes_max: 0,
-        sends_max: None,
-        forgets: false,
+        planted: None,
         starter: Box::new(|_| ()),
     })
 }

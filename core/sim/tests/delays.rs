@@ -149,8 +149,7 @@ impl Delays {
             plan: FaultPlan::none(shape),
             limits: LinkLimits::default(),
             trace_bytes_max: 0,
-            sends_max: None,
-            forgets: false,
+            planted: None,
             starter: Box::new(|_| ()),
         });
         let mut delays = Delays { world, clock, clients: 0 };

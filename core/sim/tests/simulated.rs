@@ -1,22 +1,13 @@
 //! Whole systems over seeds: clients, faults, judgement.
 #![allow(clippy::unwrap_used, missing_docs)]
 
-use std::collections::BTreeSet;
-use std::process::Command;
-use std::rc::Rc;
-
-use daedal_model::refine::Transformation;
 use daedal_sim::fault::Kind;
-use daedal_sim::scenario::{Options, Report, run};
-use daedal_transforms::Shard;
+use daedal_sim::scenario::{Cut, Options, Report, run};
+use std::collections::BTreeSet;
 
-fn shard(count: usize) -> Rc<dyn Transformation> {
-    Rc::new(Shard(count))
-}
+mod transforms;
 
-fn options() -> Options {
-    Options { shard, kinds: None, planted: None, trace_bytes_max: 0 }
-}
+use transforms::options;
 
 fn number(variable: &str, otherwise: u64) -> u64 {
     std::env::var(variable).map_or(otherwise, |text| text.parse().unwrap())
@@ -24,15 +15,23 @@ fn number(variable: &str, otherwise: u64) -> u64 {
 
 /// Runs seeds and prints those that fail. `SEEDS=1000 FROM=7` runs others than the usual.
 fn check(kinds: Option<&[Kind]>) -> Vec<Report> {
+    check_some(kinds, None, number("SEEDS", 200))
+}
+
+fn check_some(kinds: Option<&[Kind]>, is_heavy: Option<bool>, seeds: u64) -> Vec<Report> {
     let from = number("FROM", 0);
     let kinds = kinds.map(|kinds| kinds.iter().copied().collect::<BTreeSet<_>>());
-    let options = Options { kinds, ..options() };
-    let reports: Vec<Report> =
-        (from..from + number("SEEDS", 200)).map(|seed| run(seed, &options)).collect();
+    let options = Options { cut: Cut { kinds, ..Cut::default() }, is_heavy, ..options() };
+    let reports: Vec<Report> = (from..from + seeds).map(|seed| run(seed, &options)).collect();
     let failed = reports.iter().filter(|report| report.failure.is_some());
     for report in failed.clone() {
         let failure = report.failure.as_ref().unwrap();
-        eprintln!("daedal sim --seed {}  {:?}\n{failure}", report.seed, report.plan.kinds());
+        eprintln!(
+            "daedal sim --seed {}  {:?}\n{}{failure}",
+            report.seed,
+            report.case.plan.kinds(),
+            report.case
+        );
     }
     assert_eq!(failed.count(), 0, "of {} seeds", reports.len());
     reports
@@ -64,6 +63,20 @@ fn all_faults_together() {
     assert_eq!(reports.iter().map(|report| report.undecided).sum::<usize>(), 0);
 }
 
+/// Deep pipelines from several reactors, while the controller is gone and comes back: nobody waits for it
+/// who knows the way.
+#[test]
+fn heavy_load_goes_on_while_the_controller_is_gone() {
+    let frames = [Kind::Drop, Kind::Duplicate, Kind::Delay, Kind::ControllerCrash];
+    let mut without = 0;
+    for kinds in [&frames[3..], &frames[..]] {
+        let reports = check_some(Some(kinds), Some(true), 40);
+        assert!(reports.iter().all(|report| report.unknown == 0));
+        without += reports.iter().map(|report| report.without_controller).sum::<usize>();
+    }
+    assert!(without > 300, "only {without} requests were asked and answered meanwhile");
+}
+
 /// Each line of the file: a seed, and why it is kept.
 #[test]
 fn seeds_that_once_failed_fail_no_more() {
@@ -84,26 +97,4 @@ fn a_seed_has_one_trace_in_one_process() {
         let difference = first.first_difference(&second);
         assert!(difference.is_none(), "seed {seed}: {}", difference.unwrap());
     }
-}
-
-#[test]
-fn digests() {
-    for seed in 0..20 {
-        let report = run(seed, &options());
-        println!("digest {seed} {:032x} of {}", report.trace.digest(), report.trace.events());
-    }
-}
-
-#[test]
-fn a_seed_has_one_trace_in_two_processes() {
-    let print = || {
-        let mut command = Command::new(std::env::current_exe().unwrap());
-        let output = command.args(["--exact", "digests", "--nocapture"]).output().unwrap();
-        let text = String::from_utf8(output.stdout).unwrap();
-        let lines = text.lines().filter_map(|line| line.split_once("digest "));
-        lines.map(|(_, digest)| digest.to_owned()).collect::<Vec<_>>()
-    };
-    let digests = print();
-    assert_eq!(digests.len(), 20);
-    assert_eq!(digests, print());
 }

@@ -10,8 +10,11 @@
 
 use std::collections::BTreeSet;
 use std::fmt;
+use std::str::FromStr;
 
 use crate::random::Random;
+
+mod cut;
 
 /// Most partitions of each kind in a run, and most outages of a box: enough for one to meet the
 /// recovery from another.
@@ -64,6 +67,16 @@ impl Kind {
         Kind::ControllerCrash,
         Kind::ClockSkew,
     ];
+}
+
+impl FromStr for Kind {
+    type Err = String;
+
+    /// Reads what `Debug` writes.
+    fn from_str(text: &str) -> Result<Kind, String> {
+        let found = Kind::ALL.into_iter().find(|kind| format!("{kind:?}") == text);
+        found.ok_or_else(|| format!("{text} is no kind of fault; there are {:?}", Kind::ALL))
+    }
 }
 
 /// How often what happens to the frames of one link. Chances are per million.
