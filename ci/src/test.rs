@@ -4,7 +4,7 @@ use std::process::{Child, Command, Stdio};
 
 use anyhow::Context;
 
-use crate::step::{Report, command, run};
+use crate::step::{Outcome, Report, command, run};
 
 /// Tests of loom are named so, or stand in a module that is: under loom no others make sense.
 const LOOM: &str = "loom";
@@ -40,18 +40,29 @@ fn loom_tests(arguments: &[&str]) -> Command {
     cargo
 }
 
+/// Seeds whose traces an unoptimised build has to have too: it is some ten times slower.
+const SEEDS_IN_DEBUG: &str = "20";
+
+/// Each seed runs in two processes; some of them in an unoptimised one too. One seed, one trace.
 pub fn seeds(report: &mut Report) {
     report.step("seeds", |_| {
-        let arguments = ["run", "--release", "--package", "daedal-cli", "--", "sim"];
-        run(command("cargo", &arguments).args(["--seeds", "200"]))
+        let release = ["run", "--release", "--package", "daedal-cli", "--", "sim"];
+        let twice = run(command("cargo", &release).args(["--seeds", "200", "--against"]))?;
+        let debug = run(&mut command("cargo", &["build", "--package", "daedal-cli"]))?;
+        if matches!((&twice, &debug), (Outcome::Passed, Outcome::Passed)) {
+            let other = ["--seeds", SEEDS_IN_DEBUG, "--against", "target/debug/daedal"];
+            return run(command("cargo", &release).args(other));
+        }
+        Ok(Outcome::Failed)
     });
 }
 
 /// Whether the simulator would see it if something were wrong.
 pub fn planted(report: &mut Report) {
-    report.step("planted", |_| {
-        // The same dependencies as those of the seeds: little is built anew.
-        let arguments = ["run", "--release", "--package", "daedal-cli", "--features", "planted"];
-        run(command("cargo", &arguments).args(["--", "sim", "--planted"]))
+    report.step("planted", |report| {
+        // Bugs may end in a panic, which a test survives.
+        let arguments = ["test", "--release", "--package", "daedal-sim", "--features", "planted"];
+        let tests = ["--test", "planted", "--test", "reduced", "--", "--show-output"];
+        report.run_tests(command("cargo", &arguments).args(tests))
     });
 }
