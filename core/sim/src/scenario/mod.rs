@@ -39,8 +39,11 @@ mod judge;
 const PATIENCE_NS: u64 = 60_000_000_000;
 /// How long messages that nobody waits for may still be under way.
 const SETTLE_NS: u64 = 5_000_000_000;
-/// Turns of a run: some fifty times those of a heavy one. More, and it is going round in circles.
-const TURNS_MAX: u64 = 100_000;
+/// Turns of a run: far more than a heavy one takes. More, and it is going round in circles.
+const TURNS_MAX: u64 = 3_000_000;
+/// Turns of a run with a bug in it, some of which go round in circles in every run: those that are searched
+/// for, and reduced, are not to take all day.
+const TURNS_MAX_PLANTED: u64 = 100_000;
 
 /// What agents may become.
 #[derive(Clone, Copy, Debug)]
@@ -165,6 +168,7 @@ struct Run {
     world: World,
     recorder: Rc<RefCell<Recorder>>,
     undecided: usize,
+    turns_max: u64,
 }
 
 impl Run {
@@ -188,7 +192,8 @@ impl Run {
             planted: options.planted,
             starter: starter(&case, &recorder, random.fork("clients")),
         });
-        Run { case, world, recorder, undecided: 0 }
+        let turns_max = options.planted.map_or(TURNS_MAX, |_| TURNS_MAX_PLANTED);
+        Run { case, world, recorder, undecided: 0, turns_max }
     }
 
     fn carry_out(&mut self) -> Result<(), Failure> {
@@ -212,8 +217,8 @@ impl Run {
     }
 
     fn step(&mut self) -> Result<bool, Failure> {
-        if self.world.turns() > TURNS_MAX {
-            let text = format!("{TURNS_MAX} turns by {} ns", self.world.now());
+        if self.world.turns() > self.turns_max {
+            let text = format!("{} turns by {} ns", self.turns_max, self.world.now());
             return Err(Failure::new(Rule::Progress, text));
         }
         Ok(self.world.step())
