@@ -190,9 +190,6 @@ impl<D: Driver> Turn<D> {
 
     /// What the peer had done, but not answered, nobody knows.
     fn give_up_asks(&mut self, link: u32) {
-        if planted::is(Bug::AsksForgotten) {
-            return;
-        }
         let asks: Vec<_> =
             self.plane.conversations.iter().map(|(at, it)| (at, it.asks_over(link))).collect();
         for (at, numbers) in asks {

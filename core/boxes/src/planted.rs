@@ -26,8 +26,6 @@ pub enum Bug {
     PlaceAnew,
     /// What stays in order changes to a new way while messages are under way by the old one.
     OldWayKept,
-    /// Who asked a peer that died is not told that nothing is known.
-    AsksForgotten,
     /// A message to one of several copies goes to all of them.
     CopiesAllAsked,
 }

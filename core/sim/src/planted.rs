@@ -4,8 +4,7 @@
 //! feature `planted`. Each has the seed that finds it, which a test holds.
 //!
 //! Not among them, since no run can show it yet: a done box that admits what it has seen. A link refuses
-//! packets that it has taken, sessions end only with a process, and agents do not move. Nor `LateReplyTold`,
-//! which a thousand seeds do not find.
+//! packets that it has taken, sessions end only with a process, and agents do not move.
 
 use std::fmt;
 use std::str::FromStr;
@@ -42,9 +41,8 @@ impl Bug {
                 (PartForWhole, 0),
                 (RingReturnedLost, 7),
                 (EarlyTaken, 2),
-                (PlaceAnew, 10),
+                (PlaceAnew, 56),
                 (OldWayKept, 19),
-                (AsksForgotten, 671),
                 (CopiesAllAsked, 0),
             ];
             all.into_iter().chain(of_turn.map(|(bug, seed)| (Bug::Turn(bug), seed))).collect()
