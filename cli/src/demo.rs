@@ -233,7 +233,7 @@ fn state(arguments: &Arguments) -> Result<(SystemSpec, SocketAddr)> {
     let threads = usize::from(arguments.boxes) * usize::from(arguments.reactors);
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let idle = if threads > cores { Idle::Balanced } else { Idle::Latency };
-    let controller = ControllerSpec { address: free_ports(1)?, journal: None };
+    let controller = ControllerSpec { address: free_ports(1)?, ..ControllerSpec::default() };
     let mut boxes = BTreeMap::new();
     for index in 0..arguments.boxes {
         let name = char::from(b'a' + index).to_string();

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use anyhow::{Context, Result, anyhow, bail};
 use clap::Args;
 use daedal::assemble::{self, HOME};
+use daedal::boxes::executor::Executor;
 use daedal::boxes::idle::Idle;
 use daedal::net::driver::fault::Rates;
 use daedal::running::{BoxConfig, Faults, RunningBox, Word, config_of};
@@ -31,6 +32,9 @@ pub struct Arguments {
     /// balanced (spin, then park) or frugal (park)
     #[arg(long)]
     idle: Option<Idle>,
+    /// What reactors run on, instead of what the file says: thread, or glommio (files by direct I/O)
+    #[arg(long)]
+    executor: Option<Executor>,
     /// Processors that the reactors are pinned to, in turn, instead of those of the file, such as 0,1
     #[arg(long, value_delimiter = ',', value_name = "PROCESSORS", value_parser = processor)]
     cpus: Vec<usize>,
@@ -87,7 +91,11 @@ pub fn run(arguments: &Arguments, templates: &Arc<Templates>) -> Result<()> {
     let running = start(arguments, config, spec, templates)?;
     take_leave_when_told(&running)?;
     let (name, address) = (&arguments.name, running.config().address);
-    say(&format!("box \"{name}\" is at {address}"));
+    let executor = running.config().executor;
+    say(&format!("box \"{name}\" is at {address}, on executor {executor}"));
+    for finding in running.lesser() {
+        say(&format!("box \"{name}\": {finding}"));
+    }
     if arguments.with_parent {
         end_with_parent();
     }
@@ -105,6 +113,7 @@ fn demonstration() -> Arc<Templates> {
 fn instead_of_the_file(config: &mut BoxConfig, arguments: &Arguments) -> Result<()> {
     config.faults = arguments.faults;
     config.idle = arguments.idle.unwrap_or(config.idle);
+    config.executor = arguments.executor.unwrap_or(config.executor);
     if arguments.pcap.is_some() {
         config.pcap.clone_from(&arguments.pcap);
     }
@@ -160,13 +169,17 @@ fn start(
     if arguments.name != HOME {
         return RunningBox::start(config, templates).map_err(named);
     }
-    let stated = spec.controller.journal.as_ref().map(PathBuf::from);
-    let beside = arguments.system.with_extension("journal");
-    let journal = arguments.journal.clone().or(stated).unwrap_or(beside);
+    let journal = journal(arguments.journal.as_deref(), &spec, &arguments.system);
     let controller = config.controller;
     let running = RunningBox::start_controller(config, templates, spec, journal).map_err(named)?;
     remember(controller).context("leaving word for other commands")?;
     Ok(running)
+}
+
+/// Where the controller's journal is: where the command says, else where the file says, else beside the file.
+pub fn journal(told: Option<&Path>, spec: &SystemSpec, file: &Path) -> PathBuf {
+    let stated = spec.controller.journal.as_ref().map(PathBuf::from);
+    told.map(PathBuf::from).or(stated).unwrap_or_else(|| file.with_extension("journal"))
 }
 
 /// Says what the box has to say, until it is refused or the process is told to end.

@@ -29,7 +29,8 @@ fn a_taken_port_is_told_with_what_to_do() {
     let why = system.folder.refused(&["box", "a", "--system", "system.toml"]);
     let (ip, port) = (taken.ip(), taken.port());
     assert!(why.starts_with(&format!(
-        "box \"a\": reactor \"a-0\": port {port} of {ip} is taken; `ss -lunp` shows by whom: stop"
+        "box \"a\": port {port} of {ip} is taken; the box does not start; `ss -lunp 'sport = :{port}'` \
+         shows by whom: stop"
     )));
 }
 

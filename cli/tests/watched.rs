@@ -146,7 +146,11 @@ fn processors_that_are_not_there_are_told() {
         system.folder.refused(&["box", "b", "--system", "system.toml"])
     };
     let why = with("cpus = [1023]");
-    assert!(why.contains("reactor \"b-0\": cannot be pinned to core 1023: "), "{why}");
+    assert!(
+        why.starts_with("box \"b\": core 1023 is not there, or not for this process; "),
+        "{why}"
+    );
+    assert!(why.contains("name those by `cpus` in the system file, or by --cpus"), "{why}");
     let why = with("cpus = [0, 1]");
     assert!(
         why.starts_with("system.toml:16: box \"b\": 2 cpus for 1 reactor; write at most 1"),

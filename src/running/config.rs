@@ -4,7 +4,9 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use daedal_boxes::CONTROLLER_AT;
+use daedal_boxes::executor::Executor;
 use daedal_boxes::idle::Idle;
+use daedal_boxes::preflight::Needs;
 use daedal_model::id::BoxId;
 use daedal_net::driver::fault::Rates;
 
@@ -22,6 +24,8 @@ pub struct BoxConfig {
     pub address: SocketAddr,
     /// How many reactors.
     pub reactors: u8,
+    /// What their rounds run on; bare threads, where that cannot be had.
+    pub executor: Executor,
     /// What they do when there is nothing to do.
     pub idle: Idle,
     /// The processors that they are pinned to, in turn; none: they are not pinned.
@@ -49,6 +53,20 @@ impl BoxConfig {
     }
 }
 
+impl BoxConfig {
+    /// What such a box needs of its machine.
+    pub fn needs(&self) -> Needs {
+        Needs {
+            address: self.address,
+            reactors: self.reactors,
+            executor: self.executor,
+            idle: self.idle,
+            cpus: self.cpus.clone(),
+            writes: Vec::new(),
+        }
+    }
+}
+
 /// Faults of a box's drivers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Faults {
@@ -69,6 +87,7 @@ pub fn config_of(spec: &SystemSpec, name: &str) -> Result<BoxConfig, String> {
             id: CONTROLLER_AT.agent_box,
             address: controller,
             reactors: 1,
+            executor: spec.controller.executor,
             // The controller always parks.
             idle: Idle::Frugal,
             cpus: Vec::new(),
@@ -89,6 +108,7 @@ pub fn config_of(spec: &SystemSpec, name: &str) -> Result<BoxConfig, String> {
         id,
         address: it.address,
         reactors: it.reactors,
+        executor: it.executor,
         idle: it.idle.map_or(Idle::Balanced, idle),
         cpus: it.cpus.iter().copied().map(usize::from).collect(),
         controller,

@@ -2,12 +2,12 @@
 //! who live there from the start.
 
 use std::fs::File;
-use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::mpsc::Sender;
 
 use daedal_boxes::deliver::Host;
+use daedal_boxes::executor::Files;
 use daedal_boxes::handle::HandleShim;
 use daedal_boxes::journal::Journal;
 use daedal_boxes::links::Links;
@@ -20,10 +20,10 @@ use daedal_model::id::{ReactorAddress, Space};
 use daedal_model::latt::{CONTROLLER, JOURNAL};
 use daedal_model::manager::{BoxDescription, BoxManager};
 use daedal_model::path::AgentPath;
+use daedal_net::driver::Driver;
 use daedal_net::driver::fault::Fault;
 use daedal_net::driver::kernel::{Config, Kernel};
 use daedal_net::driver::pcap::Pcap;
-use daedal_net::driver::{Driver, DriverError};
 
 use super::config::BoxConfig;
 use super::outspoken::{Outspoken, Word};
@@ -53,9 +53,11 @@ impl Make {
     /// Starts the reactor.
     pub fn start(self, spec: ReactorSpec) -> Result<Reactor, ReactorError> {
         if self.config.faults.is_none() && self.config.pcap.is_none() {
-            return Reactor::start(spec, move || self.kernel().and_then(|it| self.turn(it)));
+            return Reactor::start(spec, move |files| {
+                self.kernel().and_then(|it| self.turn(it, files))
+            });
         }
-        Reactor::start(spec, move || self.wrapped().and_then(|it| self.turn(it)))
+        Reactor::start(spec, move |files| self.wrapped().and_then(|it| self.turn(it, files)))
     }
 
     fn kernel(&self) -> Result<Kernel, String> {
@@ -63,10 +65,7 @@ impl Make {
         if address.port() != 0 {
             address.set_port(address.port() + u16::from(self.reactor));
         }
-        Kernel::start(&Config::new(address)).map_err(|error| match error {
-            DriverError::PortTaken { address } => taken(address),
-            other => other.to_string(),
-        })
+        Kernel::start(&Config::new(address)).map_err(|error| error.to_string())
     }
 
     /// The driver in its wrappers: what is written down is what the network sees, faults and all.
@@ -82,7 +81,7 @@ impl Make {
         Ok(driver)
     }
 
-    fn turn<D: Driver>(mut self, driver: D) -> Result<Turn<D>, String> {
+    fn turn<D: Driver>(mut self, driver: D, files: &Files) -> Result<Turn<D>, String> {
         let me = ReactorAddress { agent_box: self.config.id, reactor: self.reactor };
         let nonce =
             self.incarnation ^ (u64::from(self.reactor) + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
@@ -98,7 +97,7 @@ impl Make {
         let manager = manager_path(&self.config.name).map_err(|error| error.to_string())?;
         turn.fix_route(manager, ReactorAddress { reactor: 0, ..me });
         turn.host_port(&self.config.name, self.space(Seat::Port(self.reactor)));
-        self.seat_residents(&mut turn)?;
+        self.seat_residents(&mut turn, files)?;
         if let Some(shim) = self.shim.take() {
             let path = parse(&format!("box-{}-handle", self.config.name));
             turn.host(Placed::alone(path, self.space(Seat::Handle)), shim.into_host());
@@ -106,16 +105,16 @@ impl Make {
         Ok(turn)
     }
 
-    fn seat_residents<D: Driver>(&self, turn: &mut Turn<D>) -> Result<(), String> {
+    fn seat_residents<D: Driver>(&self, turn: &mut Turn<D>, files: &Files) -> Result<(), String> {
         let says = match &self.residents {
             Residents::Nobody => return Ok(()),
             Residents::Manager(says) => says,
             Residents::Controller(spec, journal, says) => {
                 turn.fix_route(parse(JOURNAL), CONTROLLER_AT);
-                let journal = Journal::open(journal).map_err(|error| error.to_string())?;
+                let journal = Journal::open(journal, files).map_err(|error| error.to_string())?;
                 turn.host(
                     Placed::alone(parse(JOURNAL), self.space(Seat::Journal)),
-                    hosted(journal),
+                    journal.into_host(),
                 );
                 let agent = controller(spec, &self.templates)?;
                 turn.host(
@@ -181,14 +180,4 @@ fn written_down(
             Path::new(&name).display()
         )
     })
-}
-
-/// Other than a driver, a box cannot take any port that is free: others are told which it has.
-fn taken(address: SocketAddr) -> String {
-    format!(
-        "port {} of {} is taken; `ss -lunp` shows by whom: stop that process, if it is this box in \
-         an earlier life, or write another port in the system file",
-        address.port(),
-        address.ip()
-    )
 }

@@ -17,9 +17,11 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 
+use daedal_boxes::executor::Executor;
 use daedal_boxes::handle::Handle;
 use daedal_boxes::idle::Idle;
 use daedal_boxes::journal::Journal;
+use daedal_boxes::preflight::{self, Finding, Preflight, Standing};
 use daedal_boxes::reactor::{Clock, Neighbours, Reactor, ReactorSpec};
 use daedal_boxes::template::Templates;
 use daedal_model::control::ToController;
@@ -53,6 +55,8 @@ const STOP_AT_MOST: Duration = Duration::from_secs(5);
 #[derive(Debug)]
 pub struct RunningBox {
     config: BoxConfig,
+    /// What it has less of than it was to have.
+    lesser: Vec<Finding>,
     incarnation: u64,
     is_member: bool,
     reactors: Vec<Reactor>,
@@ -86,7 +90,8 @@ impl RunningBox {
     /// A text for people: a port that is taken, a core that is not there.
     pub fn start(config: BoxConfig, templates: &Arc<Templates>) -> Result<RunningBox, String> {
         let (says, words) = channel();
-        start(config, templates, Residents::Manager(says), words)
+        let preflight = preflight::check(&config.needs());
+        start_after(preflight, config, templates, (Residents::Manager(says), words))
     }
 
     /// Starts the controller's box.
@@ -99,9 +104,13 @@ impl RunningBox {
         journal: PathBuf,
     ) -> Result<RunningBox, String> {
         controller(&spec, templates)?;
-        Journal::open(&journal).map_err(|error| error.to_string())?;
+        let mut needs = config.needs();
+        needs.writes.push(journal.clone());
+        let preflight = preflight::check(&needs);
+        Journal::check(&journal).map_err(|error| error.to_string())?;
         let (says, words) = channel();
-        start(config, templates, Residents::Controller(Arc::new(spec), journal, says), words)
+        let residents = Residents::Controller(Arc::new(spec), journal, says);
+        start_after(preflight, config, templates, (residents, words))
     }
 
     /// Starts a guest, which may ask the agents of a system whose controller is known.
@@ -128,6 +137,12 @@ impl RunningBox {
     /// What it was started with.
     pub fn config(&self) -> &BoxConfig {
         &self.config
+    }
+
+    /// What it has less of than it was to have, and what follows. What it has stands in
+    /// [`RunningBox::config`].
+    pub fn lesser(&self) -> &[Finding] {
+        &self.lesser
     }
 
     /// Which process of its name it is: no other has the same.
@@ -171,6 +186,7 @@ fn guest(address: SocketAddr, controller: SocketAddr) -> BoxConfig {
         id: guest_id(address),
         address,
         reactors: 1,
+        executor: Executor::Thread,
         idle: Idle::Frugal,
         cpus: Vec::new(),
         controller,
@@ -183,6 +199,23 @@ fn guest(address: SocketAddr, controller: SocketAddr) -> BoxConfig {
 /// chance: links tell guests apart by their addresses too.
 fn guest_id(address: SocketAddr) -> BoxId {
     BoxId(AgentId::from(address.to_string().as_str()).0 as u16 | GUEST)
+}
+
+/// Starts a box that was looked at: with less than it was to have, or not at all.
+fn start_after(
+    preflight: Preflight,
+    mut config: BoxConfig,
+    templates: &Arc<Templates>,
+    (residents, words): (Residents, Receiver<Word>),
+) -> Result<RunningBox, String> {
+    let missing: Vec<_> = preflight.with(Standing::Missing).map(Finding::to_string).collect();
+    if !missing.is_empty() {
+        return Err(missing.join("\n"));
+    }
+    (config.executor, config.idle) = (preflight.executor, preflight.idle);
+    let mut running = start(config, templates, residents, words)?;
+    running.lesser = preflight.with(Standing::Less).cloned().collect();
+    Ok(running)
 }
 
 fn start(
@@ -203,6 +236,7 @@ fn start(
         let spec = ReactorSpec {
             name: format!("{}-{index}", config.name),
             cpu: config.cpu(index as u8),
+            executor: config.executor,
             idle: config.idle,
             clock,
             neighbours,
@@ -217,7 +251,8 @@ fn start(
         };
         reactors.push(make.start(spec).map_err(|error| error.to_string())?);
     }
-    Ok(RunningBox { config, incarnation, is_member, reactors, words, handle })
+    let lesser = Vec::new();
+    Ok(RunningBox { config, lesser, incarnation, is_member, reactors, words, handle })
 }
 
 /// Calls of outside threads that wait to be taken in, a reactor.

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 
+use daedal_boxes::executor::Executor;
 use daedal_model::control::manager_path;
 
 use crate::assemble::HOME;
@@ -20,6 +21,7 @@ const CPU_MAX: u16 = 1023;
 
 const ADDRESS: &str = "an IP address and a port, such as \"127.0.0.1:7201\"";
 const IDLE: [&str; 3] = ["latency", "balanced", "frugal"];
+const EXECUTORS: [&str; 2] = [Executor::ALL[0].1, Executor::ALL[1].1];
 const DRIVERS: [&str; 1] = ["kernel"];
 const DRIVERS_PLANNED: [&str; 3] = ["xdp", "dpdk", "shm"];
 
@@ -31,12 +33,13 @@ pub(super) fn read_controller(
     let mut controller = ControllerSpec::default();
     let mut owner = "the controller, which has it unless [controller] says another".to_owned();
     if let Some(mut section) = section {
-        section.expect_keys(&["address", "journal"])?;
+        section.expect_keys(&["address", "journal", "executor"])?;
         if let Some(address) = take_address(&mut section, 1)? {
             controller.address = address.value;
             owner = format!("the controller on line {}", section.line_of(&address.span));
         }
         controller.journal = take_journal(&mut section)?;
+        controller.executor = take_executor(&mut section)?;
     }
     ports.taken.insert(first_port(controller.address), (controller.address.port(), owner));
     Ok(controller)
@@ -86,12 +89,13 @@ fn read_box(
     if let Err(problem) = check_name(name.value) {
         return Err(section.error(name.span, problem));
     }
-    section.expect_keys(&["address", "reactors", "idle", "driver", "cpus", "pcap"])?;
+    section.expect_keys(&["address", "reactors", "executor", "idle", "driver", "cpus", "pcap"])?;
     let reactors = section.take_number("reactors", 1, REACTORS_MAX)?.map_or(1, |n| n.value as u8);
     let Some(address) = take_address(&mut section, reactors)? else {
         let example = "address = \"127.0.0.1:7201\"";
         return Err(section.error(name.span, Problem::Missing { key: "address", example }));
     };
+    let executor = take_executor(&mut section)?;
     let idle = take_idle(&mut section)?;
     let driver = take_driver(&mut section)?;
     let cpus = take_cpus(&mut section, reactors)?;
@@ -101,7 +105,8 @@ fn read_box(
     ports
         .take(address.value, reactors, owner)
         .map_err(|problem| section.error(address.span, problem))?;
-    Ok(BoxSpec { address: address.value, reactors, idle, driver, cpus, pcap })
+    let address = address.value;
+    Ok(BoxSpec { address, reactors, executor, idle, driver, cpus, pcap })
 }
 
 /// Beyond what every name is, it must leave names for the box's manager and reactors.
@@ -122,6 +127,15 @@ fn take_idle(section: &mut Section<'_>) -> Result<Option<Idle>, SystemError> {
         Some(place) => Ok(Some(idle[place])),
         None => Err(section.error(text.span, not_one_of("idle", text.value, &IDLE))),
     }
+}
+
+fn take_executor(section: &mut Section<'_>) -> Result<Executor, SystemError> {
+    let Some(text) = section.take_text("executor", "\"thread\" or \"glommio\"")? else {
+        return Ok(Executor::default());
+    };
+    text.value
+        .parse()
+        .map_err(|_| section.error(text.span, not_one_of("executor", text.value, &EXECUTORS)))
 }
 
 fn take_driver(section: &mut Section<'_>) -> Result<DriverKind, SystemError> {

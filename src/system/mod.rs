@@ -11,6 +11,7 @@ use std::io::Read;
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::path::Path;
 
+use daedal_boxes::executor::Executor;
 use daedal_model::id::BoxId;
 
 mod agents;
@@ -60,6 +61,8 @@ pub struct ControllerSpec {
     /// File that keeps the highest space and epoch handed out, as it was written: a relative one starts
     /// at the working directory of the controller.
     pub journal: Option<String>,
+    /// What its rounds run on, and what writes its journal.
+    pub executor: Executor,
 }
 
 /// One agent: what it is, what it becomes, where that may run.
@@ -98,6 +101,8 @@ pub struct BoxSpec {
     pub address: SocketAddr,
     /// How many reactors, from 1.
     pub reactors: u8,
+    /// What its reactors' rounds run on.
+    pub executor: Executor,
     /// How its reactors wait; `None`: the box chooses, and says what.
     pub idle: Option<Idle>,
     /// What moves its frames.
@@ -116,6 +121,7 @@ impl BoxSpec {
         BoxSpec {
             address,
             reactors: 1,
+            executor: Executor::default(),
             idle: None,
             driver: DriverKind::default(),
             cpus: Vec::new(),
@@ -146,7 +152,7 @@ pub enum DriverKind {
 
 impl Default for ControllerSpec {
     fn default() -> ControllerSpec {
-        ControllerSpec { address: CONTROLLER_ADDRESS, journal: None }
+        ControllerSpec { address: CONTROLLER_ADDRESS, journal: None, executor: Executor::default() }
     }
 }
 

@@ -100,11 +100,13 @@ fn a_whole_file_is_read() {
 #[test]
 fn what_is_left_out_has_its_default() {
     let spec = read("[box.a]\naddress = \"127.0.0.1:7201\"");
-    assert_eq!(spec.controller, ControllerSpec { address: CONTROLLER_ADDRESS, journal: None });
+    assert_eq!(spec.controller, ControllerSpec::default());
+    assert_eq!(spec.controller.address, CONTROLLER_ADDRESS);
     assert!(spec.agents.is_empty());
     let expect = BoxSpec {
         address: "127.0.0.1:7201".parse().expect("an address"),
         reactors: 1,
+        executor: Executor::Thread,
         idle: None,
         driver: DriverKind::Kernel,
         cpus: Vec::new(),
@@ -127,7 +129,7 @@ fn processors_and_files_of_a_box_are_checked() {
     check("cpus = [0, 1, 2]", "3 cpus for 2 reactors; write at most 2, or more reactors");
     check(
         "cpu = [0]",
-        "unknown key \"cpu\"; did you mean \"cpus\"? Write address, reactors, idle, \
+        "unknown key \"cpu\"; did you mean \"cpus\"? Write address, reactors, executor, idle, \
                         driver, cpus or pcap",
     );
     check("pcap = \"\"", "pcap is empty; write a file name, such as \"a.pcap\", or leave pcap out");
@@ -179,11 +181,15 @@ fn keys_that_nothing_reads_are_refused_with_the_nearest_that_is_read() {
     check("[place]", "8: unknown key \"place\"; write controller, agent or box");
     check(
         "[box.c]\nadress = 1",
-        "9: box \"c\": unknown key \"adress\"; did you mean \"address\"? Write address, reactors, idle, driver, cpus or pcap",
+        "9: box \"c\": unknown key \"adress\"; did you mean \"address\"? Write address, reactors, executor, idle, driver, cpus or pcap",
+    );
+    check(
+        "[box.c]\naddress = \"127.0.0.1:7203\"\nexecutor = \"glomio\"",
+        "10: box \"c\": executor is \"glomio\"; did you mean \"glommio\"? Write thread or glommio",
     );
     check(
         "[controller]\njournla = \"\"",
-        "9: controller: unknown key \"journla\"; did you mean \"journal\"? Write address or journal",
+        "9: controller: unknown key \"journla\"; did you mean \"journal\"? Write address, journal or executor",
     );
     check(
         "transfrom = 3",
@@ -501,26 +507,29 @@ fn specs() -> impl Strategy<Value = SystemSpec> {
         Just(Some(Idle::Balanced)),
         Just(Some(Idle::Frugal))
     ];
+    let executor = prop_oneof![Just(Executor::Thread), Just(Executor::Glommio)];
     let cpus = proptest::collection::btree_set(0..1024u16, 0..3);
     let pcap = proptest::option::of("\\PC{1,20}");
-    let boxes = proptest::collection::vec((3..9u8, idle, any::<bool>(), cpus, pcap), 2..4);
+    let keys = (3..9u8, executor, idle, any::<bool>(), cpus, pcap);
+    let boxes = proptest::collection::vec(keys, 2..4);
     let agents = proptest::collection::btree_map("[A-Za-z][A-Za-z0-9-]{0,62}", agents(), 0..4);
     let journal = proptest::option::of("\\PC{1,20}");
     (any::<u16>(), journal, agents, boxes).prop_map(|(port, journal, agents, boxes)| SystemSpec {
         controller: ControllerSpec {
             address: SocketAddr::new(Ipv4Addr::LOCALHOST.into(), port.max(1)),
             journal,
+            executor: Executor::default(),
         },
         agents,
         boxes: boxes
             .into_iter()
             .enumerate()
-            .map(|(place, (reactors, idle, v6, cpus, pcap))| {
+            .map(|(place, (reactors, executor, idle, v6, cpus, pcap))| {
                 let ip = if v6 { "::1" } else { "10.0.0.1" }.parse().expect("an address");
                 let address = SocketAddr::new(ip, 7000 + 10 * place as u16);
                 let cpus = cpus.into_iter().collect();
                 let driver = DriverKind::Kernel;
-                let spec = BoxSpec { address, reactors, idle, driver, cpus, pcap };
+                let spec = BoxSpec { address, reactors, executor, idle, driver, cpus, pcap };
                 (["a", "b", "c"][place].to_owned(), spec)
             })
             .collect(),

@@ -2,6 +2,8 @@
 
 use std::fmt::Write;
 
+use daedal_boxes::executor::Executor;
+
 use super::{AgentSpec, BoxSpec, ControllerSpec, DriverKind, Idle, SystemSpec, Transform};
 
 impl SystemSpec {
@@ -32,6 +34,7 @@ fn controller(spec: &ControllerSpec) -> String {
     let keys = [
         ("address", Some(text(spec.address.to_string()))),
         ("journal", spec.journal.as_ref().map(text)),
+        ("executor", executor(spec.executor)),
     ];
     section("controller", keys)
 }
@@ -65,12 +68,17 @@ fn agent_box(name: &str, spec: &BoxSpec) -> String {
     let keys = [
         ("address", Some(text(spec.address.to_string()))),
         ("reactors", (spec.reactors != 1).then(|| spec.reactors.to_string())),
+        ("executor", executor(spec.executor)),
         ("idle", idle.map(text)),
         ("driver", driver),
         ("cpus", list(spec.cpus.iter().map(u16::to_string))),
         ("pcap", spec.pcap.as_ref().map(text)),
     ];
     section(&format!("box.{name}"), keys)
+}
+
+fn executor(executor: Executor) -> Option<String> {
+    (executor != Executor::default()).then(|| text(executor.to_string()))
 }
 
 fn transform(transform: &Transform) -> String {

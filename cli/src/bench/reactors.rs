@@ -7,6 +7,7 @@ use std::sync::mpsc::Receiver;
 use std::time::Duration;
 
 use daedal::boxes::Placed;
+use daedal::boxes::executor::{Executor, Files};
 use daedal::boxes::idle::Idle;
 use daedal::boxes::links::Links;
 use daedal::boxes::reactor::{Clock, Neighbours, Reactor, ReactorSpec};
@@ -48,12 +49,13 @@ pub fn start(
     let spec = ReactorSpec {
         name: format!("bench-{}", seats[me].agent),
         cpu: Some(seats[me].cpu),
+        executor: Executor::Thread,
         idle: Idle::Latency,
         clock: Clock::start(),
         neighbours,
     };
     let templates = templates.clone();
-    let make = move || turn(seats, me, templates);
+    let make = move |_: &Files| turn(seats, me, templates);
     Reactor::start(spec, make).map_err(|error| error.to_string())
 }
 

@@ -1,21 +1,37 @@
 //! The controller's journal: the highest space and epoch ever handed out, in one synced
 //! file. A number is the controller's only after it is in the file for good, so no restart
 //! gives it twice.
+//!
+//! The file is written through the reactor's executor, so turns may go on meanwhile; raises that come then
+//! are written together, after it.
 
-use std::fs::{self, File};
-use std::io::{self, Write};
+use std::collections::VecDeque;
+use std::fs;
+use std::io;
+use std::os::fd::RawFd;
 use std::path::{Path, PathBuf};
 
-use daedal_model::agent::{Agent, Archived};
+use daedal_model::agent::{Agent, Archived, ReplyTo};
 use daedal_model::context::Context;
 use daedal_model::control::{Raise, Raised};
-use daedal_model::state::{Captured, State, StateError};
+
+use crate::deliver::{Host, Hosted};
+use crate::executor::{Files, Written};
+use crate::shim::Shim;
+
+/// Raises that wait for the disk. The controller has one at a time; who else asks is not answered.
+const WAITING_MAX: usize = 64;
 
 /// The agent `controller-journal`. It does I/O, so it runs in the controller's box alone.
 #[derive(Debug)]
 pub struct Journal {
     path: PathBuf,
+    files: Files,
+    /// Promised to those who wait: no two are given the same.
     high: Raised,
+    waiting: VecDeque<(ReplyTo, Raised)>,
+    /// What is being written, and for how many of those who wait.
+    writing: Option<(Written, usize)>,
 }
 
 /// A journal that cannot be used.
@@ -43,34 +59,65 @@ pub enum JournalError {
 }
 
 impl Journal {
-    /// Opens a journal, or begins one where there is no file.
+    /// Reads a journal, or begins one where there is no file, and sees that it can be written.
     /// # Errors
     /// [`JournalError`]; a damaged journal is never begun anew.
-    pub fn open(path: &Path) -> Result<Journal, JournalError> {
+    pub fn check(path: &Path) -> Result<Raised, JournalError> {
+        let failed = |error| JournalError::File { path: path.into(), error };
         let high = match fs::read_to_string(path) {
             Ok(text) => {
                 parse(&text).map_err(|line| JournalError::Damaged { path: path.into(), line })?
             }
             Err(error) if error.kind() == io::ErrorKind::NotFound => Raised { space: 0, epoch: 0 },
-            Err(error) => return Err(JournalError::File { path: path.into(), error }),
+            Err(error) => return Err(failed(error)),
         };
-        let journal = Journal { path: path.into(), high };
-        journal.write(high)?;
-        Ok(journal)
+        crate::executor::replace(path, &content(high)).map_err(failed)?;
+        Ok(high)
     }
 
-    /// Writes the numbers beside the file, syncs them, and puts them in its place.
-    fn write(&self, high: Raised) -> Result<(), JournalError> {
-        let failed = |error| JournalError::File { path: self.path.clone(), error };
-        let mut beside = self.path.clone().into_os_string();
-        beside.push(".new");
-        let mut file = File::create(&beside).map_err(failed)?;
-        write!(file, "space {}\nepoch {}\n", high.space, high.epoch).map_err(failed)?;
-        file.sync_all().map_err(failed)?;
-        fs::rename(&beside, &self.path).map_err(failed)?;
-        let folder = self.path.parent().filter(|folder| !folder.as_os_str().is_empty());
-        File::open(folder.unwrap_or(Path::new("."))).and_then(|it| it.sync_all()).map_err(failed)
+    /// Opens a journal, to be written by `files`.
+    /// # Errors
+    /// As [`Journal::check`].
+    pub fn open(path: &Path, files: &Files) -> Result<Journal, JournalError> {
+        Ok(Journal {
+            path: path.into(),
+            files: files.clone(),
+            high: Journal::check(path)?,
+            waiting: VecDeque::new(),
+            writing: None,
+        })
     }
+
+    /// For [`Turn::host`](crate::turn::Turn::host).
+    pub fn into_host(self) -> Box<dyn Host> {
+        Box::new(Hosted::shim(self))
+    }
+
+    /// Answers those whose numbers are in the file, and writes for those who came meanwhile. What cannot be
+    /// written is not given. Says whether anything happened.
+    fn go_on(&mut self, context: &mut Context<'_, Self>) -> bool {
+        let mut happened = false;
+        loop {
+            if self.writing.is_none() && !self.waiting.is_empty() {
+                let written = self.files.replace(&self.path, content(self.high));
+                self.writing = Some((written, self.waiting.len()));
+                happened = true;
+            }
+            let Some((written, count)) = &self.writing else { return happened };
+            let Some(done) = written.take() else { return happened };
+            for (asker, raised) in self.waiting.drain(..*count) {
+                match &done {
+                    Ok(()) => context.reply_to(asker, &raised),
+                    Err(error) => tracing::error!("journal {}: {error}", self.path.display()),
+                }
+            }
+            self.writing = None;
+        }
+    }
+}
+
+fn content(high: Raised) -> Vec<u8> {
+    format!("space {}\nepoch {}\n", high.space, high.epoch).into_bytes()
 }
 
 fn parse(text: &str) -> Result<Raised, usize> {
@@ -87,32 +134,25 @@ impl Agent for Journal {
     type Reply = Raised;
 
     fn transition(&mut self, message: &Archived<Raise>, context: &mut Context<'_, Self>) {
-        let high = Raised {
+        if self.waiting.len() >= WAITING_MAX {
+            return;
+        }
+        self.high = Raised {
             space: self.high.space.saturating_add(message.spaces.to_native()),
             epoch: self.high.epoch.saturating_add(message.epochs.to_native()),
         };
-        // What cannot be written is not given: the controller goes on with what it has, and asks again.
-        match self.write(high) {
-            Ok(()) => {
-                self.high = high;
-                context.reply(&high);
-            }
-            Err(error) => tracing::error!("{error}"),
-        }
+        self.waiting.push_back((context.reply_address(), self.high));
+        self.go_on(context);
     }
 }
 
-/// Its state is the file, not here.
-impl State for Journal {
-    const NAME: &'static str = "Journal";
-    const VERSION: u16 = 1;
-
-    fn capture(&self) -> Captured {
-        Captured::new::<Journal>()
+impl Shim for Journal {
+    fn poll(&mut self, context: &mut Context<'_, Self>) -> bool {
+        self.go_on(context)
     }
 
-    fn restore(_: Captured) -> Result<Journal, StateError> {
-        Err(StateError::Forbidden("a journal is opened, not restored".into()))
+    fn descriptor(&self) -> Option<RawFd> {
+        Some(self.files.descriptor())
     }
 }
 
@@ -125,14 +165,13 @@ mod tests {
         let folder = std::env::temp_dir().join(format!("daedal-journal-{}", std::process::id()));
         fs::create_dir_all(&folder).unwrap();
         let path = folder.join("journal");
-        assert_eq!(Journal::open(&path).unwrap().high, Raised { space: 0, epoch: 0 });
-        let journal = Journal::open(&path).unwrap();
-        journal.write(Raised { space: 1025, epoch: 7 }).unwrap();
-        assert_eq!(Journal::open(&path).unwrap().high, Raised { space: 1025, epoch: 7 });
+        assert_eq!(Journal::check(&path).unwrap(), Raised { space: 0, epoch: 0 });
+        fs::write(&path, content(Raised { space: 1025, epoch: 7 })).unwrap();
+        assert_eq!(Journal::check(&path).unwrap(), Raised { space: 1025, epoch: 7 });
         fs::write(&path, "space 3\nepoch x\n").unwrap();
-        let error = Journal::open(&path).unwrap_err().to_string();
+        let error = Journal::check(&path).unwrap_err().to_string();
         assert!(error.contains("line 2"), "{error}");
-        let missing = Journal::open(&folder.join("no/journal")).unwrap_err().to_string();
+        let missing = Journal::check(&folder.join("no/journal")).unwrap_err().to_string();
         assert!(missing.contains("needs a file"), "{missing}");
         fs::remove_dir_all(&folder).unwrap();
     }

@@ -1,7 +1,7 @@
 //! A thread that takes turns: pinned, sharing nothing but rings and a bell with its neighbours.
 //!
 //! Reads the clock, once a turn; everything below is told what time it is. Does not know what its turn
-//! does, nor how long to spin (`idle`), nor how to park (`doze`).
+//! does, what its thread is (`executor`), how long to spin (`idle`), nor how to park (`doze`).
 //! Invariant: a reactor sleeps only when its rings, queues, descriptors and timers have nothing for it.
 
 use std::fmt;
@@ -14,10 +14,10 @@ use std::time::Duration;
 
 use daedal_model::id::Stamp;
 use daedal_net::driver::Driver;
-use rustix::thread::CpuSet;
 use rustix::time::ClockId;
 
 use crate::doze::{Doorbell, Event};
+use crate::executor::{self, Executor, Files, NoSeat, Seat};
 use crate::handle::{Desk, Handle, HandleShim};
 use crate::idle::{Found, Idle, Next, Pace};
 use crate::mesh::{RingReceiver, RingSender, ring};
@@ -172,6 +172,8 @@ pub struct ReactorSpec {
     pub name: String,
     /// The core that it is pinned to. `None`: wherever the kernel puts it.
     pub cpu: Option<usize>,
+    /// What its rounds run on: one that can be had here, as [`Executor::choose`] says.
+    pub executor: Executor,
     /// What it does when there is nothing to do.
     pub idle: Idle,
     /// The box's.
@@ -204,6 +206,17 @@ pub enum ReactorError {
         cpu: usize,
         /// The kernel's.
         error: io::Error,
+    },
+    /// Its executor cannot be made.
+    #[error(
+        "reactor \"{name}\": {why}; `daedal preflight` says what it needs, and --executor thread needs \
+         nothing"
+    )]
+    NoExecutor {
+        /// The reactor's.
+        name: String,
+        /// As the executor put it.
+        why: String,
     },
     /// What it was to run could not be made: a port is taken, say.
     #[error("reactor \"{name}\": {why}")]
@@ -241,34 +254,39 @@ type Started = Result<(), NotStarted>;
 
 /// Why a thread ended before its first turn.
 enum NotStarted {
-    Unpinned(io::Error),
+    NoSeat(NoSeat),
     NoTurn(String),
 }
 
 impl Reactor {
     /// Starts a thread, pins it, and takes turns there until it is told to stop. `make_turn` runs on it,
-    /// so that what it allocates is the core's own. A panic there ends the process, having named the
+    /// so that what it allocates is the core's own; it is given what writes files there. A panic there ends the process, having named the
     /// reactor: the box without its agents would be worse than none.
     /// # Errors
     /// No thread, no such core, or what `make_turn` says.
     pub fn start<D: Driver>(
         spec: ReactorSpec,
-        make_turn: impl FnOnce() -> Result<Turn<D>, String> + Send + 'static,
+        make_turn: impl FnOnce(&Files) -> Result<Turn<D>, String> + Send + 'static,
     ) -> Result<Reactor, ReactorError> {
-        let (name, cpu) = (spec.name.clone(), spec.cpu);
+        let (name, cpu, executor) = (spec.name.clone(), spec.cpu, spec.executor);
         let stop = Arc::new(AtomicBool::new(false));
         let bell = spec.neighbours.bells[usize::from(spec.neighbours.me)].clone();
         let (says, ended) = channel();
-        let (spec_stop, builder) = (stop.clone(), std::thread::Builder::new().name(name.clone()));
-        let thread = builder.spawn(move || run(spec, &spec_stop, &says, make_turn));
-        let thread = match thread {
+        let rounds = {
+            let stop = stop.clone();
+            move |seat| run(spec, seat, stop, says, make_turn)
+        };
+        let thread = match executor::start(executor, (&name, cpu), bell.clone(), rounds) {
             Ok(thread) => Some(thread),
             Err(error) => return Err(ReactorError::NoThread { name, error }),
         };
         match ended.recv().expect("a thread says that it started, or aborts") {
             Ok(()) => Ok(Reactor { name, stop, bell, ended, thread }),
             Err(NotStarted::NoTurn(why)) => Err(ReactorError::NoTurn { name, why }),
-            Err(NotStarted::Unpinned(error)) => {
+            Err(NotStarted::NoSeat(NoSeat::NoExecutor(why))) => {
+                Err(ReactorError::NoExecutor { name, why })
+            }
+            Err(NotStarted::NoSeat(NoSeat::Unpinned(error))) => {
                 let cpu = cpu.expect("who is not to be pinned cannot fail to be");
                 Err(ReactorError::NotPinned { name, cpu, error })
             }
@@ -315,27 +333,32 @@ impl Drop for EndsWithMe<'_> {
     }
 }
 
-fn run<D: Driver>(
+async fn run<D: Driver>(
     spec: ReactorSpec,
-    stop: &AtomicBool,
-    says: &Sender<Started>,
-    make_turn: impl FnOnce() -> Result<Turn<D>, String>,
+    seat: Result<Seat, NoSeat>,
+    stop: Arc<AtomicBool>,
+    says: Sender<Started>,
+    make_turn: impl FnOnce(&Files) -> Result<Turn<D>, String>,
 ) {
     let _ends_with_me = EndsWithMe(&spec.name);
-    let pinned = spec.cpu.map_or(Ok(()), pin).map_err(NotStarted::Unpinned);
-    let (first_word, turn) = match pinned.and_then(|()| make_turn().map_err(NotStarted::NoTurn)) {
-        Ok(turn) => (Ok(()), Some(turn)),
+    let made = seat.map_err(NotStarted::NoSeat).and_then(|seat| {
+        let turn = make_turn(seat.files()).map_err(NotStarted::NoTurn)?;
+        Ok((seat, turn))
+    });
+    let (first_word, made) = match made {
+        Ok(made) => (Ok(()), Some(made)),
         Err(why) => (Err(why), None),
     };
     // Whoever started us may be gone by now.
     let _ = says.send(first_word);
-    let Some(mut turn) = turn else { return };
+    let Some((seat, mut turn)) = made else { return };
     for (neighbour, receiver, sender) in spec.neighbours.rings {
         turn.connect(neighbour, receiver, sender);
     }
     let bells = spec.neighbours.bells;
     let mut rounds = Rounds {
         turn,
+        seat,
         clock: spec.clock,
         pace: Pace::new(spec.idle, spec.clock.now()),
         bell: bells[usize::from(spec.neighbours.me)].clone(),
@@ -345,21 +368,13 @@ fn run<D: Driver>(
     };
     // Goes before the turn does: nobody is to hear of lost asks instead.
     let _ends_with_me = EndsWithMe(&spec.name);
-    rounds.go(stop);
-}
-
-fn pin(cpu: usize) -> io::Result<()> {
-    if cpu >= CpuSet::MAX_CPU {
-        return Err(io::ErrorKind::InvalidInput.into());
-    }
-    let mut cpus = CpuSet::new();
-    cpus.set(cpu);
-    Ok(rustix::thread::sched_setaffinity(None, &cpus)?)
+    rounds.go(&stop).await;
 }
 
 /// Turn after turn.
 struct Rounds<D> {
     turn: Turn<D>,
+    seat: Seat,
     clock: Clock,
     pace: Pace,
     bell: Arc<Doorbell>,
@@ -369,7 +384,7 @@ struct Rounds<D> {
 }
 
 impl<D: Driver> Rounds<D> {
-    fn go(&mut self, stop: &AtomicBool) {
+    async fn go(&mut self, stop: &AtomicBool) {
         let mut sockets = true;
         while !stop.load(Ordering::Relaxed) {
             let now = self.clock.now();
@@ -377,10 +392,14 @@ impl<D: Driver> Rounds<D> {
             sockets = match self.pace.next(found, now) {
                 Next::Turn { sockets } => sockets,
                 Next::Park => {
-                    self.park(stop);
+                    self.park(stop).await;
                     true
                 }
             };
+            // The executor costs as little as a look at a socket, and is looked at as often.
+            if sockets {
+                self.seat.breathe().await;
+            }
         }
     }
 
@@ -405,7 +424,7 @@ impl<D: Driver> Rounds<D> {
         }
     }
 
-    fn park(&mut self, stop: &AtomicBool) {
+    async fn park(&mut self, stop: &AtomicBool) {
         if self.turn.is_held_up() {
             // The neighbour that has to make room may be waiting for this very core.
             return rustix::thread::sched_yield();
@@ -420,10 +439,13 @@ impl<D: Driver> Rounds<D> {
         let (turn, desks, descriptors) = (&self.turn, &self.desks, &self.descriptors);
         let is_called = || desks.iter().any(|desk| desk.is_called());
         let is_stopped = || stop.load(Ordering::Acquire);
-        self.bell.doze(
-            || turn.is_rung() || turn.is_runnable() || is_called() || is_stopped(),
-            |event| event.sleep(descriptors, at_most),
-        );
+        let doze = || {
+            self.bell.doze(
+                || turn.is_rung() || turn.is_runnable() || is_called() || is_stopped(),
+                |event| event.sleep(descriptors, at_most),
+            );
+        };
+        self.seat.park(doze).await;
     }
 }
 

@@ -158,7 +158,7 @@ fn what_the_program_cannot_do_is_told_with_what_to_do() {
     let _holder = std::net::UdpSocket::bind(spec.boxes["b"].address).unwrap();
     let why = with(&["--system", "system.toml"]);
     assert!(
-        why.contains("box \"b\": ") && why.contains("is taken; `ss -lunp` shows by whom"),
+        why.contains("box \"b\": ") && why.contains("is taken; the box does not start; `ss -lunp"),
         "{why}"
     );
 }

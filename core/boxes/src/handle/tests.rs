@@ -2,6 +2,7 @@ use super::desk::{DROPPED_MARK, PENDING_MAX};
 use super::shim::CALLS_PER_VISIT;
 use super::*;
 use crate::doze::{Doorbell, Event};
+use crate::executor::Executor;
 use crate::idle::Idle;
 use crate::reactor::tests::{Request, Worker, block_on, poll_once, reactors, stop, turn};
 use crate::shim::Shim as _;
@@ -133,7 +134,7 @@ fn asks_that_are_given_up_are_forgotten_though_they_are_never_answered() {
 
 #[test]
 fn a_thread_that_waits_for_a_while_is_answered_or_gives_up() {
-    let all = reactors("patience", 1, Idle::Frugal, 8);
+    let all = reactors(Executor::Thread, "patience", 1, Idle::Frugal, 8);
     let handle = &all[0].1;
     let patience = std::time::Duration::from_millis(1);
     let ignored = handle.ask::<Worker>("w0", &Request::Ignore);
@@ -145,7 +146,7 @@ fn a_thread_that_waits_for_a_while_is_answered_or_gives_up() {
 
 #[test]
 fn callers_that_wait_for_room_are_all_woken() {
-    let all = reactors("narrow", 1, Idle::Frugal, 1);
+    let all = reactors(Executor::Thread, "narrow", 1, Idle::Frugal, 1);
     std::thread::scope(|scope| {
         for _ in 0..8 {
             let handle = all[0].1.clone();
@@ -186,7 +187,7 @@ fn a_reactor_that_ends_leaves_what_was_sent_unknown_and_the_rest_not_sent() {
 
 #[test]
 fn threads_that_wait_are_told_when_their_reactor_stops() {
-    let all = reactors("ends", 1, Idle::Frugal, 1);
+    let all = reactors(Executor::Thread, "ends", 1, Idle::Frugal, 1);
     let handle = all[0].1.clone();
     let outcome = std::thread::scope(|scope| {
         let waiting = scope.spawn(|| handle.ask_blocking::<Worker>("w0", &Request::Ignore));

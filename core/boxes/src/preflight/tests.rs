@@ -1,0 +1,79 @@
+use std::net::UdpSocket;
+
+use super::*;
+
+fn needs() -> Needs {
+    Needs {
+        address: "127.0.0.1:0".parse().unwrap(),
+        reactors: 1,
+        executor: Executor::Thread,
+        idle: Idle::Frugal,
+        cpus: Vec::new(),
+        writes: vec![std::env::temp_dir().join("file")],
+    }
+}
+
+/// The only finding of this standing.
+#[track_caller]
+fn only(needs: &Needs, standing: Standing) -> Finding {
+    let preflight = check(needs);
+    // How large socket buffers may be is the machine's to say.
+    let mut found = preflight.with(standing).filter(|it| it.what != "udp");
+    let first = found.next().unwrap_or_else(|| panic!("{:?}", preflight.findings)).clone();
+    assert_eq!(found.next(), None);
+    first
+}
+
+#[test]
+fn a_box_that_has_all_it_needs_is_told_so_of_each_thing() {
+    let preflight = check(&needs());
+    assert_eq!(preflight.with(Standing::Missing).next(), None);
+    assert_eq!((preflight.executor, preflight.idle), (Executor::Thread, Idle::Frugal));
+    let all = ["memlock", "io_uring", "capabilities", "huge pages", "descriptors", "memory"];
+    for what in all.iter().chain(&["cores", "port", "udp", "files"]) {
+        assert!(preflight.findings.iter().any(|it| it.what == *what), "{what}");
+    }
+}
+
+#[test]
+fn a_taken_port_is_found_on_whichever_reactor() {
+    let holder = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let taken = holder.local_addr().unwrap();
+    let first = SocketAddr::new(taken.ip(), taken.port() - 1);
+    let finding = only(&Needs { address: first, reactors: 2, ..needs() }, Standing::Missing);
+    assert!(finding.found.contains(&taken.port().to_string()), "{finding}");
+    assert!(finding.mend.contains("`ss -lunp"), "{finding}");
+}
+
+#[test]
+fn an_address_that_is_elsewhere_is_found() {
+    let address = "192.0.2.1:7000".parse().unwrap();
+    let finding = only(&Needs { address, ..needs() }, Standing::Missing);
+    assert!(finding.found.contains("not an address of this host"), "{finding}");
+}
+
+#[test]
+fn reactors_that_would_spin_on_each_others_cores_are_balanced() {
+    let needs = Needs { reactors: 255, idle: Idle::Latency, ..needs() };
+    let preflight = check(&needs);
+    assert_eq!(preflight.idle, Idle::Balanced);
+    let cores = preflight.findings.iter().find(|it| it.what == "cores").unwrap();
+    assert_eq!(cores.standing, Standing::Less);
+}
+
+#[test]
+fn cores_and_folders_that_are_not_there_are_found() {
+    let finding = only(&Needs { cpus: vec![0, 100_000], ..needs() }, Standing::Missing);
+    assert!(finding.found.contains("core 100000"), "{finding}");
+    let writes = vec!["/no/such/folder/journal".into()];
+    let finding = only(&Needs { writes, ..needs() }, Standing::Missing);
+    assert!(finding.mend.contains("mkdir -p /no/such/folder"), "{finding}");
+}
+
+#[test]
+#[cfg(not(feature = "glommio"))]
+fn a_build_without_glommio_says_how_to_get_one_and_takes_the_thread() {
+    let needs = Needs { executor: Executor::Glommio, ..needs() };
+    assert_eq!(check(&needs).executor, Executor::Thread);
+    assert!(only(&needs, Standing::Less).mend.contains("--features glommio"));
+}
