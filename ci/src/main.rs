@@ -39,6 +39,8 @@ enum Task {
     Deny,
     /// All tests
     Test,
+    /// Lints and tests of reactors on glommio, which a default build has not
+    Executors,
     /// Exhaustive interleavings of what threads share
     Loom,
     /// The simulator, over 200 seeds
@@ -65,6 +67,7 @@ fn main() -> ExitCode {
         Task::Doc => lint::doc(&mut report),
         Task::Deny => lint::deny(&mut report),
         Task::Test => test::test(&mut report),
+        Task::Executors => test::executors(&mut report),
         Task::Loom => test::loom(&mut report),
         Task::Seeds => test::seeds(&mut report),
         Task::Planted => test::planted(&mut report),
@@ -82,6 +85,7 @@ fn all(report: &mut Report) {
     lint::doc(report);
     lint::deny(report);
     test::test(report);
+    test::executors(report);
     test::loom(report);
     test::seeds(report);
     test::planted(report);

@@ -4,6 +4,7 @@ use std::process::{Child, Command, Stdio};
 
 use anyhow::Context;
 
+use crate::setup;
 use crate::step::{Outcome, Report, command, run};
 
 /// Tests of loom are named so, or stand in a module that is: under loom no others make sense.
@@ -16,6 +17,20 @@ pub fn test(report: &mut Report) {
         run(&mut command("cargo", &["test", "--package", "ci"]))?;
         let all = ["test", "--workspace", "--exclude", "ci", "--", "--show-output"];
         report.run_tests(&mut command("cargo", &all))
+    });
+}
+
+/// What a build with glommio has beside: the tests of a default build have run without.
+pub fn executors(report: &mut Report) {
+    report.step("executors", |report| {
+        let packages = ["--package", "daedal-boxes", "--package", "daedal-cli"];
+        let with = [&packages[..], &["--features", "glommio"]].concat();
+        let lints = ["--all-targets", "--", "-D", "warnings"];
+        if setup::missing("clippy").is_none() {
+            run(command("cargo", &["clippy"]).args(&with).args(lints))?;
+        }
+        let tests = ["--lib", "--test", "preflight", "--", "--show-output"];
+        report.run_tests(command("cargo", &["test"]).args(&with).args(tests))
     });
 }
 

@@ -9,6 +9,7 @@ mod demo;
 mod describe;
 mod find;
 mod load;
+mod preflight;
 mod sim;
 mod start_box;
 mod state;
@@ -43,6 +44,8 @@ enum Command {
     Boxes(find::Where),
     /// Shows an agent's state, put together from the agents that it became
     State(state::Arguments),
+    /// Looks whether this machine has what the boxes of a system need, and says what mends what it lacks
+    Preflight(preflight::Arguments),
     /// Runs whole systems in virtual time, with faults, from seeds
     Sim(sim::Args),
     /// Measures what messages cost, beside other frameworks and the bare machine
@@ -59,6 +62,7 @@ pub fn run(templates: Templates) -> ExitCode {
         .init();
     let templates = Arc::new(templates);
     let done = match arguments.command {
+        Command::Preflight(arguments) => return preflight::run(&arguments, &templates),
         Command::Demo(arguments) => demo::run(&arguments),
         Command::Box(arguments) => start_box::run(&arguments, &templates),
         Command::Tree(at) => describe::run(&at, describe::View::Tree, &templates),

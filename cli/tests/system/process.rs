@@ -101,10 +101,13 @@ pub struct Process {
 
 impl Process {
     pub fn start(folder: &Folder, arguments: &[&str]) -> Process {
+        Process::start_command(folder, folder.daedal(arguments))
+    }
+
+    pub fn start_command(folder: &Folder, mut command: Command) -> Process {
         static NEXT: AtomicU16 = AtomicU16::new(0);
         let says = folder.0.join(format!("said-{}", NEXT.fetch_add(1, Ordering::Relaxed)));
         let file = File::create(&says).unwrap();
-        let mut command = folder.daedal(arguments);
         // As a shell starts it: Ctrl-C reaches its group.
         command.stdout(file.try_clone().unwrap()).stderr(file).process_group(0);
         Process { child: command.spawn().unwrap(), says }

@@ -1,0 +1,209 @@
+//! What a machine lacks is found and named before a box starts, each lack made for real; and the box that is
+//! started all the same falls back, or stops, with the same words.
+
+#![allow(clippy::unwrap_used, clippy::disallowed_methods, missing_docs, reason = "a test")]
+#![allow(
+    unsafe_code,
+    reason = "a child filters its own system calls before it becomes the command"
+)]
+
+mod system;
+
+use std::net::{SocketAddr, UdpSocket};
+use std::os::unix::process::CommandExt;
+use std::process::{Command, Output};
+
+use system::{Folder, Process, free_address};
+
+/// One box on this host, with these lines more.
+fn stated(address: SocketAddr, more: &str) -> Folder {
+    let folder = Folder::new();
+    let controller = free_address();
+    folder.write(
+        "system.toml",
+        &format!(
+            "[controller]\naddress = \"{controller}\"\n[agent.kvs]\nkind = \"KeyValue\"\n\
+             [box.a]\naddress = \"{address}\"\n{more}"
+        ),
+    );
+    folder
+}
+
+const GLOMMIO: &str = "executor = \"glommio\"\n";
+const LOOK: [&str; 4] = ["preflight", "a", "--system", "system.toml"];
+const START: [&str; 4] = ["box", "a", "--system", "system.toml"];
+
+/// The command behind another, such as `prlimit --memlock=0`.
+fn behind(folder: &Folder, before: &[&str], arguments: &[&str]) -> Command {
+    let daedal = folder.daedal(arguments);
+    let mut command = Command::new(before[0]);
+    command.args(&before[1..]).arg(daedal.get_program()).args(daedal.get_args());
+    command.current_dir(folder.path());
+    for (name, value) in daedal.get_envs() {
+        command.env(name, value.unwrap());
+    }
+    command
+}
+
+fn said(output: &Output) -> String {
+    format!(
+        "{}{}",
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr)
+    )
+}
+
+/// What is said when it is looked at, which ends with this code.
+#[track_caller]
+fn look(command: &mut Command, code: i32) -> String {
+    let output = command.output().unwrap();
+    assert_eq!(output.status.code(), Some(code), "{}", said(&output));
+    said(&output)
+}
+
+/// A text that says each of these.
+#[track_caller]
+fn says(text: &str, words: &[&str]) {
+    for word in words {
+        assert!(text.contains(word), "{word:?} in\n{text}");
+    }
+}
+
+/// The box starts although something is missing, and says so in these words.
+#[track_caller]
+fn starts_with_less(command: Command, folder: &Folder, words: &[&str]) {
+    let process = Process::start_command(folder, command);
+    process.await_words("is at ");
+    for word in words {
+        process.await_words(word);
+    }
+    process.await_words("on executor thread");
+}
+
+/// As Docker's default profile does: no io_uring.
+fn without_io_uring(command: &mut Command) {
+    const ALLOW: u32 = libc::SECCOMP_RET_ALLOW;
+    const REFUSE: u32 = libc::SECCOMP_RET_ERRNO | libc::EPERM as u32;
+    let load = (libc::BPF_LD | libc::BPF_W | libc::BPF_ABS) as u16;
+    let jump = (libc::BPF_JMP | libc::BPF_JGE | libc::BPF_K) as u16;
+    let give = (libc::BPF_RET | libc::BPF_K) as u16;
+    let step = |code, jt, jf, k| libc::sock_filter { code, jt, jf, k };
+    // The number of the call stands first. Those of io_uring are neighbours.
+    let first = libc::SYS_io_uring_setup as u32;
+    let behind = libc::SYS_io_uring_register as u32 + 1;
+    let filter = [
+        step(load, 0, 0, 0),
+        step(jump, 0, 2, first),
+        step(jump, 1, 0, behind),
+        step(give, 0, 0, REFUSE),
+        step(give, 0, 0, ALLOW),
+    ];
+    let install = move || {
+        let program =
+            libc::sock_fprog { len: filter.len() as u16, filter: filter.as_ptr().cast_mut() };
+        // SAFETY: takes numbers only.
+        let promised = unsafe { libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) };
+        let mode = libc::SECCOMP_MODE_FILTER;
+        // SAFETY: `program` and the filter that it points to outlive the call, which copies them.
+        let filtered = unsafe { libc::prctl(libc::PR_SET_SECCOMP, mode, &program) };
+        match (promised, filtered) {
+            (0, 0) => Ok(()),
+            _ => Err(std::io::Error::last_os_error()),
+        }
+    };
+    // SAFETY: between fork and exec only system calls are made.
+    unsafe { command.pre_exec(install) };
+}
+
+#[test]
+fn a_box_that_lacks_nothing_is_told_so_by_the_exit_code() {
+    let folder = stated(free_address(), "");
+    let output = folder.daedal(&LOOK).output().unwrap();
+    // 2: the machine may limit socket buffers, which says so.
+    assert!(matches!(output.status.code(), Some(0 | 2)), "{}", said(&output));
+    let text = said(&output);
+    says(&text, &["memlock", "io_uring", "capabilities", "huge pages", "descriptors", "udp"]);
+    assert!(!text.contains("missing"), "{text}");
+}
+
+#[test]
+fn an_occupied_port_is_named_with_the_command_that_shows_by_whom() {
+    let address = free_address();
+    let _holder = UdpSocket::bind(address).unwrap();
+    let folder = stated(address, "");
+    let shown = format!("`ss -lunp 'sport = :{}'`", address.port());
+    says(&look(&mut folder.daedal(&LOOK), 1), &["missing", "is taken", &shown]);
+    says(&folder.refused(&START), &["is taken; the box does not start", &shown]);
+}
+
+#[test]
+fn too_few_descriptors_are_named_with_how_many_it_takes() {
+    let folder = stated(free_address(), "");
+    let few = ["prlimit", "--nofile=70"];
+    let words = ["70 may be open, 80 are needed", "the box does not start", "`ulimit -n 1024`"];
+    says(&look(&mut behind(&folder, &few, &LOOK), 1), &words);
+    says(&look(&mut behind(&folder, &few, &START), 1), &words);
+}
+
+#[test]
+fn a_port_that_needs_a_capability_is_named_when_that_was_dropped() {
+    let address = SocketAddr::from(([127, 0, 0, 1], 799));
+    let folder = stated(address, "");
+    let dropped = ["setpriv", "--bounding-set=-net_bind_service", "--inh-caps=-all"];
+    let words = [
+        "port 799 needs CAP_NET_BIND_SERVICE",
+        "the box does not start",
+        "`setcap cap_net_bind_service=+ep",
+    ];
+    let may_drop = Command::new(dropped[0]).args(&dropped[1..]).arg("true").output();
+    if !may_drop.is_ok_and(|it| it.status.success()) {
+        println!("skipped: dropped capabilities: setpriv may not drop any here");
+        return;
+    }
+    says(&look(&mut behind(&folder, &dropped, &LOOK), 1), &words);
+    says(&look(&mut behind(&folder, &dropped, &START), 1), &words);
+}
+
+#[test]
+#[cfg(not(feature = "glommio"))]
+fn a_build_without_glommio_says_so_and_takes_the_thread() {
+    let folder = stated(free_address(), GLOMMIO);
+    let words =
+        ["this build has no glommio", "reactors run on bare threads", "--features glommio`"];
+    says(&look(&mut folder.daedal(&LOOK), 2), &words);
+    starts_with_less(folder.daedal(&START), &folder, &words);
+}
+
+#[test]
+#[cfg(feature = "glommio")]
+fn a_box_runs_on_glommio_and_says_so() {
+    let folder = stated(free_address(), GLOMMIO);
+    let process = Process::start(&folder, &START);
+    process.await_words("on executor glommio");
+    let folder = stated(free_address(), "");
+    let process = Process::start(&folder, &[&START[..], &["--executor", "glommio"]].concat());
+    process.await_words("on executor glommio");
+}
+
+#[test]
+#[cfg(feature = "glommio")]
+fn too_little_memlock_is_named_and_the_box_takes_the_thread() {
+    let folder = stated(free_address(), GLOMMIO);
+    let little = ["prlimit", "--memlock=65536"];
+    let words = ["64 KiB may be locked", "reactors run on bare threads", "`ulimit -l 512`"];
+    says(&look(&mut behind(&folder, &little, &LOOK), 2), &words);
+    starts_with_less(behind(&folder, &little, &START), &folder, &words);
+}
+
+#[test]
+#[cfg(feature = "glommio")]
+fn a_filter_that_refuses_io_uring_is_named_and_the_box_takes_the_thread() {
+    let folder = stated(free_address(), GLOMMIO);
+    let words = ["reactors run on bare threads", "--security-opt seccomp=unconfined"];
+    let mut filtered = folder.daedal(&LOOK);
+    without_io_uring(&mut filtered);
+    says(&look(&mut filtered, 2), &words);
+    let mut filtered = folder.daedal(&START);
+    without_io_uring(&mut filtered);
+    starts_with_less(filtered, &folder, &words);
+}
