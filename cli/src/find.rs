@@ -86,13 +86,17 @@ fn last_started() -> Result<SocketAddr> {
     })
 }
 
-/// One for each user: in the user's run folder, or, where there is none, under the temporary one.
 fn run_file() -> PathBuf {
+    run_folder().join("controller")
+}
+
+/// One for each user: in the user's run folder, or, where there is none, under the temporary one.
+pub fn run_folder() -> PathBuf {
     match std::env::var_os("XDG_RUNTIME_DIR") {
-        Some(folder) if !folder.is_empty() => Path::new(&folder).join("daedal/controller"),
+        Some(folder) if !folder.is_empty() => Path::new(&folder).join("daedal"),
         _ => {
             let user = rustix::process::getuid().as_raw();
-            std::env::temp_dir().join(format!("daedal-{user}")).join("controller")
+            std::env::temp_dir().join(format!("daedal-{user}"))
         }
     }
 }

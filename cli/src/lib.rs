@@ -15,6 +15,8 @@ mod start_box;
 mod state;
 mod table;
 mod waiting;
+mod walks;
+mod watch;
 
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -26,6 +28,9 @@ use daedal::Templates;
 #[derive(Debug, Parser)]
 #[command(name = "daedal", version)]
 struct Arguments {
+    /// What is written to standard error: error, warn, info, debug or trace, and what is worse
+    #[arg(long, global = true, value_name = "LEVEL", default_value_t = tracing::Level::WARN)]
+    log: tracing::Level,
     #[command(subcommand)]
     command: Command,
 }
@@ -40,12 +45,15 @@ enum Command {
     Tree(find::Where),
     /// Shows the routes that clients are told
     Routes(find::Where),
-    /// Shows the boxes, and how each of their reactors runs
-    Boxes(find::Where),
+    /// Shows the boxes, and how each of their reactors runs; with --watch, what the reactors count and how full
+    /// everything is
+    Boxes(watch::Arguments),
     /// Shows an agent's state, put together from the agents that it became
     State(state::Arguments),
     /// Looks whether this machine has what the boxes of a system need, and says what mends what it lacks
     Preflight(preflight::Arguments),
+    /// Shows the walks of sampled messages through the boxes of this host: see `daedal box --trace`
+    Trace(walks::Arguments),
     /// Runs whole systems in virtual time, with faults, from seeds
     Sim(sim::Args),
     /// Measures what messages cost, beside other frameworks and the bare machine
@@ -57,7 +65,7 @@ pub fn run(templates: Templates) -> ExitCode {
     let arguments = Arguments::parse();
     tracing_subscriber::fmt()
         .with_writer(std::io::stderr)
-        .with_max_level(tracing::Level::WARN)
+        .with_max_level(arguments.log)
         .with_target(false)
         .init();
     let templates = Arc::new(templates);
@@ -67,7 +75,8 @@ pub fn run(templates: Templates) -> ExitCode {
         Command::Box(arguments) => start_box::run(&arguments, &templates),
         Command::Tree(at) => describe::run(&at, describe::View::Tree, &templates),
         Command::Routes(at) => describe::run(&at, describe::View::Routes, &templates),
-        Command::Boxes(at) => boxes::run(&at, &templates),
+        Command::Boxes(arguments) => watch::run(&arguments, &templates),
+        Command::Trace(arguments) => walks::run(&arguments),
         Command::State(arguments) => state::run(&arguments, &templates),
         Command::Sim(arguments) => sim::run(arguments),
         Command::Bench(arguments) => bench::run(&arguments),

@@ -3,6 +3,7 @@
 #![expect(clippy::disallowed_methods, reason = "waits for its parent on a thread of its own")]
 
 use std::io::Write;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::sync::Arc;
@@ -17,7 +18,7 @@ use daedal::running::{BoxConfig, Faults, RunningBox, Word, config_of};
 use daedal::system::SystemSpec;
 use daedal::{Failure, Templates};
 
-use crate::find::{forget, remember};
+use crate::find::{forget, remember, run_folder};
 use crate::waiting::{self, Why};
 
 /// What `daedal box` takes.
@@ -45,6 +46,16 @@ pub struct Arguments {
     /// File for the highest space and epoch given out; only the controller has one
     #[arg(long, value_name = "FILE")]
     journal: Option<PathBuf>,
+    /// Folder for the file of its counters, which `daedal boxes --watch` and `daedal trace` read [default: this
+    /// user's run folder]
+    #[arg(long, value_name = "FOLDER")]
+    run: Option<PathBuf>,
+    /// Address at which Prometheus gets its counters, at /metrics, instead of what the file says
+    #[arg(long, value_name = "ADDR")]
+    metrics: Option<SocketAddr>,
+    /// Note the walk of one of so many messages that enter by its shims, for `daedal trace`; 0: of none
+    #[arg(long, value_name = "COUNT", default_value_t = 0)]
+    trace: u64,
     /// End when standard input is closed: when whoever started this box is gone
     #[arg(long)]
     with_parent: bool,
@@ -93,6 +104,9 @@ pub fn run(arguments: &Arguments, templates: &Arc<Templates>) -> Result<()> {
     let (name, address) = (&arguments.name, running.config().address);
     let executor = running.config().executor;
     say(&format!("box \"{name}\" is at {address}, on executor {executor}"));
+    if let Some(metrics) = running.metrics() {
+        say(&format!("box \"{name}\" gives out metrics at http://{metrics}/metrics"));
+    }
     for finding in running.lesser() {
         say(&format!("box \"{name}\": {finding}"));
     }
@@ -114,6 +128,9 @@ fn instead_of_the_file(config: &mut BoxConfig, arguments: &Arguments) -> Result<
     config.faults = arguments.faults;
     config.idle = arguments.idle.unwrap_or(config.idle);
     config.executor = arguments.executor.unwrap_or(config.executor);
+    config.counters = Some(arguments.run.clone().unwrap_or_else(run_folder));
+    config.metrics = arguments.metrics.or(config.metrics);
+    config.sample = arguments.trace;
     if arguments.pcap.is_some() {
         config.pcap.clone_from(&arguments.pcap);
     }
@@ -139,11 +156,14 @@ fn say(text: &str) {
 /// not any more, or, of a controller, that it is not the one to ask.
 fn take_leave_when_told(running: &RunningBox) -> Result<()> {
     let (farewell, controller) = (running.farewell(), running.config().controller);
+    let counters = running.counters().map(PathBuf::from);
     let leave = move || {
         match &farewell {
             Some(farewell) => farewell.say(),
             None => forget(controller),
         }
+        // The process ends here, so that nothing else takes the file away.
+        counters.as_ref().map(std::fs::remove_file);
         std::process::exit(0);
     };
     ctrlc::set_handler(leave).context("catching Ctrl-C")

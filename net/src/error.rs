@@ -72,6 +72,11 @@ impl Drops {
         self.0[reason as usize] += 1;
     }
 
+    /// Adds what was counted elsewhere.
+    pub fn add(&mut self, others: &Drops) {
+        self.0.iter_mut().zip(others.0).for_each(|(count, other)| *count += other);
+    }
+
     /// How many drops there were for `reason`.
     pub fn of(&self, reason: DropReason) -> u64 {
         self.0[reason as usize]

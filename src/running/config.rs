@@ -28,6 +28,12 @@ pub struct BoxConfig {
     pub executor: Executor,
     /// What they do when there is nothing to do.
     pub idle: Idle,
+    /// Folder for the file of its counters; none: nobody outside sees them.
+    pub counters: Option<PathBuf>,
+    /// Where its counters can be had as text for Prometheus; needs `counters`.
+    pub metrics: Option<SocketAddr>,
+    /// One of so many visits of its shims has the walk of its first message noted; 0: none.
+    pub sample: u64,
     /// The processors that they are pinned to, in turn; none: they are not pinned.
     pub cpus: Vec<usize>,
     /// Where the controller is.
@@ -88,6 +94,9 @@ pub fn config_of(spec: &SystemSpec, name: &str) -> Result<BoxConfig, String> {
             address: controller,
             reactors: 1,
             executor: spec.controller.executor,
+            counters: None,
+            metrics: spec.controller.metrics,
+            sample: 0,
             // The controller always parks.
             idle: Idle::Frugal,
             cpus: Vec::new(),
@@ -109,6 +118,9 @@ pub fn config_of(spec: &SystemSpec, name: &str) -> Result<BoxConfig, String> {
         address: it.address,
         reactors: it.reactors,
         executor: it.executor,
+        counters: None,
+        metrics: it.metrics,
+        sample: 0,
         idle: it.idle.map_or(Idle::Balanced, idle),
         cpus: it.cpus.iter().copied().map(usize::from).collect(),
         controller,

@@ -88,6 +88,7 @@ impl Make {
         let links = Links::new(me, driver, self.templates.kinds(), Default::default(), nonce);
         let mut turn = Turn::new(me, self.templates.clone(), links);
         turn.describe_as(self.config.about(self.reactor));
+        turn.sample(self.config.sample);
         turn.put_box(CONTROLLER_AT.agent_box, self.config.controller);
         turn.fix_route(parse(CONTROLLER), CONTROLLER_AT);
         for reactor in 0..self.config.reactors {

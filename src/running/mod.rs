@@ -12,16 +12,18 @@ mod whole;
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::ops::RangeInclusive;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 
+use daedal_boxes::counters::{Board, BoxReading};
 use daedal_boxes::executor::Executor;
 use daedal_boxes::handle::Handle;
 use daedal_boxes::idle::Idle;
 use daedal_boxes::journal::Journal;
 use daedal_boxes::preflight::{self, Finding, Preflight, Standing};
+use daedal_boxes::prometheus::Server;
 use daedal_boxes::reactor::{Clock, Neighbours, Reactor, ReactorSpec};
 use daedal_boxes::template::Templates;
 use daedal_model::control::ToController;
@@ -57,6 +59,9 @@ pub struct RunningBox {
     config: BoxConfig,
     /// What it has less of than it was to have.
     lesser: Vec<Finding>,
+    /// Gives out its counters; ends before their file goes.
+    server: Option<Server>,
+    board: Option<Board>,
     incarnation: u64,
     is_member: bool,
     reactors: Vec<Reactor>,
@@ -145,6 +150,16 @@ impl RunningBox {
         &self.lesser
     }
 
+    /// Where its counters can be had as text for Prometheus.
+    pub fn metrics(&self) -> Option<SocketAddr> {
+        self.server.as_ref().map(Server::address)
+    }
+
+    /// The file of its counters.
+    pub fn counters(&self) -> Option<&Path> {
+        self.board.as_ref().map(Board::path)
+    }
+
     /// Which process of its name it is: no other has the same.
     pub fn incarnation(&self) -> u64 {
         self.incarnation
@@ -187,6 +202,9 @@ fn guest(address: SocketAddr, controller: SocketAddr) -> BoxConfig {
         address,
         reactors: 1,
         executor: Executor::Thread,
+        counters: None,
+        metrics: None,
+        sample: 0,
         idle: Idle::Frugal,
         cpus: Vec::new(),
         controller,
@@ -214,7 +232,7 @@ fn start_after(
     }
     (config.executor, config.idle) = (preflight.executor, preflight.idle);
     let mut running = start(config, templates, residents, words)?;
-    running.lesser = preflight.with(Standing::Less).cloned().collect();
+    running.lesser.extend(preflight.with(Standing::Less).cloned());
     Ok(running)
 }
 
@@ -228,6 +246,8 @@ fn start(
     let incarnation = random();
     let is_member = matches!(residents, Residents::Manager(_));
     let clock = Clock::start();
+    let (board, unkept) = board(&config, clock);
+    let server = server(&config, board.as_ref())?;
     let mut neighbours = Neighbours::join(config.reactors).map_err(|error| error.to_string())?;
     let (handle, shim) = neighbours[0].handle(HANDLE_CALLS_MAX);
     let mut shim = Some(shim);
@@ -240,6 +260,7 @@ fn start(
             idle: config.idle,
             clock,
             neighbours,
+            page: board.as_ref().map(|board| board.page(index as u8)),
         };
         let make = Make {
             config: config.clone(),
@@ -251,8 +272,50 @@ fn start(
         };
         reactors.push(make.start(spec).map_err(|error| error.to_string())?);
     }
-    let lesser = Vec::new();
-    Ok(RunningBox { config, lesser, incarnation, is_member, reactors, words, handle })
+    Ok(RunningBox {
+        config,
+        lesser: unkept.into_iter().collect(),
+        server,
+        board,
+        incarnation,
+        is_member,
+        reactors,
+        words,
+        handle,
+    })
+}
+
+/// The file of a box's counters, or why there is none although there was to be.
+fn board(config: &BoxConfig, clock: Clock) -> (Option<Board>, Option<Finding>) {
+    let Some(folder) = &config.counters else { return (None, None) };
+    let whose = (config.name.as_str(), &*config.address.to_string());
+    match Board::create(folder, whose, config.reactors, clock.now()) {
+        Ok(board) => (Some(board), None),
+        Err(error) => {
+            let unkept = Finding {
+                what: "counters",
+                standing: Standing::Less,
+                found: format!("counters cannot be kept in {}: {error}", folder.display()),
+                follows: "nobody sees them",
+                mend: "name a folder that may be written by --run".into(),
+            };
+            (None, Some(unkept))
+        }
+    }
+}
+
+/// What gives out a box's counters.
+fn server(config: &BoxConfig, board: Option<&Board>) -> Result<Option<Server>, String> {
+    let Some(address) = config.metrics else { return Ok(None) };
+    let Some(board) = board else {
+        return Err(format!("metrics at {address} need a folder for the box's counters"));
+    };
+    let server = BoxReading::open(board.path()).and_then(|it| Server::start(address, it));
+    server.map(Some).map_err(|error| {
+        format!(
+            "metrics at {address}: {error}; `ss -ltnp` shows who has the port, or write another"
+        )
+    })
 }
 
 /// Calls of outside threads that wait to be taken in, a reactor.

@@ -20,6 +20,7 @@ const REACTORS_MAX: u16 = 255;
 const CPU_MAX: u16 = 1023;
 
 const ADDRESS: &str = "an IP address and a port, such as \"127.0.0.1:7201\"";
+const METRICS: &str = "an IP address and a port, such as \"127.0.0.1:9201\"";
 const IDLE: [&str; 3] = ["latency", "balanced", "frugal"];
 const EXECUTORS: [&str; 2] = [Executor::ALL[0].1, Executor::ALL[1].1];
 const DRIVERS: [&str; 1] = ["kernel"];
@@ -33,13 +34,14 @@ pub(super) fn read_controller(
     let mut controller = ControllerSpec::default();
     let mut owner = "the controller, which has it unless [controller] says another".to_owned();
     if let Some(mut section) = section {
-        section.expect_keys(&["address", "journal", "executor"])?;
+        section.expect_keys(&["address", "journal", "executor", "metrics"])?;
         if let Some(address) = take_address(&mut section, 1)? {
             controller.address = address.value;
             owner = format!("the controller on line {}", section.line_of(&address.span));
         }
         controller.journal = take_journal(&mut section)?;
         controller.executor = take_executor(&mut section)?;
+        controller.metrics = take_metrics(&mut section)?;
     }
     ports.taken.insert(first_port(controller.address), (controller.address.port(), owner));
     Ok(controller)
@@ -89,13 +91,16 @@ fn read_box(
     if let Err(problem) = check_name(name.value) {
         return Err(section.error(name.span, problem));
     }
-    section.expect_keys(&["address", "reactors", "executor", "idle", "driver", "cpus", "pcap"])?;
+    section.expect_keys(&[
+        "address", "reactors", "executor", "idle", "driver", "cpus", "pcap", "metrics",
+    ])?;
     let reactors = section.take_number("reactors", 1, REACTORS_MAX)?.map_or(1, |n| n.value as u8);
     let Some(address) = take_address(&mut section, reactors)? else {
         let example = "address = \"127.0.0.1:7201\"";
         return Err(section.error(name.span, Problem::Missing { key: "address", example }));
     };
     let executor = take_executor(&mut section)?;
+    let metrics = take_metrics(&mut section)?;
     let idle = take_idle(&mut section)?;
     let driver = take_driver(&mut section)?;
     let cpus = take_cpus(&mut section, reactors)?;
@@ -106,7 +111,7 @@ fn read_box(
         .take(address.value, reactors, owner)
         .map_err(|problem| section.error(address.span, problem))?;
     let address = address.value;
-    Ok(BoxSpec { address, reactors, executor, idle, driver, cpus, pcap })
+    Ok(BoxSpec { address, reactors, executor, metrics, idle, driver, cpus, pcap })
 }
 
 /// Beyond what every name is, it must leave names for the box's manager and reactors.
@@ -136,6 +141,15 @@ fn take_executor(section: &mut Section<'_>) -> Result<Executor, SystemError> {
     text.value
         .parse()
         .map_err(|_| section.error(text.span, not_one_of("executor", text.value, &EXECUTORS)))
+}
+
+/// TCP, so it takes no port of those that boxes have; one that is taken is found at the start.
+fn take_metrics(section: &mut Section<'_>) -> Result<Option<SocketAddr>, SystemError> {
+    let Some(text) = section.take_text("metrics", METRICS)? else { return Ok(None) };
+    match text.value.parse() {
+        Ok(address) => Ok(Some(address)),
+        Err(_) => Err(section.error(text.span, Problem::Address { text: shown(text.value) })),
+    }
 }
 
 fn take_driver(section: &mut Section<'_>) -> Result<DriverKind, SystemError> {

@@ -63,6 +63,8 @@ pub struct ControllerSpec {
     pub journal: Option<String>,
     /// What its rounds run on, and what writes its journal.
     pub executor: Executor,
+    /// Where its counters can be had as text for Prometheus.
+    pub metrics: Option<SocketAddr>,
 }
 
 /// One agent: what it is, what it becomes, where that may run.
@@ -103,6 +105,8 @@ pub struct BoxSpec {
     pub reactors: u8,
     /// What its reactors' rounds run on.
     pub executor: Executor,
+    /// Where its counters can be had as text for Prometheus.
+    pub metrics: Option<SocketAddr>,
     /// How its reactors wait; `None`: the box chooses, and says what.
     pub idle: Option<Idle>,
     /// What moves its frames.
@@ -122,6 +126,7 @@ impl BoxSpec {
             address,
             reactors: 1,
             executor: Executor::default(),
+            metrics: None,
             idle: None,
             driver: DriverKind::default(),
             cpus: Vec::new(),
@@ -152,7 +157,12 @@ pub enum DriverKind {
 
 impl Default for ControllerSpec {
     fn default() -> ControllerSpec {
-        ControllerSpec { address: CONTROLLER_ADDRESS, journal: None, executor: Executor::default() }
+        ControllerSpec {
+            address: CONTROLLER_ADDRESS,
+            journal: None,
+            executor: Executor::default(),
+            metrics: None,
+        }
     }
 }
 

@@ -107,6 +107,7 @@ fn what_is_left_out_has_its_default() {
         address: "127.0.0.1:7201".parse().expect("an address"),
         reactors: 1,
         executor: Executor::Thread,
+        metrics: None,
         idle: None,
         driver: DriverKind::Kernel,
         cpus: Vec::new(),
@@ -130,7 +131,7 @@ fn processors_and_files_of_a_box_are_checked() {
     check(
         "cpu = [0]",
         "unknown key \"cpu\"; did you mean \"cpus\"? Write address, reactors, executor, idle, \
-                        driver, cpus or pcap",
+                        driver, cpus, pcap or metrics",
     );
     check("pcap = \"\"", "pcap is empty; write a file name, such as \"a.pcap\", or leave pcap out");
     check("pcap = true", "pcap is a boolean; write a file name, such as \"a.pcap\"");
@@ -181,7 +182,7 @@ fn keys_that_nothing_reads_are_refused_with_the_nearest_that_is_read() {
     check("[place]", "8: unknown key \"place\"; write controller, agent or box");
     check(
         "[box.c]\nadress = 1",
-        "9: box \"c\": unknown key \"adress\"; did you mean \"address\"? Write address, reactors, executor, idle, driver, cpus or pcap",
+        "9: box \"c\": unknown key \"adress\"; did you mean \"address\"? Write address, reactors, executor, idle, driver, cpus, pcap or metrics",
     );
     check(
         "[box.c]\naddress = \"127.0.0.1:7203\"\nexecutor = \"glomio\"",
@@ -189,7 +190,7 @@ fn keys_that_nothing_reads_are_refused_with_the_nearest_that_is_read() {
     );
     check(
         "[controller]\njournla = \"\"",
-        "9: controller: unknown key \"journla\"; did you mean \"journal\"? Write address, journal or executor",
+        "9: controller: unknown key \"journla\"; did you mean \"journal\"? Write address, journal, executor or metrics",
     );
     check(
         "transfrom = 3",
@@ -519,6 +520,7 @@ fn specs() -> impl Strategy<Value = SystemSpec> {
             address: SocketAddr::new(Ipv4Addr::LOCALHOST.into(), port.max(1)),
             journal,
             executor: Executor::default(),
+            metrics: None,
         },
         agents,
         boxes: boxes
@@ -527,9 +529,16 @@ fn specs() -> impl Strategy<Value = SystemSpec> {
             .map(|(place, (reactors, executor, idle, v6, cpus, pcap))| {
                 let ip = if v6 { "::1" } else { "10.0.0.1" }.parse().expect("an address");
                 let address = SocketAddr::new(ip, 7000 + 10 * place as u16);
-                let cpus = cpus.into_iter().collect();
-                let driver = DriverKind::Kernel;
-                let spec = BoxSpec { address, reactors, executor, idle, driver, cpus, pcap };
+                let spec = BoxSpec {
+                    address,
+                    reactors,
+                    executor,
+                    metrics: v6.then_some(address),
+                    idle,
+                    driver: DriverKind::Kernel,
+                    cpus: cpus.into_iter().collect(),
+                    pcap,
+                };
                 (["a", "b", "c"][place].to_owned(), spec)
             })
             .collect(),

@@ -35,6 +35,7 @@ fn controller(spec: &ControllerSpec) -> String {
         ("address", Some(text(spec.address.to_string()))),
         ("journal", spec.journal.as_ref().map(text)),
         ("executor", executor(spec.executor)),
+        ("metrics", spec.metrics.map(|it| text(it.to_string()))),
     ];
     section("controller", keys)
 }
@@ -73,6 +74,7 @@ fn agent_box(name: &str, spec: &BoxSpec) -> String {
         ("driver", driver),
         ("cpus", list(spec.cpus.iter().map(u16::to_string))),
         ("pcap", spec.pcap.as_ref().map(text)),
+        ("metrics", spec.metrics.map(|it| text(it.to_string()))),
     ];
     section(&format!("box.{name}"), keys)
 }

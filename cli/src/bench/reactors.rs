@@ -53,6 +53,7 @@ pub fn start(
         idle: Idle::Latency,
         clock: Clock::start(),
         neighbours,
+        page: None,
     };
     let templates = templates.clone();
     let make = move |_: &Files| turn(seats, me, templates);

@@ -11,10 +11,11 @@ use std::rc::Rc;
 
 use daedal_model::id::{BoxId, Number, ReactorAddress, Stamp};
 use daedal_net::driver::{Driver, Received};
-use daedal_net::error::DropReason;
+use daedal_net::error::{DropReason, Drops};
 use daedal_net::frame::Frame;
 use daedal_net::link::{
-    Arrival, Endpoint, Link, LinkConfig, LinkEvent, LinkLimits, Named, PacketId, Schema, addressed,
+    Arrival, Counters, Endpoint, Link, LinkConfig, LinkEvent, LinkLimits, Named, PacketId, Schema,
+    addressed,
 };
 
 use crate::conversation::ConversationIndex;
@@ -22,7 +23,7 @@ use crate::kinds::{Kind, Kinds};
 use crate::plane::Via;
 
 /// Links of one reactor: more peers than that, and frames of new ones are dropped.
-const LINKS_MAX: usize = 1024;
+pub(crate) const LINKS_MAX: usize = 1024;
 /// Ids from here on are those of boxes that no file states. Commands take theirs by a hash, so two may have the
 /// same at once: they are told apart by their addresses.
 const GUESTS: u16 = 1 << 15;
@@ -46,7 +47,17 @@ pub struct Links<D> {
     by_peer: BTreeMap<PeerKey, u32>,
     outgoing: VecDeque<daedal_net::driver::Outgoing>,
     received: Vec<Received>,
-    drops: daedal_net::error::Drops,
+    drops: Drops,
+}
+
+/// What all links of a reactor have counted, and how full they are.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Figures {
+    pub counters: Counters,
+    pub packets_undone: usize,
+    /// The longest of any link.
+    pub rtt_ns: u64,
+    pub count: usize,
 }
 
 /// Whom a link leads to; of guests also where they are.
@@ -264,9 +275,14 @@ impl<D: Driver> Links<D> {
     pub(crate) fn next_event(&mut self, link: u32) -> Option<LinkEvent> {
         let peer = &mut self.links[link as usize];
         let event = peer.link.next_event()?;
-        if matches!(event, LinkEvent::Opened | LinkEvent::Broken { .. }) {
-            peer.kinds.clear();
-        }
+        let said = match event {
+            LinkEvent::Opened => "link opened",
+            LinkEvent::Broken { .. } => "link broken: its peer started again, or is silent",
+            _ => return Some(event),
+        };
+        peer.kinds.clear();
+        let (_, Endpoint { agent_box, reactor }) = peer.link.endpoints();
+        tracing::info!(agent_box, reactor, at = %peer.at, "{said}");
         Some(event)
     }
 
@@ -304,6 +320,29 @@ impl<D: Driver> Links<D> {
 
     pub(crate) fn next_due(&self) -> Option<Stamp> {
         self.links.iter().filter_map(|peer| peer.link.next_deadline()).min().map(Stamp)
+    }
+
+    /// Sums over all links.
+    pub(crate) fn figures(&self) -> Figures {
+        let mut all = Figures { count: self.links.len(), ..Figures::default() };
+        for Peer { link, .. } in &self.links {
+            let counted = link.counters();
+            all.counters.repeated += counted.repeated;
+            all.counters.repeated_copied += counted.repeated_copied;
+            all.counters.repeats_held += counted.repeats_held;
+            all.counters.control_frames += counted.control_frames;
+            all.counters.sessions += counted.sessions;
+            all.packets_undone += link.packets_undone();
+            all.rtt_ns = all.rtt_ns.max(link.rtt_ns().unwrap_or(0));
+        }
+        all
+    }
+
+    /// Frames that were dropped, by links and before they had one.
+    pub(crate) fn drops(&self) -> Drops {
+        let mut all = self.drops.clone();
+        self.links.iter().for_each(|peer| all.add(peer.link.drops()));
+        all
     }
 
     /// The driver.

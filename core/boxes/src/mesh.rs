@@ -22,7 +22,7 @@ use crate::conversation::ConversationIndex;
 /// Bytes of a cache line.
 const LINE_BYTES: usize = 64;
 /// Lines of a ring: 256 KiB, half of what a core's own cache holds.
-const RING_LINES: usize = 4096;
+pub(crate) const RING_LINES: usize = 4096;
 /// Largest record that travels in the ring itself.
 const INLINE_BYTES_MAX: usize = 64 * LINE_BYTES;
 /// Large records under way in one ring.
@@ -116,6 +116,11 @@ impl RingSender {
     /// Whether all is settled, as far as is known here.
     pub fn is_settled(&self) -> bool {
         self.under_way.is_empty()
+    }
+
+    /// Lines that the receiver has not read yet, as far as is known here.
+    pub fn lines_used(&self) -> usize {
+        RING_LINES - self.lines.slots()
     }
 
     /// Whether a record waits for room, as far as is known here. Once there is room for it, this is so

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use daedal_model::agent::Refusal;
 use daedal_model::context::Envelope;
 use daedal_model::id::{AgentId, Number, Point, ReactorAddress, Space, Stamp, Trace};
+use daedal_model::path::AgentPath;
 use daedal_net::driver::Driver;
 use daedal_net::wire::message::MessageHeader;
 use hashbrown::HashMap;
@@ -30,6 +31,7 @@ use crate::slot::{Sender, SlotIndex};
 use crate::template::Templates;
 use crate::timer::Timers;
 use crate::turn::Fate;
+use crate::walk::{Step, Walks};
 
 mod writing;
 
@@ -109,6 +111,7 @@ pub(crate) struct Plane<D> {
     /// Conversations whose destination the controller is to be asked for.
     pub missed: Vec<ConversationIndex>,
     pub counts: Counts,
+    pub walks: Walks,
     /// What other reactors are to be told of records of theirs.
     bounced: VecDeque<(u8, Vec<u8>)>,
     begun: Option<Begun>,
@@ -137,10 +140,18 @@ impl<D: Driver> Plane<D> {
             relieved: Vec::new(),
             missed: Vec::new(),
             counts: Counts::default(),
+            walks: Walks::default(),
             bounced: VecDeque::new(),
             begun: None,
             scratch: vec![0; 4 << 10],
         }
+    }
+
+    /// Notes what befell a message that is sampled.
+    #[cold]
+    pub fn note_came(&mut self, envelope: &Envelope, (step, via): (Step, Via), to: &AgentPath) {
+        let name = (envelope.name.source, envelope.name.number);
+        self.walks.came((envelope.trace, self.now), (step, via), name, to);
     }
 
     #[inline]

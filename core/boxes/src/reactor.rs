@@ -16,6 +16,7 @@ use daedal_model::id::Stamp;
 use daedal_net::driver::Driver;
 use rustix::time::ClockId;
 
+use crate::counters::{Beside, LAG_NS, Page};
 use crate::doze::{Doorbell, Event};
 use crate::executor::{self, Executor, Files, NoSeat, Seat};
 use crate::handle::{Desk, Handle, HandleShim};
@@ -180,6 +181,8 @@ pub struct ReactorSpec {
     pub clock: Clock,
     /// The box's other reactors.
     pub neighbours: Neighbours,
+    /// Where it copies its counters to, if anybody may look.
+    pub page: Option<Page>,
 }
 
 /// Why a reactor did not start, or did not stop.
@@ -365,10 +368,15 @@ async fn run<D: Driver>(
         bells,
         desks: spec.neighbours.desks,
         descriptors: Vec::new(),
+        parks: 0,
+        publish_at: if spec.page.is_some() { Stamp(0) } else { Stamp(u64::MAX) },
+        page: spec.page,
     };
+    tracing::info!(reactor = spec.name, cpu = spec.cpu, executor = %spec.executor, "started");
     // Goes before the turn does: nobody is to hear of lost asks instead.
     let _ends_with_me = EndsWithMe(&spec.name);
     rounds.go(&stop).await;
+    tracing::info!(reactor = spec.name, "stopped");
 }
 
 /// Turn after turn.
@@ -381,6 +389,10 @@ struct Rounds<D> {
     bells: Arc<[Arc<Doorbell>]>,
     desks: Vec<Arc<Desk>>,
     descriptors: Vec<RawFd>,
+    parks: u64,
+    /// When the counters are to be copied out.
+    publish_at: Stamp,
+    page: Option<Page>,
 }
 
 impl<D: Driver> Rounds<D> {
@@ -389,6 +401,9 @@ impl<D: Driver> Rounds<D> {
         while !stop.load(Ordering::Relaxed) {
             let now = self.clock.now();
             let found = self.take_turn(now, sockets);
+            if now >= self.publish_at {
+                self.publish(now);
+            }
             sockets = match self.pace.next(found, now) {
                 Next::Turn { sockets } => sockets,
                 Next::Park => {
@@ -401,6 +416,15 @@ impl<D: Driver> Rounds<D> {
                 self.seat.breathe().await;
             }
         }
+    }
+
+    #[cold]
+    fn publish(&mut self, now: Stamp) {
+        let Some(page) = &mut self.page else { return };
+        self.publish_at = Stamp(now.0 + LAG_NS);
+        let fullest = self.desks.iter().map(|desk| desk.fill()).max().unwrap_or_default();
+        let beside = Beside { parks: self.parks, handle_calls: fullest };
+        page.publish(&mut self.turn, beside, now);
     }
 
     fn take_turn(&mut self, now: Stamp, sockets: bool) -> Found {
@@ -429,6 +453,8 @@ impl<D: Driver> Rounds<D> {
             // The neighbour that has to make room may be waiting for this very core.
             return rustix::thread::sched_yield();
         }
+        self.parks += 1;
+        self.publish(self.clock.now());
         let is_blind = self.turn.descriptors(&mut self.descriptors);
         let until_due = self
             .turn

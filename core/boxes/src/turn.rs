@@ -28,6 +28,7 @@ use crate::planted::{self, Bug};
 use crate::record::{ASKS, RETURNED, Record};
 use crate::slot::{Admission, Parked, Slot, SlotIndex};
 use crate::template::Templates;
+use crate::walk::Step;
 
 /// Local and ring messages of one turn.
 const BUDGET_MESSAGES: usize = 4096;
@@ -131,6 +132,17 @@ impl<D: Driver> Turn<D> {
         alarms.into_iter().chain(links).min()
     }
 
+    /// Samples one of `every` visits of shims that do something: what their first message causes can be seen in
+    /// the counters' file. 0: none.
+    pub fn sample(&mut self, every: u64) {
+        self.plane.walks.sample(every, self.plane.me);
+    }
+
+    /// Agents whose parked messages are to be offered again.
+    pub(crate) fn runnable_count(&self) -> usize {
+        self.run_queue.len()
+    }
+
     /// What was counted so far.
     pub fn counts(&self) -> &Counts {
         &self.plane.counts
@@ -203,8 +215,12 @@ impl<D: Driver> Turn<D> {
             slot.last_stamp = slot.last_stamp.max(self.plane.now);
             let envelope = nobody(slot.last_stamp);
             let id = slot.source;
-            let mut work = Work { plane: &mut self.plane, slot: slot_index, hand: Hand::default() };
-            any |= slot.host.poll(id, &envelope, &mut work);
+            let hand = Hand { trace: self.plane.walks.offer(), ..Hand::default() };
+            let mut work = Work { plane: &mut self.plane, slot: slot_index, hand };
+            if slot.host.poll(id, &envelope, &mut work) {
+                self.plane.walks.visited();
+                any = true;
+            }
         }
         any
     }
@@ -424,6 +440,9 @@ impl<D: Driver> Turn<D> {
     fn deliver(&mut self, to: SlotIndex, record: &Record<'_>, trust: Trust, via: Via) -> Fate {
         self.plane.counts.delivered += 1;
         if let Some((number, _)) = record.answers() {
+            if record.trace().0 != 0 {
+                self.note_answered(to, record, number, via);
+            }
             return self.take_answer(to, record, number);
         }
         if let Some(place @ 1..) = record.place() {
@@ -456,6 +475,9 @@ impl<D: Driver> Turn<D> {
         let id = slot.source;
         let part = slot.part(record);
         let mut work = Work { plane: &mut self.plane, slot: to, hand };
+        if envelope.trace.0 != 0 {
+            work.plane.note_came(&envelope, (Step::Came, via), &slot.path);
+        }
         let offered = match part {
             None => slot.host.offer(id, record.body(), trust, &envelope, &mut work),
             Some(part) => {
@@ -470,7 +492,12 @@ impl<D: Driver> Turn<D> {
                 }
                 Fate::Done
             }
-            Ok(Verdict::Later) => Fate::Parked,
+            Ok(Verdict::Later) => {
+                if envelope.trace.0 != 0 {
+                    self.plane.note_came(&envelope, (Step::Parked, via), &slot.path);
+                }
+                Fate::Parked
+            }
             Err(_) => {
                 self.plane.counts.invalid += 1;
                 Fate::Refused(Refusal::WrongSchema)
@@ -500,6 +527,13 @@ impl<D: Driver> Turn<D> {
     pub(crate) fn copy_out(&mut self, record: &Record<'_>, trust: Trust, via: Via) -> Parked {
         self.plane.counts.copied_out += 1;
         Parked { record: record.to_vec(), trust, via }
+    }
+
+    #[cold]
+    fn note_answered(&mut self, to: SlotIndex, record: &Record<'_>, number: Number, via: Via) {
+        let Some(slot) = &self.slots[to.0 as usize] else { return };
+        let (at, name) = ((record.trace(), self.plane.now), (slot.source, number));
+        self.plane.walks.came(at, (Step::Answered, via), name, &slot.path);
     }
 
     // ---- what comes back ----

@@ -148,6 +148,11 @@ pub(crate) struct Desk {
 }
 
 impl Desk {
+    /// Calls that wait to be taken in, and how many may.
+    pub fn fill(&self) -> (usize, usize) {
+        (self.calls.len(), self.calls.capacity())
+    }
+
     /// `calls_max`: at least 1.
     pub fn new(bell: Arc<Doorbell>, calls_max: usize) -> Desk {
         Desk {

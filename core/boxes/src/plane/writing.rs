@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use daedal_model::agent::Refusal;
 use daedal_model::context::{Addressee, Effects, Letter, Timer};
-use daedal_model::id::{AgentId, Name, Number, Point, Space, Stamp};
+use daedal_model::id::{AgentId, Name, Number, Point, Space, Stamp, Trace};
 use daedal_model::message::Schema;
 use daedal_model::point::PointRange;
 use daedal_net::driver::Driver;
@@ -383,6 +383,20 @@ pub(crate) struct Work<'a, D> {
     pub hand: Hand,
 }
 
+impl<D> Work<'_, D> {
+    #[inline]
+    fn note_sent(&mut self, number: Number) -> Number {
+        if self.hand.trace.0 != 0 {
+            let (now, sender) = (self.plane.now, &self.plane.senders[self.slot.0 as usize]);
+            let name = (sender.source, number);
+            if self.plane.walks.sent(self.hand.trace, now, name, &sender.path) {
+                self.hand.trace = Trace(0);
+            }
+        }
+        number
+    }
+}
+
 impl<D: Driver> Effects for Work<'_, D> {
     fn open(&mut self, letter: &Letter) -> &mut [u8] {
         self.plane.begin(self.slot, &self.hand, letter)
@@ -393,11 +407,13 @@ impl<D: Driver> Effects for Work<'_, D> {
     }
 
     fn close(&mut self, bytes: usize) -> Number {
-        self.plane.end(bytes)
+        let number = self.plane.end(bytes);
+        self.note_sent(number)
     }
 
     fn close_with(&mut self, body: &[u8]) -> Number {
-        self.plane.end_with(body)
+        let number = self.plane.end_with(body);
+        self.note_sent(number)
     }
 
     fn cancel(&mut self, timer: Timer) -> bool {

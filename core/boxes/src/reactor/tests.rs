@@ -199,7 +199,7 @@ pub(crate) fn reactors(
         let me = me as u8;
         let (handle, shim) = neighbours.handle(calls_max);
         let name = format!("{name}.{me}");
-        let spec = ReactorSpec { name, cpu: None, executor, idle, clock, neighbours };
+        let spec = ReactorSpec { name, cpu: None, executor, idle, clock, neighbours, page: None };
         let reactor = Reactor::start(spec, move |_| Ok(turn(me, count, Some(shim)))).unwrap();
         (reactor, handle)
     };
@@ -381,6 +381,7 @@ fn a_reactor_is_pinned_to_its_core_or_says_why_not() {
                 idle: Idle::Frugal,
                 clock,
                 neighbours,
+                page: None,
             };
             Reactor::start(spec, |_| Ok(turn(0, 1, None)))
         };
@@ -436,6 +437,7 @@ fn a_journal_on_any_executor_answers_what_is_in_its_file() {
             idle: Idle::Frugal,
             clock: Clock::start(),
             neighbours,
+            page: None,
         };
         let at = path.clone();
         let make = move |files: &Files| {
