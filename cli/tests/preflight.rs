@@ -10,7 +10,6 @@
 mod system;
 
 use std::net::{SocketAddr, UdpSocket};
-use std::os::unix::process::CommandExt;
 use std::process::{Command, Output};
 
 use system::{Folder, Process, free_address};
@@ -81,7 +80,10 @@ fn starts_with_less(command: Command, folder: &Folder, words: &[&str]) {
 }
 
 /// As Docker's default profile does: no io_uring.
+#[cfg(feature = "glommio")]
 fn without_io_uring(command: &mut Command) {
+    use std::os::unix::process::CommandExt;
+
     const ALLOW: u32 = libc::SECCOMP_RET_ALLOW;
     const REFUSE: u32 = libc::SECCOMP_RET_ERRNO | libc::EPERM as u32;
     let load = (libc::BPF_LD | libc::BPF_W | libc::BPF_ABS) as u16;
