@@ -1,5 +1,5 @@
 //! What a reactor's rounds run on: a bare thread, or a glommio executor on one (`executor/direct.rs`, the
-//! only file that names it). The seam is three functions: [`start`], [`Seat::park`] and [`Seat::files`].
+//! only file that names it). The seam is three functions: `start`, `Seat::park` and `Seat::files`.
 //!
 //! Knows neither turns nor agents. Both are the same pinned thread, and rounds are one future on either: on
 //! the bare thread it never waits, on glommio it lets the executor work whenever it visits its sockets.

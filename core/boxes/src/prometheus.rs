@@ -1,8 +1,8 @@
 //! A box's counters as text for Prometheus, and the listener that gives it out: a side thread, never a reactor.
 //!
 //! The listener is ours, as it is one answer to one request: of the small servers none has had a release for
-//! years, and the others bring a runtime. It reads at most [`REQUEST_BYTES_MAX`] of a request, waits
-//! [`PATIENCE`] for it, speaks with one client at a time, and closes each connection.
+//! years, and the others bring a runtime. It reads at most 8 KiB of a request, waits
+//! 2 s for it, speaks with one client at a time, and closes each connection.
 //! Source: Prometheus, "Exposition formats", text format 0.0.4; RFC 9112 §2, §9.6.
 
 use std::fmt::Write as _;
