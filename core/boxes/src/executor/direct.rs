@@ -9,6 +9,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use glommio::io::{Directory, DmaFile};
+use glommio::timer::Timer;
 use glommio::{LocalExecutor, LocalExecutorBuilder, Placement};
 
 use super::files::folder;
@@ -16,9 +17,12 @@ use super::files::folder;
 /// Memory that the kernel keeps for transfers of one executor, in bytes: some files of a few pages, not
 /// glommio's 10 MiB, of which a box with many reactors would have to lock as many.
 const IO_MEMORY_BYTES: usize = 1 << 20;
-/// glommio tells tasks this often that others wait. Ours ask for the executor themselves, so that the timer
-/// is only for tasks of others; 1 ms is what a turn may last anyway.
-const PREEMPT_TIMER: Duration = Duration::from_millis(1);
+/// glommio tells tasks this often that others wait. Ours ask for the executor themselves. A thread that the
+/// kernel takes off its core for so long, between the start of this timer and the first task, finds the timer
+/// over: glommio 0.9 then takes none and goes to sleep, whoever is ready. So it is long.
+const PREEMPT_TIMER: Duration = Duration::from_millis(100);
+/// The longest that such a sleep lasts: a timer that is under way ends it. Without one nothing would.
+const HEARTBEAT: Duration = Duration::from_millis(10);
 
 fn make() -> Result<LocalExecutor, String> {
     // Not pinned by glommio: the thread is ours, and so is where it runs.
@@ -38,8 +42,19 @@ pub(super) fn try_it() -> Result<(), String> {
 /// Takes `rounds` on an executor of this thread. They learn why there is none.
 pub(super) fn run<R: Future<Output = ()>>(rounds: impl FnOnce(Option<String>) -> R) {
     match make() {
-        Ok(executor) => executor.run(async move { rounds(None).await }),
+        Ok(executor) => executor.run(async move {
+            let heart = glommio::spawn_local(beat());
+            rounds(None).await;
+            heart.cancel().await;
+        }),
         Err(why) => super::run_plainly(rounds(Some(why))),
+    }
+}
+
+/// See [`HEARTBEAT`].
+async fn beat() {
+    loop {
+        Timer::new(HEARTBEAT).await;
     }
 }
 
