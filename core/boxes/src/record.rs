@@ -271,19 +271,19 @@ impl Draft {
 
     #[inline]
     fn steps(&self) -> usize {
-        [self.place.is_some(), self.part.is_some(), self.child.is_some()]
-            .map(usize::from)
-            .iter()
-            .sum()
+        usize::from(self.place.is_some())
+            + usize::from(self.part.is_some())
+            + usize::from(self.child.is_some())
     }
 
     /// Writes it to the start of `room`, as of a message with an empty body.
     #[inline]
     pub fn write(&self, room: &mut [u8]) {
+        let steps = self.steps();
         let header = MessageHeader {
             flags: self.header.flags | if self.answers.is_some() { HAS_REPLY_TO } else { 0 },
             length: ((self.bytes() - MessageHeader::BYTES) as u32).into(),
-            steps: self.steps() as u8,
+            steps: steps as u8,
             ..self.header
         };
         header.emit(room);
@@ -293,12 +293,20 @@ impl Draft {
             room[at..at + EXTENSION_BYTES].copy_from_slice(it.as_bytes());
             at += EXTENSION_BYTES;
         }
+        // Most messages have none, and are to pay for none.
+        if steps > 0 {
+            self.write_steps(&mut room[at..]);
+        }
+    }
+
+    #[inline(never)]
+    fn write_steps(&self, room: &mut [u8]) {
         let place = self.place.map(open_ordered);
         let part = self.part.map(|range| step(STEP_PART, range.first.0));
         let child = self.child.map(|child| step(STEP_MERGE, child.0));
-        for step in [place, part, child].into_iter().flatten() {
-            room[at..at + WrapStep::BYTES].copy_from_slice(step.as_bytes());
-            at += WrapStep::BYTES;
+        let steps = [place, part, child].into_iter().flatten();
+        for (step, room) in steps.zip(room.chunks_exact_mut(WrapStep::BYTES)) {
+            room.copy_from_slice(step.as_bytes());
         }
     }
 }
