@@ -110,7 +110,7 @@ impl<D: Driver> Turn<D> {
     }
 
     pub(crate) fn done(&mut self, at: ConversationIndex, first: u64, count: u32) {
-        self.plane.conversations[at].done_run(Number(first), u64::from(count));
+        self.plane.conversations.done_run(at, Number(first), u64::from(count));
         self.plane.relieve(at);
     }
 
@@ -151,7 +151,7 @@ impl<D: Driver> Turn<D> {
         let (number, to) = (read.number(), read.destination());
         match outcome.checked_sub(RETURNED) {
             None => {
-                self.plane.conversations[at].part_done(number, to);
+                self.plane.conversations.part_done(at, number, to);
                 self.plane.relieve(at);
             }
             Some(code) => {

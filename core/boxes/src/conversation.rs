@@ -9,8 +9,8 @@ use daedal_model::message::Schema;
 
 use crate::asks::OpenAsks;
 use crate::kinds::Kind;
+use crate::lines::Stands;
 use crate::ordered::{NO_PLACE, Place};
-use crate::planted::{self, Bug};
 use crate::record::Record;
 use crate::slot::SlotIndex;
 
@@ -21,6 +21,10 @@ use fan::Fan;
 /// Index of a conversation in its reactor. Never reused while anything of it is outstanding.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct ConversationIndex(pub u32);
+
+/// Index of the lines of a conversation in its reactor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct LinesIndex(pub u32);
 
 /// Index of a destination in its reactor's routing table.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -51,9 +55,11 @@ pub(crate) struct Conversation {
     pub asks: OpenAsks,
     /// Messages that go to several, until all have done them.
     fanned: BTreeMap<Number, Fan>,
-    /// Once a message was to stay in order: the state of the destination's ways that what is under way
-    /// has left by.
-    pub in_order_by: Option<u32>,
+    /// Once a message was to stay in order: the lines to the destination's leaves, which all lanes share.
+    pub lines: Option<LinesIndex>,
+    pub stands: Stands,
+    /// How many of its messages wait in lines.
+    pub in_line: usize,
     /// Whether it stands among those that want room.
     pub is_starved: bool,
     /// More messages wait than their sender should add to.
@@ -100,7 +106,9 @@ impl Conversation {
             is_asked_for: false,
             asks: OpenAsks::default(),
             fanned: BTreeMap::new(),
-            in_order_by: None,
+            lines: None,
+            stands: Stands::default(),
+            in_line: 0,
             is_starved: false,
             is_pressed: false,
         }
@@ -147,12 +155,6 @@ impl Conversation {
         self.done.floor()
     }
 
-    /// A line at a leaf tells apart a window of places, and is shared by lane 0 and the leaf's own.
-    #[inline]
-    fn window(&self) -> u64 {
-        if self.in_order_by.is_some() { WINDOW / 2 } else { WINDOW }
-    }
-
     /// Whether one more message would go beyond what the receiver's done box can tell apart.
     #[inline]
     pub fn is_full(&self) -> bool {
@@ -162,7 +164,7 @@ impl Conversation {
     /// Whether a message of this number would.
     #[inline]
     pub fn is_beyond(&self, number: Number) -> bool {
-        number.0 - self.done.floor().0 >= self.window()
+        number.0 - self.done.floor().0 >= WINDOW
     }
 
     /// Whether messages wait to be sent, so that others must queue up behind them.
@@ -178,7 +180,13 @@ impl Conversation {
 
     /// How many messages are not on their way.
     pub fn kept_count(&self) -> usize {
-        self.outbox.len()
+        self.outbox.len() + self.in_line
+    }
+
+    /// Whether all who had a message have done it, or it was given up.
+    #[inline]
+    pub fn is_done(&self, number: Number) -> bool {
+        self.done.contains(number)
     }
 
     /// `number` was processed by one who had it; once by all, it need not be kept any longer.
@@ -244,7 +252,8 @@ impl Conversation {
 
     /// Asks that were processed by the peer of a link, as far as is known, and not answered.
     pub fn asks_over(&self, link: u32) -> Vec<Number> {
-        self.asks.over(link).filter(|number| self.parts(*number).next().is_none()).collect()
+        let waits = |number| self.parts(number).next().is_some() || self.stands.is_waiting(number);
+        self.asks.over(link).filter(|number| !waits(*number)).collect()
     }
 
     /// The place that a message of this number went to a leaf by, if it did. `before`: where its record
@@ -260,22 +269,6 @@ impl Conversation {
         let by_fan = by_fan.filter(|it| it.place != NO_PLACE && it.physical == leaf);
         let by_record = (before.0 == leaf && before.1 != NO_PLACE).then_some(before.1);
         by_fan.map(|it| it.place).next().or(by_record)
-    }
-
-    /// Whether messages that stay in order may leave while the destination's ways are in this state:
-    /// not while others are under way that left by older ones.
-    #[inline]
-    pub fn may_leave(&mut self, ways: u32) -> bool {
-        let Some(by) = self.in_order_by else { return true };
-        if by == ways || planted::is(Bug::OldWayKept) {
-            return true;
-        }
-        let outstanding = self.next - self.done.floor().0 - self.done.count_above();
-        let may = outstanding == self.sendable as u64 && !self.is_any_half_sent();
-        if may {
-            self.in_order_by = Some(ways);
-        }
-        may
     }
 
     /// Keeps a record that is not on its way, unless that was all that its message still waited for.
@@ -320,24 +313,13 @@ impl Conversation {
         self.take(number, part).map(|waiting| (number, waiting.record))
     }
 
-    /// What was parked at a link's peer is to be sent again.
-    pub fn unsettle(&mut self, link: u32) {
+    /// Takes out what was parked at a link's peer: it is to be sent again.
+    pub fn unsettle(&mut self, link: u32) -> Vec<(Number, Vec<u8>)> {
         let at_peer = |(key, it): (&(Number, AgentId), &Waiting)| {
             (it.until == Until::Settled { link }).then_some(*key)
         };
         let parts: Vec<_> = self.outbox.iter().filter_map(at_peer).collect();
-        for (number, physical) in parts {
-            if let Some(record) = self.take_back(number, physical) {
-                self.put_back(number, record);
-            }
-        }
-    }
-
-    /// Keeps a record that could not be sent after all.
-    pub fn put_back(&mut self, number: Number, record: Vec<u8>) {
-        self.keep(number, Waiting { record, until: Until::Sendable });
+        let taken = |(number, physical)| Some((number, self.take_back(number, physical)?));
+        parts.into_iter().filter_map(taken).collect()
     }
 }
-
-#[cfg(test)]
-mod tests;

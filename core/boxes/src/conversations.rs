@@ -7,7 +7,7 @@ use daedal_model::route::PickBy;
 use hashbrown::HashMap;
 
 use crate::conversation::{Conversation, ConversationIndex, RouteIndex};
-use crate::ordered::{NO_PLACE, Place};
+use crate::lines::Lines;
 use crate::slot::SlotIndex;
 
 /// All conversations of a reactor.
@@ -15,9 +15,7 @@ use crate::slot::SlotIndex;
 pub(crate) struct Conversations {
     all: Vec<Conversation>,
     by_pair: HashMap<(SlotIndex, AgentId), ConversationIndex, foldhash::fast::FixedState>,
-    /// By conversation of lane 0 and leaf, how many places were taken in the line there. One entry for
-    /// each life of a leaf.
-    lines: HashMap<(ConversationIndex, AgentId), Place, foldhash::fast::FixedState>,
+    lines: Vec<Lines>,
     /// Conversations with messages that could not be sent for want of room, in the order of want.
     starved: VecDeque<ConversationIndex>,
 }
@@ -76,7 +74,9 @@ impl Conversations {
     #[cold]
     fn add_lane(&mut self, base: ConversationIndex, lane: u16) -> ConversationIndex {
         let Conversation { from, to, route, .. } = self[base];
+        let lines = self[base].lines;
         let index = self.push(from, to, route, lane);
+        self[index].lines = lines;
         let lanes = &mut self[base].lanes;
         if lanes.len() <= usize::from(lane) {
             lanes.resize(usize::from(lane) + 1, None);
@@ -95,19 +95,6 @@ impl Conversations {
         let index = ConversationIndex(self.all.len() as u32);
         self.all.push(Conversation::new(from, to, route, lane));
         index
-    }
-
-    /// The next free place in the line to a leaf, which all lanes share.
-    pub fn next_place(&self, at: ConversationIndex, leaf: AgentId) -> Place {
-        self.lines.get(&(self.base(at), leaf)).map_or(NO_PLACE, |taken| *taken) + 1
-    }
-
-    /// Takes the next place in the line to a leaf, for a message that leaves for the first time.
-    #[inline]
-    pub fn take_place(&mut self, at: ConversationIndex, leaf: AgentId) -> Place {
-        let taken = self.lines.entry((self.base(at), leaf)).or_insert(NO_PLACE);
-        *taken += 1;
-        *taken
     }
 
     /// Lane 0 of a conversation.
@@ -156,7 +143,11 @@ impl Conversations {
 
     /// What was parked at a link's peer is to be sent again.
     pub fn unsettle(&mut self, link: u32) {
-        self.all.iter_mut().for_each(|it| it.unsettle(link));
+        for index in 0..self.all.len() {
+            for (number, record) in self.all[index].unsettle(link) {
+                self.put_back(ConversationIndex(index as u32), number, record);
+            }
+        }
     }
 
     /// The controller has said something: who still misses a route asks again.
@@ -166,9 +157,12 @@ impl Conversations {
 
     /// Those with messages that could be sent.
     pub fn waiting(&self) -> Vec<ConversationIndex> {
-        self.iter().filter(|(_, it)| it.is_waiting()).map(|(index, _)| index).collect()
+        let waits = |it: &Conversation| it.is_waiting() || it.in_line > 0;
+        self.iter().filter(|(_, it)| waits(it)).map(|(index, _)| index).collect()
     }
 }
+
+mod in_order;
 
 impl std::ops::Index<ConversationIndex> for Conversations {
     type Output = Conversation;

@@ -302,7 +302,7 @@ impl<D: Driver> Turn<D> {
             while let Some((number, record)) = self.plane.conversations[at].next_sendable() {
                 if self.plane.conversations[at].is_beyond(number) {
                     // It cannot be told apart from others yet, nor can those behind it.
-                    self.plane.conversations[at].put_back(number, record);
+                    self.plane.conversations.put_back(at, number, record);
                     break;
                 }
                 match Record::of(&record).answers() {
@@ -312,7 +312,10 @@ impl<D: Driver> Turn<D> {
                 }
             }
             for (number, record) in replies {
-                self.plane.conversations[at].put_back(number, record);
+                self.plane.conversations.put_back(at, number, record);
+            }
+            for (at, _, record) in self.plane.take_waiting_in_line(at) {
+                self.plane.refuse(at, &Record::of(&record), refusal);
             }
             self.plane.release(at);
         }

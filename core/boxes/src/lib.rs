@@ -17,6 +17,7 @@ pub mod idle;
 mod inbox;
 pub mod journal;
 pub mod kinds;
+mod lines;
 pub mod links;
 mod local;
 mod mapped;

@@ -33,6 +33,7 @@ use crate::timer::Timers;
 use crate::turn::Fate;
 use crate::walk::{Step, Walks};
 
+mod in_order;
 mod writing;
 
 use writing::Begun;
@@ -203,7 +204,7 @@ impl<D: Driver> Plane<D> {
 
     /// Gives a message up, for all that it goes to, and tells its sender if it asked.
     pub fn refuse(&mut self, at: ConversationIndex, record: &Record<'_>, refusal: Refusal) {
-        self.conversations[at].give_up(record.number());
+        self.conversations.give_up(at, record.number());
         self.counts.refused += 1;
         if record.has(ASKS) {
             self.no_answer(at, record.number(), Some(refusal));
@@ -240,7 +241,12 @@ impl<D: Driver> Plane<D> {
 
     /// An asker need not wait any longer. `None`: it may have happened, or may yet.
     pub fn no_answer(&mut self, at: ConversationIndex, number: Number, refusal: Option<Refusal>) {
-        let Some((at, number)) = self.gathers.give_up((at, number)) else { return };
+        let whole = self.gathers.give_up((at, number));
+        if whole != Some((at, number)) {
+            // It is a part, which nobody but us waits for.
+            self.close_ask(at, number);
+        }
+        let Some((at, number)) = whole else { return };
         if !self.close_ask(at, number) {
             return;
         }
@@ -252,10 +258,13 @@ impl<D: Driver> Plane<D> {
 
     /// Keeps a copy of a record in its conversation's outbox.
     pub fn keep(&mut self, at: ConversationIndex, number: Number, record: &[u8], until: Until) {
-        let waiting = Waiting { record: record.to_vec(), until };
-        let conversation = &mut self.conversations[at];
-        conversation.keep(number, waiting);
+        let record = record.to_vec();
+        match until {
+            Until::Sendable => self.conversations.put_back(at, number, record),
+            Until::Settled { .. } => self.conversations[at].keep(number, Waiting { record, until }),
+        }
         self.counts.kept += 1;
+        let conversation = &mut self.conversations[at];
         if conversation.kept_count() >= OUTBOX_MARK && !conversation.is_pressed {
             conversation.is_pressed = true;
             self.senders[conversation.from.0 as usize].pressed += 1;
@@ -283,25 +292,30 @@ impl<D: Driver> Plane<D> {
     pub fn release(&mut self, at: ConversationIndex) {
         self.release_some(at);
         self.relieve(at);
+        if let Some(lines) = self.conversations[at].lines {
+            self.release_in_order(lines);
+        }
     }
 
     /// One after another. In a lane all go to one leaf, and wait for it together; what was named before the
     /// way was known goes past those whose leaf is away or has no room.
     fn release_some(&mut self, at: ConversationIndex) {
-        let ways = self.routes[self.conversations[at].route].ways;
-        if self.conversations[at].is_waiting() && !self.conversations[at].may_leave(ways) {
-            return self.conversations.starve(at);
-        }
+        let is_ordered = self.routes[self.conversations[at].route].is_ordered;
         let (mut first, mut full) = (Number(0), Vec::new());
         while let Some((number, mut record)) = self.conversations[at].next_sendable_from(first) {
             first = Number(number.0 + 1);
+            if is_ordered && Record::of(&record).answers().is_none() {
+                let placed = Record::of(&record).placed(Some(NO_PLACE));
+                self.conversations.put_back(at, number, placed);
+                continue;
+            }
             let sent = if self.conversations[at].is_beyond(number) {
                 Err(Stays::Full)
             } else {
-                self.release_one(at, number, &mut record, &mut full)
+                self.release_one(at, &mut record, &mut full)
             };
             if let Err(stays) = sent {
-                self.conversations[at].put_back(number, record);
+                self.conversations.put_back(at, number, record);
                 match stays {
                     Stays::Full => self.conversations.starve(at),
                     Stays::Away => self.miss(at),
@@ -324,26 +338,10 @@ impl<D: Driver> Plane<D> {
     fn release_one(
         &mut self,
         at: ConversationIndex,
-        number: Number,
-        record: &mut Vec<u8>,
+        record: &mut [u8],
         full: &mut Vec<AgentId>,
     ) -> Result<(), Stays> {
-        let destination = &self.routes[self.conversations[at].route];
-        let read = Record::of(record);
-        if destination.is_ordered && read.place().is_none() && read.answers().is_none() {
-            let ways = destination.ways;
-            *record = read.placed(Some(NO_PLACE));
-            self.conversations[at].in_order_by.get_or_insert(ways);
-        }
-        let conversation = &self.conversations[at];
-        let (read, way) = (Record::of(record), &self.routes[conversation.route].way);
-        let turn = Conversation::turn(number);
-        let leaf = match (read.answers().map(|(_, space)| self.way_back(space)), read.range()) {
-            (Some(Via::Nowhere), _) => Err(Detour::Refuse(Refusal::UnknownAgent)),
-            (Some(via), _) => Ok(Leaf { physical: conversation.to, via }),
-            (None, Some(range)) => way.leaf_of_all(range, turn),
-            (None, None) => way.leaf(read.point(), turn),
-        };
+        let leaf = self.leaf_of(at, &Record::of(record));
         match leaf {
             Ok(leaf) if full.contains(&leaf.physical) => Err(Stays::Full),
             Ok(leaf) if self.send_record(at, leaf, record) => Ok(()),
@@ -367,6 +365,19 @@ impl<D: Driver> Plane<D> {
         }
     }
 
+    /// The one leaf of a message that waits.
+    fn leaf_of(&self, at: ConversationIndex, record: &Record<'_>) -> Result<Leaf, Detour> {
+        let conversation = &self.conversations[at];
+        let way = &self.routes[conversation.route].way;
+        let turn = Conversation::turn(record.number());
+        match (record.answers().map(|(_, space)| self.way_back(space)), record.range()) {
+            (Some(Via::Nowhere), _) => Err(Detour::Refuse(Refusal::UnknownAgent)),
+            (Some(via), _) => Ok(Leaf { physical: conversation.to, via }),
+            (None, Some(range)) => way.leaf_of_all(range, turn),
+            (None, None) => way.leaf(record.point(), turn),
+        }
+    }
+
     fn miss(&mut self, at: ConversationIndex) {
         let it = &mut self.conversations[at];
         if !it.is_asked_for {
@@ -376,13 +387,13 @@ impl<D: Driver> Plane<D> {
     }
 
     /// Makes of a message to all points one for each lane's part of them. Its own name nobody has had. Returns
-    /// the leaves whose parts have to wait.
+    /// the leaves whose parts have to wait; parts that are to stay in order wait in their lines.
     fn cut(&mut self, at: ConversationIndex, record: &[u8]) -> Vec<AgentId> {
         let read = Record::of(record);
         let range = read.range().expect("what has a point is not cut");
         let (base, route) = (self.conversations.base(at), self.conversations[at].route);
+        let ticket = self.conversations.ticket(at, read.number());
         let lanes = self.routes[route].way.cut(range);
-        let ways = self.routes[route].ways;
         let mut parts = Vec::new();
         for (lane, part) in &lanes {
             let lane = self.conversations.in_lane(base, *lane);
@@ -392,7 +403,7 @@ impl<D: Driver> Plane<D> {
                 it.asks.open(number);
             }
             if read.place().is_some() {
-                it.in_order_by.get_or_insert(ways);
+                self.conversations.line_up(lane, number, ticket);
             }
             self.keep(lane, number, &read.cut(*part, number), Until::Sendable);
             parts.push((part.first, (lane, number)));
@@ -400,7 +411,10 @@ impl<D: Driver> Plane<D> {
         if read.has(ASKS) {
             self.gathers.cut((at, read.number()), &read, &parts);
         }
-        self.conversations[at].give_up(read.number());
+        self.conversations.give_up(at, read.number());
+        if read.place().is_some() {
+            return Vec::new();
+        }
         parts.iter().for_each(|(_, (lane, _))| self.release(*lane));
         let way = &self.routes[route].way;
         let waits = |(_, (lane, _)): &&(_, Which)| self.conversations[*lane].is_waiting();
@@ -448,26 +462,24 @@ impl<D: Driver> Plane<D> {
         let conversation = &self.conversations[at];
         let (mut header, number) = (*read.header(), read.number());
         let before = |place| (read.destination(), place);
-        let place = read.place().map(|place| {
-            let kept = conversation.place_before(number, leaf.physical, before(place));
-            let kept = kept.filter(|_| !planted::is(Bug::PlaceAnew));
-            (
-                kept.unwrap_or_else(|| self.conversations.next_place(at, leaf.physical)),
-                kept.is_none(),
-            )
-        });
-        if let Some((place, _)) = place {
-            put_place(record, place);
-        }
         header.destination = leaf.physical.0.into();
         header.floor = ((number.0 - conversation.floor().0) as u32).into();
         header.route_epoch = self.routes[conversation.route].epoch.0.into();
+        let Some(place) = read.place() else {
+            return self.send_headed(at, leaf, &mut header, record);
+        };
+        let kept = conversation.place_before(number, leaf.physical, before(place));
+        let kept = kept.filter(|_| !planted::is(Bug::PlaceAnew));
+        let next = self.conversations.next_place(at, leaf.physical);
+        put_place(record, kept.unwrap_or(next));
         let sent = self.send_headed(at, leaf, &mut header, record);
-        if let Some((_, true)) = place {
-            match sent {
-                true => drop(self.conversations.take_place(at, leaf.physical)),
-                false => put_place(record, NO_PLACE),
-            }
+        match (sent, kept) {
+            (true, None) => drop(self.conversations.take_place(at, leaf.physical)),
+            (false, None) => put_place(record, NO_PLACE),
+            (_, Some(_)) => {}
+        }
+        if sent {
+            self.conversations.leave(at, number, leaf.physical);
         }
         sent
     }
@@ -546,7 +558,7 @@ impl<D: Driver> Plane<D> {
     pub fn settle_ring(&mut self, reactor: u8, taken: u64) {
         while let Some((at, number)) = self.ring_to(reactor).and_then(|ring| ring.next_done(taken))
         {
-            self.conversations[at].done(number);
+            self.conversations.done(at, number);
         }
     }
 
@@ -578,8 +590,10 @@ impl<D: Driver> Plane<D> {
         match (&self.routes[self.conversations[base].route].way, point) {
             (Way::Spread(_, among), _) => (1..=among.len() as u16).all(is_pressed),
             (Way::Pick(among), None) => (0..=among.len() as u16).any(is_pressed),
-            _ if self.waits_in(base, point) => is_pressed(0),
-            (way, point) => is_pressed(way.lane(point)),
+            (way, point) => {
+                // What was named before the way was known waits in lane 0.
+                is_pressed(way.lane(point)) || is_pressed(0) && way.leaf(point, 0).is_err()
+            }
         }
     }
 }

@@ -100,6 +100,30 @@ impl Way {
         parts
     }
 
+    /// All leaves, with the points that each owns; copies that are alike own none.
+    pub fn lines(&self) -> Vec<(AgentId, Option<PointRange>)> {
+        let mut all = Vec::new();
+        self.add_lines(Some(PointRange::ALL), &mut all);
+        all
+    }
+
+    fn add_lines(&self, range: Option<PointRange>, all: &mut Vec<(AgentId, Option<PointRange>)>) {
+        match self {
+            Way::One(leaf) => all.push((leaf.physical, range)),
+            Way::Pick(among) => {
+                let mut first = Point(0);
+                for (last, way) in among {
+                    let part = PointRange { first, last: *last };
+                    way.add_lines(range.and_then(|range| range.common(&part)), all);
+                    first = Point(last.0.saturating_add(1));
+                }
+            }
+            Way::Spread(_, among) => among.iter().for_each(|way| way.add_lines(None, all)),
+            Way::Each(_, among) => among.iter().for_each(|way| way.add_lines(range, all)),
+            Way::Closed | Way::Held | Way::Refused(_) => {}
+        }
+    }
+
     /// The lane of a message's numbers: one for each child that a key may fall to, 0 where there are none.
     /// Of copies that are alike the sender chooses one.
     #[inline]
@@ -288,7 +312,9 @@ impl Routes {
                 destination.ways += 1;
                 destination.way = way;
             }
-            destination.is_ordered = is_ordered;
+            // What was ordered stays so while the route is not known.
+            destination.is_ordered =
+                is_ordered || destination.is_ordered && !self.decided.contains_key(&id);
             destination.epoch = self.decided.get(&id).map_or(Epoch(0), |route| route.epoch);
         }
     }

@@ -366,7 +366,7 @@ impl<D: Driver> Turn<D> {
     fn write_down_done(&mut self) {
         let DoneRun { at, first, count } = std::mem::take(&mut self.done_run);
         if count > 0 {
-            self.plane.conversations[at].done_run(first, count);
+            self.plane.conversations.done_run(at, first, count);
         }
     }
 
@@ -552,7 +552,7 @@ impl<D: Driver> Turn<D> {
             Fate::Returned => {
                 self.plane.counts.returned += 1;
                 if planted::is(Bug::ReturnedLost) {
-                    return self.plane.conversations[at].done(number);
+                    return self.plane.conversations.done(at, number);
                 }
                 self.plane.routes.forget(physical);
                 self.plane.conversations[at].take_back(number, physical);

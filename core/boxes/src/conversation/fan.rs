@@ -2,7 +2,7 @@
 
 use daedal_model::id::{AgentId, Number};
 
-use super::{Conversation, WHOLE};
+use super::Conversation;
 use crate::ordered::Place;
 
 /// A message that goes to several.
@@ -63,14 +63,14 @@ impl Conversation {
         }
     }
 
-    pub(super) fn is_given_up(&self, number: Number) -> bool {
+    /// Whether it goes to nobody any more, and some have it still.
+    pub fn is_given_up(&self, number: Number) -> bool {
         self.fanned.get(&number).is_some_and(|fan| fan.is_given_up)
     }
 
-    /// Whether a message that could be sent is under way to some of its leaves.
-    pub(super) fn is_any_half_sent(&self) -> bool {
-        let mut under_way = self.fanned.iter().filter(|(_, fan)| fan.under_way() > 0);
-        under_way.any(|(number, _)| self.outbox.contains_key(&(*number, WHOLE)))
+    /// Whether a message that is to go to several is under way to some of them.
+    pub fn is_fanned_out(&self, number: Number) -> bool {
+        self.fanned.get(&number).is_some_and(|fan| fan.under_way() > 0)
     }
 
     /// `number` has come back from a leaf, among others perhaps: it must go there again.

@@ -111,8 +111,7 @@ impl<D: Driver> Plane<D> {
         &mut self.scratch[body_at..]
     }
 
-    /// The conversation that a message is named in: the lane of the child that its key falls to. What is to
-    /// stay in order goes behind what was named before the way was known, and waits still for that child.
+    /// The conversation that a message is named in: the lane of the child that its key falls to.
     #[inline]
     fn conversation_in_lane(
         &mut self,
@@ -123,43 +122,29 @@ impl<D: Driver> Plane<D> {
         let base = self.conversation(slot, to);
         let it = &self.conversations[base];
         let destination = &self.routes[it.route];
-        let in_order = letter.in_order || destination.is_ordered;
         let lane = match &destination.way {
-            // Lanes of copies may meet at one, while another is away.
-            Way::Spread(..) if in_order => 0,
             Way::Spread(by, among) => self.conversations.choose_lane(base, *by, among.len() as u16),
             way => way.lane(letter.point),
         };
-        if lane == 0 || in_order && self.waits_in(base, letter.point) {
-            return base;
+        match lane {
+            0 => base,
+            lane => self.conversations.in_lane(base, lane),
         }
-        self.conversations.in_lane(base, lane)
-    }
-
-    /// Whether something waits in `base`, and may be for the child of this key.
-    pub(super) fn waits_in(&self, base: ConversationIndex, point: Option<Point>) -> bool {
-        let it = &self.conversations[base];
-        it.is_waiting() && (it.is_starved || self.routes[it.route].way.leaf(point, 0).is_err())
     }
 
     /// Whether a message is to go through the stage `ordered`, because its sender or its way says so.
     #[inline]
-    fn is_in_order(&mut self, at: ConversationIndex, letter: &Letter) -> bool {
+    fn is_in_order(&self, at: ConversationIndex, letter: &Letter) -> bool {
         let Addressee::Agent(_) = letter.to else { return false };
-        let it = &mut self.conversations[at];
-        let destination = &self.routes[it.route];
-        let in_order = letter.in_order || destination.is_ordered;
-        if in_order && it.in_order_by.is_none() {
-            it.in_order_by = Some(destination.ways);
-        }
-        in_order
+        letter.in_order || self.routes[self.conversations[at].route].is_ordered
     }
 
     #[inline]
     fn goes(&mut self, conversation: ConversationIndex, letter: &Letter) -> Goes {
-        let it = &mut self.conversations[conversation];
+        let it = &self.conversations[conversation];
         let destination = &self.routes[it.route];
-        if it.is_waiting() || it.is_full() || !it.may_leave(destination.ways) {
+        let in_order = letter.in_order || destination.is_ordered;
+        if it.is_full() || !in_order && it.is_waiting() {
             return Goes::Wait;
         }
         let (way, turn) = (&destination.way, Conversation::turn(it.next_number()));
@@ -168,6 +153,13 @@ impl<D: Driver> Plane<D> {
             false => way.leaf(letter.point, turn),
         };
         match leaf {
+            Ok(leaf) if in_order => {
+                let ways = destination.ways;
+                match self.conversations.is_open(conversation, ways, leaf.physical) {
+                    true => Goes::To(leaf),
+                    false => Goes::Wait,
+                }
+            }
             Ok(leaf) => Goes::To(leaf),
             Err(Detour::Refuse(refusal)) => Goes::Refuse(refusal),
             Err(Detour::Wait | Detour::Each | Detour::Cut) => Goes::Wait,
@@ -326,10 +318,16 @@ impl<D: Driver> Plane<D> {
             Goes::To(leaf) => leaf,
             _ => Leaf { physical: conversation.to, via: Via::Nowhere },
         };
-        let place = in_order.then(|| match leaf.via {
-            Via::Local(_) | Via::Link(_) => self.conversations.take_place(at, leaf.physical),
-            // It is written to scratch, and takes its place when it leaves.
-            Via::Ring(_) | Via::Nowhere => NO_PLACE,
+        let place = in_order.then(|| {
+            self.conversations.line_up(at, number, None);
+            match leaf.via {
+                Via::Local(_) | Via::Link(_) => {
+                    self.conversations.leave(at, number, leaf.physical);
+                    self.conversations.take_place(at, leaf.physical)
+                }
+                // It is written to scratch, and takes its place when it leaves.
+                Via::Ring(_) | Via::Nowhere => NO_PLACE,
+            }
         });
         let conversation = &self.conversations[at];
         let (floor, route_epoch, checkpoint) = match leaf.via {

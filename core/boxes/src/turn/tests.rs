@@ -48,7 +48,7 @@ fn a_message_that_was_refused_counts_until_all_who_have_it_are_through_with_it()
     let (mut turn, at) = turn_after(1);
     let record = fan_out(&mut turn, at, 3);
     turn.came_back(at, LEAVES[0], &record, REFUSED);
-    turn.plane.conversations[at].done(Number(0));
+    turn.plane.conversations.done(at, Number(0));
     assert_eq!(turn.plane.conversations[at].floor(), Number(0));
     turn.came_back(at, LEAVES[2], &record, Fate::Returned);
     assert_eq!(turn.plane.conversations[at].floor(), Number(1));
@@ -63,7 +63,7 @@ fn more_messages_than_a_window_can_be_refused() {
     turn.refuse_waiting(THERE, &source, Refusal::UnknownAgent);
     // They are beyond what the first, which is under way, lets be told apart.
     assert_eq!(turn.plane.conversations[at].kept_count(), 10);
-    turn.plane.conversations[at].done(first);
+    turn.plane.conversations.done(at, first);
     turn.refuse_waiting(THERE, &source, Refusal::UnknownAgent);
     assert_eq!(turn.plane.conversations[at].floor(), Number(WINDOW + 10));
 }

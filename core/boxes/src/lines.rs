@@ -1,0 +1,352 @@
+//! The sender's half of the stage `ordered`: a line to each leaf.
+//!
+//! What one agent sends one destination in order gets *tickets*, whichever lanes it is numbered in. It waits
+//! in the line to its leaf, in the order of the tickets, gets a *place* there when it leaves, and the same
+//! place if it leaves for that leaf again. When the ways change, all that waits is sorted anew. A leaf that
+//! has points which another had gets nothing while something is under way to that other: it is done there,
+//! or comes back, and then leaves by the new way in the order of its ticket. Copies that are alike take no
+//! points over from each other: what one has is not waited for by the others.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use daedal_model::done::WINDOW;
+use daedal_model::id::{AgentId, Number};
+use daedal_model::point::PointRange;
+use hashbrown::HashMap;
+
+use crate::conversation::ConversationIndex;
+use crate::ordered::{NO_PLACE, Place};
+use crate::planted::{self, Bug};
+
+/// Messages under way in one line at most. Half of the places that its leaf tells apart: what came back
+/// with a place counts for the other half.
+const UNDER_WAY_MAX: u64 = WINDOW / 2;
+
+/// Counts what one agent sends one destination in order.
+pub(crate) type Ticket = u64;
+
+/// A message that waits, in the order in which it may leave. Parts of a broadcast share its ticket.
+pub(crate) type Waits = (Ticket, ConversationIndex, Number);
+
+/// Which of the lines of a conversation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct LineIndex(u32);
+
+/// The lines of one agent to the leaves of one destination.
+#[derive(Debug)]
+pub(crate) struct Lines {
+    /// Lane 0 of the conversation.
+    pub base: ConversationIndex,
+    /// The state of the destination's ways that the lines follow.
+    ways: Option<u32>,
+    next: Ticket,
+    /// One for each life of a leaf that there was.
+    all: Vec<Line>,
+    by_leaf: HashMap<AgentId, LineIndex, foldhash::fast::FixedState>,
+    lately: LineIndex,
+    /// Messages under way in lines that the ways do not lead to any more.
+    strays: u64,
+    /// What has to find its line.
+    unsorted: BTreeMap<Waits, Vec<u8>>,
+    /// What has none, for its leaf is not known.
+    adrift: BTreeMap<Waits, Vec<u8>>,
+}
+
+/// The line to one leaf.
+#[derive(Debug)]
+struct Line {
+    leaf: AgentId,
+    /// The leaf's points; `None`: it is one of several copies.
+    range: Option<PointRange>,
+    /// Whether the ways lead there.
+    is_led_to: bool,
+    taken: Place,
+    under_way: u64,
+    waiting: BTreeMap<Waits, Vec<u8>>,
+}
+
+impl Lines {
+    pub fn new(base: ConversationIndex) -> Lines {
+        Lines {
+            base,
+            ways: None,
+            next: 0,
+            all: Vec::new(),
+            by_leaf: HashMap::default(),
+            lately: LineIndex(0),
+            strays: 0,
+            unsorted: BTreeMap::new(),
+            adrift: BTreeMap::new(),
+        }
+    }
+
+    /// The ticket of the next message.
+    #[inline]
+    pub fn ticket(&mut self) -> Ticket {
+        self.next += 1;
+        self.next
+    }
+
+    /// Whether a message may leave for this leaf past whatever waits, which is nothing for that leaf.
+    #[inline]
+    pub fn is_open(&mut self, ways: u32, leaf: AgentId) -> bool {
+        self.follows(ways)
+            && self.unsorted.is_empty()
+            && self
+                .find(leaf)
+                .is_some_and(|line| self.line(line).waiting.is_empty() && self.may_leave(line))
+    }
+
+    /// Whether what is first in a line may leave.
+    #[inline]
+    fn may_leave(&self, line: LineIndex) -> bool {
+        let it = self.line(line);
+        it.is_led_to && it.under_way < UNDER_WAY_MAX && (self.strays == 0 || !self.is_awaited(it))
+    }
+
+    /// Whether something is under way to who had points of this leaf before.
+    fn is_awaited(&self, it: &Line) -> bool {
+        let mut strays = self.all.iter().filter(|old| !old.is_led_to && old.under_way > 0);
+        !planted::is(Bug::OldWayKept) && strays.any(|old| old.shares_points_with(it))
+    }
+
+    /// Whether the lines lead where the ways do in this state of theirs.
+    #[inline]
+    pub fn follows(&self, ways: u32) -> bool {
+        self.ways == Some(ways)
+    }
+
+    /// Leads the lines where the ways lead now. All that waits is to be sorted.
+    pub fn follow(&mut self, ways: u32, leaves: &[(AgentId, Option<PointRange>)]) {
+        self.ways = Some(ways);
+        self.unsorted.append(&mut self.adrift);
+        for line in &mut self.all {
+            line.is_led_to = false;
+            self.unsorted.append(&mut line.waiting);
+        }
+        for (leaf, range) in leaves {
+            let line = self.find(*leaf).unwrap_or_else(|| self.add(*leaf));
+            let it = &mut self.all[line.0 as usize];
+            (it.is_led_to, it.range) = (true, *range);
+        }
+        let strays = self.all.iter().filter(|line| !line.is_led_to);
+        self.strays = strays.map(|line| line.under_way).sum();
+    }
+
+    fn add(&mut self, leaf: AgentId) -> LineIndex {
+        let line = LineIndex(self.all.len() as u32);
+        self.all.push(Line {
+            leaf,
+            range: None,
+            is_led_to: false,
+            taken: NO_PLACE,
+            under_way: 0,
+            waiting: BTreeMap::new(),
+        });
+        self.by_leaf.insert(leaf, line);
+        line
+    }
+
+    #[inline]
+    fn find(&mut self, leaf: AgentId) -> Option<LineIndex> {
+        let is_same = self.all.get(self.lately.0 as usize).is_some_and(|it| it.leaf == leaf);
+        if !is_same {
+            self.lately = *self.by_leaf.get(&leaf)?;
+        }
+        Some(self.lately)
+    }
+
+    #[inline]
+    fn line(&self, line: LineIndex) -> &Line {
+        &self.all[line.0 as usize]
+    }
+
+    /// The place that a message gets which leaves for this leaf for the first time.
+    pub fn next_place(&self, leaf: AgentId) -> Place {
+        self.by_leaf.get(&leaf).map_or(NO_PLACE, |line| self.line(*line).taken) + 1
+    }
+
+    /// The next place in the line to this leaf is taken.
+    #[inline]
+    pub fn take_place(&mut self, leaf: AgentId) -> Place {
+        let line = self.find(leaf).unwrap_or_else(|| self.add(leaf));
+        let it = &mut self.all[line.0 as usize];
+        it.taken += 1;
+        it.taken
+    }
+
+    /// A message is under way to this leaf.
+    #[inline]
+    pub fn leave(&mut self, leaf: AgentId) -> LineIndex {
+        let line = self.find(leaf).unwrap_or_else(|| self.add(leaf));
+        let it = &mut self.all[line.0 as usize];
+        it.under_way += 1;
+        self.strays += u64::from(!it.is_led_to);
+        line
+    }
+
+    /// A message in this line is under way no longer.
+    #[inline]
+    pub fn arrived(&mut self, line: LineIndex) {
+        let it = &mut self.all[line.0 as usize];
+        it.under_way -= 1;
+        self.strays -= u64::from(!it.is_led_to);
+    }
+
+    /// Keeps a message in a line, or until it has found one.
+    pub fn wait(&mut self, line: Option<LineIndex>, waits: Waits, record: Vec<u8>) {
+        let queue = match line {
+            Some(line) => &mut self.all[line.0 as usize].waiting,
+            None => &mut self.unsorted,
+        };
+        queue.insert(waits, record);
+    }
+
+    /// Takes out the first message that has to find its line.
+    pub fn next_unsorted(&mut self) -> Option<(Waits, Vec<u8>)> {
+        self.unsorted.pop_first()
+    }
+
+    /// A message waits for this leaf, or for its leaf to be known.
+    pub fn sort(&mut self, leaf: Option<AgentId>, waits: Waits, record: Vec<u8>) {
+        let line = leaf.map(|leaf| self.find(leaf).unwrap_or_else(|| self.add(leaf)));
+        let queue = match line {
+            Some(line) => &mut self.all[line.0 as usize].waiting,
+            None => &mut self.adrift,
+        };
+        queue.insert(waits, record);
+    }
+
+    /// The lines that something waits in, and that it may leave.
+    pub fn to_leave(&self) -> Vec<LineIndex> {
+        let all = (0..self.all.len() as u32).map(LineIndex);
+        all.filter(|line| !self.line(*line).waiting.is_empty() && self.may_leave(*line)).collect()
+    }
+
+    /// Takes out the first message of a line, if it may leave.
+    pub fn next_to_leave(&mut self, line: LineIndex) -> Option<(Waits, Vec<u8>)> {
+        if !self.may_leave(line) {
+            return None;
+        }
+        self.all[line.0 as usize].waiting.pop_first()
+    }
+
+    /// Takes out a message that waits.
+    pub fn take(&mut self, waits: Waits) -> Option<Vec<u8>> {
+        let queues = self.all.iter_mut().map(|line| &mut line.waiting);
+        let mut queues = queues.chain([&mut self.unsorted, &mut self.adrift]);
+        queues.find_map(|queue| queue.remove(&waits))
+    }
+
+    /// All messages that wait, in order; they are to be sorted again.
+    pub fn waiting(&mut self) -> Vec<Waits> {
+        self.ways = None;
+        self.unsorted.append(&mut self.adrift);
+        self.all.iter_mut().for_each(|line| self.unsorted.append(&mut line.waiting));
+        self.unsorted.keys().copied().collect()
+    }
+
+    /// Whether something waits for room, or for others to arrive.
+    pub fn is_waiting_for_room(&self) -> bool {
+        !self.unsorted.is_empty() || self.all.iter().any(|line| !line.waiting.is_empty())
+    }
+
+    /// Whether something waits for its leaf to be known.
+    pub fn is_any_adrift(&self) -> bool {
+        !self.adrift.is_empty()
+    }
+}
+
+impl Line {
+    fn shares_points_with(&self, other: &Line) -> bool {
+        let ranges = self.range.zip(other.range);
+        ranges.is_some_and(|(one, other)| one.overlaps(&other))
+    }
+}
+
+/// Where the messages of one lane stand that are to stay in order.
+#[derive(Debug, Default)]
+pub(crate) struct Stands {
+    /// In the order of their numbers; those before the first are done.
+    all: VecDeque<(Number, Stand)>,
+}
+
+/// Where a message stands.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Stand {
+    pub ticket: Ticket,
+    pub at: At,
+}
+
+/// What is known of where it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum At {
+    /// It is being written, or sent.
+    Hand,
+    /// It waits here.
+    Waiting,
+    /// It is under way in this line; if it goes to several, in that of one of them.
+    UnderWay(LineIndex),
+    /// It waits for some of its leaves, and is under way to others.
+    Both(LineIndex),
+    /// It was done.
+    Done,
+}
+
+impl Stands {
+    #[inline]
+    pub fn is_empty(&self) -> bool {
+        self.all.is_empty()
+    }
+
+    /// A message has its number and ticket.
+    #[inline]
+    pub fn add(&mut self, number: Number, ticket: Ticket) {
+        let stand = (number, Stand { ticket, at: At::Hand });
+        match self.all.back() {
+            Some((last, _)) if *last > number => self.all.insert(self.first_from(number), stand),
+            _ => self.all.push_back(stand),
+        }
+    }
+
+    /// The place of the first that has this number or a higher one.
+    #[inline]
+    fn first_from(&self, number: Number) -> usize {
+        match self.all.front() {
+            Some((first, _)) if *first >= number => 0,
+            _ => self.all.partition_point(|(at, _)| *at < number),
+        }
+    }
+
+    /// Whether a message waits in a line.
+    pub fn is_waiting(&self, number: Number) -> bool {
+        let stand = self.all.get(self.first_from(number)).filter(|(at, _)| *at == number);
+        stand.is_some_and(|(_, stand)| matches!(stand.at, At::Waiting | At::Both(_)))
+    }
+
+    /// Where a message stands, if it is to stay in order and not done.
+    #[inline]
+    pub fn find(&mut self, number: Number) -> Option<&mut Stand> {
+        let at = self.first_from(number);
+        let (found, stand) = self.all.get_mut(at)?;
+        (*found == number).then_some(stand)
+    }
+
+    /// Looks at `count` messages from `first` on, and forgets those in front that are done.
+    #[inline]
+    pub fn each(&mut self, first: Number, count: u64, mut see: impl FnMut(Number, &mut Stand)) {
+        for at in self.first_from(first)..self.all.len() {
+            let (number, stand) = &mut self.all[at];
+            if number.0 - first.0 >= count {
+                break;
+            }
+            see(*number, stand);
+        }
+        while let Some((_, Stand { at: At::Done, .. })) = self.all.front() {
+            self.all.pop_front();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,179 @@
+//! Who may leave for which leaf, and in which order.
+
+use daedal_model::id::Point;
+
+use super::*;
+use crate::conversation::RouteIndex;
+use crate::conversations::Conversations;
+use crate::record::{Draft, finish};
+use crate::slot::SlotIndex;
+
+const BASE: ConversationIndex = ConversationIndex(0);
+const ONE: AgentId = AgentId(11);
+const TWO: AgentId = AgentId(12);
+const THREE: AgentId = AgentId(13);
+const LOW: PointRange = PointRange { first: Point(0), last: Point(99) };
+const MIDDLE: PointRange = PointRange { first: Point(50), last: Point(149) };
+const HIGH: PointRange = PointRange { first: Point(100), last: Point(u64::MAX) };
+
+fn conversations() -> Conversations {
+    let mut conversations = Conversations::default();
+    conversations.add(SlotIndex(0), AgentId(1), RouteIndex(0));
+    conversations
+}
+
+fn record(number: Number) -> Vec<u8> {
+    let mut draft = Draft { place: Some(NO_PLACE), ..Draft::default() };
+    draft.header.number = number.0.into();
+    draft.header.destination = 1.into();
+    let mut bytes = vec![0; draft.bytes()];
+    draft.write(&mut bytes);
+    finish(&mut bytes, draft.bytes(), 0);
+    bytes
+}
+
+/// A message in this lane that leaves for a leaf.
+fn sent(
+    conversations: &mut Conversations,
+    lane: u16,
+    leaf: AgentId,
+) -> (ConversationIndex, Number) {
+    let (at, number) = waits(conversations, lane);
+    conversations.lines_of(at);
+    conversations.take_place(at, leaf);
+    conversations.leave(at, number, leaf);
+    (at, number)
+}
+
+/// A message in this lane that has its ticket.
+fn waits(conversations: &mut Conversations, lane: u16) -> (ConversationIndex, Number) {
+    let at = conversations.in_lane(BASE, lane);
+    let number = conversations[at].number();
+    conversations.line_up(at, number, None);
+    (at, number)
+}
+
+fn follow(conversations: &mut Conversations, ways: u32, leaves: &[(AgentId, Option<PointRange>)]) {
+    let lines = conversations.lines_of(BASE);
+    conversations.lines(lines).follow(ways, leaves);
+}
+
+#[test]
+fn who_takes_points_over_is_waited_for_and_nobody_else() {
+    let mut conversations = conversations();
+    follow(&mut conversations, 0, &[(ONE, Some(LOW)), (TWO, Some(HIGH))]);
+    let (at, number) = sent(&mut conversations, 1, ONE);
+    follow(&mut conversations, 1, &[(THREE, Some(LOW)), (TWO, Some(HIGH))]);
+    assert!(!conversations.is_open(BASE, 1, THREE), "the old owner has something");
+    assert!(conversations.is_open(BASE, 1, TWO), "its points were nobody else's");
+    assert!(!conversations.is_open(BASE, 0, TWO), "the ways were others then");
+    conversations.done(at, number);
+    assert!(conversations.is_open(BASE, 1, THREE));
+}
+
+#[test]
+fn an_owner_of_points_of_two_waits_for_both() {
+    let mut conversations = conversations();
+    follow(&mut conversations, 0, &[(ONE, Some(LOW)), (TWO, Some(HIGH))]);
+    let under_way = [sent(&mut conversations, 1, ONE), sent(&mut conversations, 2, TWO)];
+    follow(&mut conversations, 1, &[(THREE, Some(MIDDLE))]);
+    for (at, number) in under_way {
+        assert!(!conversations.is_open(BASE, 1, THREE));
+        conversations.done(at, number);
+    }
+    assert!(conversations.is_open(BASE, 1, THREE));
+}
+
+#[test]
+fn copies_do_not_wait_for_each_other() {
+    let mut conversations = conversations();
+    follow(&mut conversations, 0, &[(ONE, None), (TWO, None)]);
+    sent(&mut conversations, 1, ONE);
+    follow(&mut conversations, 1, &[(TWO, None), (THREE, None)]);
+    assert!(conversations.is_open(BASE, 1, TWO) && conversations.is_open(BASE, 1, THREE));
+}
+
+/// The simulator found it: what was named before the way was known came back later than what was named
+/// after it in another lane, and was overtaken.
+#[test]
+fn what_came_back_leaves_in_the_order_of_sending_whichever_lane_it_is_in() {
+    let mut conversations = conversations();
+    follow(&mut conversations, 0, &[(ONE, Some(PointRange::ALL))]);
+    let sent: Vec<_> = [0, 1, 0, 1].map(|lane| sent(&mut conversations, lane, ONE)).into();
+    follow(&mut conversations, 1, &[(TWO, Some(PointRange::ALL))]);
+    for (at, number) in [1, 3, 2, 0].map(|index| sent[index]) {
+        assert!(!conversations.is_open(BASE, 1, TWO));
+        conversations.put_back(at, number, record(number));
+    }
+    let lines = conversations.lines_of(BASE);
+    let mut sorted = Vec::new();
+    while let Some(((ticket, at, number), record)) = conversations.lines(lines).next_unsorted() {
+        conversations.lines(lines).sort(Some(TWO), (ticket, at, number), record);
+        sorted.push((at, number));
+    }
+    assert_eq!(sorted, sent);
+    assert!(!conversations.is_open(BASE, 1, TWO), "others wait for it");
+    let line = conversations.lines(lines).to_leave()[0];
+    for it in sent {
+        let ((_, at, number), _) =
+            conversations.lines(lines).next_to_leave(line).expect("it waits");
+        assert_eq!((at, number), it);
+        conversations.took_from_line(at, number);
+        conversations.leave(at, number, TWO);
+    }
+    assert!(conversations.is_open(BASE, 1, TWO));
+}
+
+/// It would overtake, by new ways, what left by the old ones.
+#[test]
+fn a_message_that_some_of_its_leaves_have_is_waited_for_before_new_ways_are_taken() {
+    let mut conversations = conversations();
+    let all = Some(PointRange::ALL);
+    follow(&mut conversations, 0, &[(ONE, all), (TWO, all)]);
+    let (at, number) = sent(&mut conversations, 0, ONE);
+    conversations[at].fan_out(number, 2);
+    conversations[at].sent_to(number, 0, ONE, 1);
+    conversations.put_back(at, number, record(number));
+    follow(&mut conversations, 1, &[(THREE, all)]);
+    let line = |conversations: &mut Conversations| {
+        let lines = conversations.lines_of(BASE);
+        if let Some((waits, record)) = conversations.lines(lines).next_unsorted() {
+            conversations.lines(lines).sort(Some(THREE), waits, record);
+        }
+        conversations.lines(lines).to_leave().len()
+    };
+    assert_eq!(line(&mut conversations), 0);
+    conversations.done(at, number);
+    assert_eq!(line(&mut conversations), 1);
+}
+
+/// A leaf tells apart a window of places, whichever lanes its messages are in.
+#[test]
+fn a_line_has_half_a_window_under_way() {
+    let mut conversations = conversations();
+    follow(&mut conversations, 0, &[(ONE, Some(LOW))]);
+    let mut sent_first = None;
+    for index in 0..UNDER_WAY_MAX {
+        assert!(conversations.is_open(BASE, 0, ONE));
+        let it = sent(&mut conversations, (index % 3) as u16, ONE);
+        sent_first.get_or_insert(it);
+    }
+    assert!(!conversations.is_open(BASE, 0, ONE));
+    let (at, number) = sent_first.expect("one was sent");
+    conversations.done(at, number);
+    assert!(conversations.is_open(BASE, 0, ONE));
+}
+
+/// What is given up while it waits holds nobody up.
+#[test]
+fn what_is_given_up_waits_no_longer() {
+    let mut conversations = conversations();
+    follow(&mut conversations, 0, &[(ONE, Some(LOW))]);
+    let (at, number) = waits(&mut conversations, 1);
+    conversations.put_back(at, number, record(number));
+    assert_eq!(conversations[at].kept_count(), 1);
+    assert!(!conversations.is_open(BASE, 0, ONE));
+    conversations.give_up(at, number);
+    assert_eq!(conversations[at].kept_count(), 0);
+    assert!(conversations.is_open(BASE, 0, ONE));
+}

@@ -1,0 +1,108 @@
+//! What is to stay in order leaves through its lines: as far as each is open, in the order of the tickets.
+
+use daedal_model::id::Number;
+use daedal_net::driver::Driver;
+
+use super::Plane;
+use crate::conversation::{ConversationIndex, LinesIndex};
+use crate::lines::LineIndex;
+use crate::record::Record;
+use crate::routes::Detour;
+
+impl<D: Driver> Plane<D> {
+    /// Sends what waits in lines, as far as there are a route and room.
+    pub(super) fn release_in_order(&mut self, index: LinesIndex) {
+        let base = self.conversations.lines(index).base;
+        let destination = &self.routes[self.conversations[base].route];
+        let ways = destination.ways;
+        if !self.conversations.lines(index).follows(ways) {
+            let leaves = destination.way.lines();
+            self.conversations.lines(index).follow(ways, &leaves);
+        }
+        self.sort_lines(index);
+        for line in self.conversations.lines(index).to_leave() {
+            self.release_line(index, line);
+        }
+        let lines = self.conversations.lines(index);
+        let (is_any_adrift, is_waiting) = (lines.is_any_adrift(), lines.is_waiting_for_room());
+        if is_any_adrift {
+            self.miss(base);
+        }
+        if is_waiting {
+            self.conversations.starve(base);
+        }
+    }
+
+    /// Finds a line for each message that has none, up to one for which that cannot be said yet: those
+    /// behind it are not to overtake it.
+    fn sort_lines(&mut self, index: LinesIndex) {
+        while let Some((waits, record)) = self.conversations.lines(index).next_unsorted() {
+            let (_, at, number) = waits;
+            let leaf = match self.leaf_of(at, &Record::of(&record)) {
+                Ok(leaf) => Some(leaf.physical),
+                Err(Detour::Wait) => None,
+                Err(Detour::Each) => {
+                    let way = &self.routes[self.conversations[at].route].way;
+                    let leaves = way.each(Record::of(&record).point(), number.0);
+                    leaves.and_then(|leaves| Some(leaves.first()?.physical))
+                }
+                // Its number cannot be told apart from others yet, nor said to be done.
+                Err(_) if self.conversations[at].is_beyond(number) => {
+                    return self.conversations.lines(index).wait(None, waits, record);
+                }
+                Err(detour) => {
+                    self.take_from_line(at, number);
+                    match detour {
+                        Detour::Refuse(refusal) => self.refuse(at, &Record::of(&record), refusal),
+                        _ => drop(self.cut(at, &record)),
+                    }
+                    continue;
+                }
+            };
+            self.conversations.lines(index).sort(leaf, waits, record);
+        }
+    }
+
+    fn release_line(&mut self, index: LinesIndex, line: LineIndex) {
+        while let Some((waits, mut record)) = self.conversations.lines(index).next_to_leave(line) {
+            let (_, at, number) = waits;
+            if self.conversations[at].is_beyond(number) {
+                return self.conversations.lines(index).wait(Some(line), waits, record);
+            }
+            self.take_from_line(at, number);
+            let sent = match self.leaf_of(at, &Record::of(&record)) {
+                Ok(leaf) => self.send_record(at, leaf, &mut record),
+                Err(Detour::Each) => self.send_each(at, &mut record).is_ok(),
+                Err(_) => false,
+            };
+            if !sent {
+                return self.conversations.wait_in_line(at, number, record, Some(line));
+            }
+            self.relieve(at);
+        }
+    }
+
+    fn take_from_line(&mut self, at: ConversationIndex, number: Number) {
+        self.conversations.took_from_line(at, number);
+    }
+
+    /// What waits in the lines of a conversation, to be refused.
+    pub fn take_waiting_in_line(
+        &mut self,
+        at: ConversationIndex,
+    ) -> Vec<(ConversationIndex, Number, Vec<u8>)> {
+        let Some(lines) = self.conversations[at].lines else { return Vec::new() };
+        let mut taken = Vec::new();
+        for waits in self.conversations.lines(lines).waiting() {
+            let (_, at, number) = waits;
+            if self.conversations[at].is_beyond(number) {
+                break;
+            }
+            if let Some(record) = self.conversations.lines(lines).take(waits) {
+                self.conversations.took_from_line(at, number);
+                taken.push((at, number, record));
+            }
+        }
+        taken
+    }
+}
