@@ -62,13 +62,22 @@ impl OpenAsks {
         found.map(|it| it.1 = NO_LINK).is_some()
     }
 
-    /// Takes out an entry of this ask: the link that it went over, if it went over one.
+    /// An ask is over: calls `went_over` with each link that it went over. `false`: it was not open.
     #[inline]
-    pub fn close(&mut self, number: Number) -> Option<Option<u32>> {
+    pub fn close(&mut self, number: Number, mut went_over: impl FnMut(u32)) -> bool {
         let at = self.first_of(number);
-        self.entries.get(at).filter(|(open, _)| *open == number)?;
-        let (_, link) = self.entries.remove(at)?;
-        Some((link != NO_LINK).then_some(link))
+        let mut was_open = false;
+        while let Some((_, link)) = self.entries.get(at).filter(|(open, _)| *open == number) {
+            was_open = true;
+            if *link != NO_LINK {
+                went_over(*link);
+            }
+            match at {
+                0 => drop(self.entries.pop_front()),
+                at => drop(self.entries.remove(at)),
+            }
+        }
+        was_open
     }
 
     /// The asks that went over a link.
@@ -113,8 +122,8 @@ mod tests {
     }
 
     fn close_all(asks: &mut OpenAsks, number: Number) -> Option<BTreeSet<u32>> {
-        let entries: Vec<_> = std::iter::from_fn(|| asks.close(number)).collect();
-        (!entries.is_empty()).then(|| entries.into_iter().flatten().collect())
+        let mut links = BTreeSet::new();
+        asks.close(number, |link| assert!(links.insert(link))).then_some(links)
     }
 
     proptest! {

@@ -229,14 +229,8 @@ impl<D: Driver> Plane<D> {
     /// Ends an ask: it was answered, or never will be. `false`: it had ended before.
     #[inline]
     pub fn close_ask(&mut self, at: ConversationIndex, number: Number) -> bool {
-        let mut was_open = false;
-        while let Some(link) = self.conversations[at].asks.close(number) {
-            was_open = true;
-            if let Some(link) = link {
-                self.links.wait_no_longer(link);
-            }
-        }
-        was_open
+        let links = &mut self.links;
+        self.conversations[at].asks.close(number, |link| links.wait_no_longer(link))
     }
 
     /// An asker need not wait any longer. `None`: it may have happened, or may yet.

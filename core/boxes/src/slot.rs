@@ -1,14 +1,15 @@
 //! What a reactor keeps of each agent that it runs.
 
-use daedal_model::context::Envelope;
+use daedal_model::context::{Effects, Envelope};
 use daedal_model::done::NumberSet;
 use daedal_model::id::{AgentId, Number, Space, Stamp};
+use daedal_model::message::Invalid;
 use daedal_model::path::AgentPath;
 use daedal_model::point::PointRange;
 use hashbrown::HashMap;
 
 use crate::conversation::ConversationIndex;
-use crate::deliver::{Host, Part};
+use crate::deliver::{Host, Part, Trust, Verdict};
 use crate::inbox::Inbox;
 use crate::kinds::Kind;
 use crate::ordered::Egress;
@@ -66,7 +67,7 @@ pub(crate) struct Sender {
 #[derive(Debug)]
 pub(crate) struct Parked {
     pub record: Vec<u8>,
-    pub trust: crate::deliver::Trust,
+    pub trust: Trust,
     pub via: Via,
 }
 
@@ -123,10 +124,24 @@ impl Slot {
         }
     }
 
-    /// The points that a message is for, if they are not all that the agent owns.
-    pub fn part(&self, record: &Record<'_>) -> Option<Part> {
-        let range = record.range().filter(|range| *range != self.range)?;
-        Some(Part { range, others: self.range.without(&range) })
+    /// Offers a message that is for a range of points: all that the agent owns, or some.
+    /// # Errors
+    /// As [`Host::offer`].
+    pub fn offer_to_all(
+        &mut self,
+        record: &Record<'_>,
+        trust: Trust,
+        envelope: &Envelope,
+        effects: &mut dyn Effects,
+    ) -> Result<Verdict, Invalid> {
+        let (id, body) = (self.source, record.body());
+        match record.range().filter(|range| *range != self.range) {
+            None => self.host.offer(id, body, trust, envelope, effects),
+            Some(range) => {
+                let part = Part { range, others: self.range.without(&range) };
+                self.host.offer_part(&part, id, body, trust, envelope, effects)
+            }
+        }
     }
 
     /// The envelope of a message for this agent.

@@ -25,7 +25,7 @@ use crate::mesh::RingReceiver;
 use crate::metrics::Counts;
 use crate::plane::{Hand, Plane, Via, Work, nobody};
 use crate::planted::{self, Bug};
-use crate::record::{ASKS, RETURNED, Record};
+use crate::record::{ASKS, BROADCAST, RETURNED, Record};
 use crate::slot::{Admission, Parked, Slot, SlotIndex};
 use crate::template::Templates;
 use crate::walk::Step;
@@ -473,16 +473,13 @@ impl<D: Driver> Turn<D> {
         let envelope = slot.envelope(record, self.plane.now);
         let hand = Hand { space: envelope.name.space, trace: envelope.trace, via };
         let id = slot.source;
-        let part = slot.part(record);
         let mut work = Work { plane: &mut self.plane, slot: to, hand };
         if envelope.trace.0 != 0 {
             work.plane.note_came(&envelope, (Step::Came, via), &slot.path);
         }
-        let offered = match part {
-            None => slot.host.offer(id, record.body(), trust, &envelope, &mut work),
-            Some(part) => {
-                slot.host.offer_part(&part, id, record.body(), trust, &envelope, &mut work)
-            }
+        let offered = match record.has(BROADCAST) {
+            false => slot.host.offer(id, record.body(), trust, &envelope, &mut work),
+            true => slot.offer_to_all(record, trust, &envelope, &mut work),
         };
         match offered {
             Ok(Verdict::Indivisible) => Fate::Refused(Refusal::Indivisible),

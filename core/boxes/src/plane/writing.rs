@@ -49,15 +49,17 @@ impl<D: Driver> Plane<D> {
     /// Finds a message's way, writes its head where it leaves from, and gives the room behind.
     #[inline]
     fn begin(&mut self, slot: SlotIndex, hand: &Hand, letter: &Letter) -> &mut [u8] {
-        let (conversation, mut goes, answers) = match letter.to {
+        let (conversation, in_order, mut goes, answers) = match letter.to {
             Addressee::Agent(to) => {
                 let conversation = self.conversation_in_lane(slot, to, letter);
-                (conversation, self.goes(conversation, letter), None)
+                let route = self.conversations[conversation].route;
+                let in_order = letter.in_order || self.routes[route].is_ordered;
+                (conversation, in_order, self.goes(conversation, letter, in_order), None)
             }
             Addressee::Asker(name) => {
                 let conversation = self.conversation(slot, name.source);
                 let goes = self.goes_back(conversation, hand, name);
-                (conversation, goes, Some((name.number, name.space)))
+                (conversation, false, goes, Some((name.number, name.space)))
             }
             Addressee::Myself(delay) => return self.begin_alarm(slot, delay, letter.schema),
         };
@@ -66,7 +68,7 @@ impl<D: Driver> Plane<D> {
         {
             goes = Goes::Wait;
         }
-        let draft = self.draft(slot, hand, letter, conversation, goes, answers);
+        let draft = self.draft(slot, hand, letter, (conversation, in_order), goes, answers);
         let number = Number(draft.header.number.get());
         let body_at = draft.bytes();
         let asks = letter.asks;
@@ -132,25 +134,19 @@ impl<D: Driver> Plane<D> {
         }
     }
 
-    /// Whether a message is to go through the stage `ordered`, because its sender or its way says so.
+    /// `in_order`: it goes through the stage `ordered`, because its sender or its way says so.
     #[inline]
-    fn is_in_order(&self, at: ConversationIndex, letter: &Letter) -> bool {
-        let Addressee::Agent(_) = letter.to else { return false };
-        letter.in_order || self.routes[self.conversations[at].route].is_ordered
-    }
-
-    #[inline]
-    fn goes(&mut self, conversation: ConversationIndex, letter: &Letter) -> Goes {
+    fn goes(&mut self, conversation: ConversationIndex, letter: &Letter, in_order: bool) -> Goes {
         let it = &self.conversations[conversation];
         let destination = &self.routes[it.route];
-        let in_order = letter.in_order || destination.is_ordered;
         if it.is_full() || !in_order && it.is_waiting() {
             return Goes::Wait;
         }
         let (way, turn) = (&destination.way, Conversation::turn(it.next_number()));
-        let leaf = match letter.broadcast {
-            true => way.leaf_of_all(PointRange::ALL, turn),
-            false => way.leaf(letter.point, turn),
+        let leaf = match way {
+            Way::One(leaf) if leaf.via != Via::Nowhere => Ok(*leaf),
+            way if letter.broadcast => way.leaf_of_all(PointRange::ALL, turn),
+            way => way.leaf(letter.point, turn),
         };
         match leaf {
             Ok(leaf) if in_order => {
@@ -303,12 +299,11 @@ impl<D: Driver> Plane<D> {
         slot: SlotIndex,
         hand: &Hand,
         letter: &Letter,
-        at: ConversationIndex,
+        (at, in_order): (ConversationIndex, bool),
         goes: Goes,
         answers: Option<(Number, Space)>,
     ) -> Draft {
         let kind = self.kind(at, letter.schema);
-        let in_order = self.is_in_order(at, letter);
         let conversation = &mut self.conversations[at];
         let number = conversation.number();
         if letter.asks {
