@@ -111,7 +111,7 @@ pub fn run(arguments: &Arguments, templates: &Arc<Templates>) -> Result<()> {
         say(&format!("box \"{name}\": {finding}"));
     }
     if arguments.with_parent {
-        end_with_parent();
+        end_with_parent(&running);
     }
     listen(&running, &arguments.system)
 }
@@ -162,21 +162,26 @@ fn take_leave_when_told(running: &RunningBox) -> Result<()> {
             Some(farewell) => farewell.say(),
             None => forget(controller),
         }
-        // The process ends here, so that nothing else takes the file away.
-        counters.as_ref().map(std::fs::remove_file);
-        std::process::exit(0);
+        end(counters.as_deref());
     };
     ctrlc::set_handler(leave).context("catching Ctrl-C")
 }
 
 /// Ends the process when nobody holds the other end of its standard input any more.
-fn end_with_parent() {
-    std::thread::spawn(|| {
+fn end_with_parent(running: &RunningBox) {
+    let counters = running.counters().map(PathBuf::from);
+    std::thread::spawn(move || {
         let mut input = std::io::stdin().lock();
         // Whatever is written there means nothing; an error means the same as the end.
         let _ = std::io::copy(&mut input, &mut std::io::sink());
-        std::process::exit(0);
+        end(counters.as_deref());
     });
+}
+
+/// Ends the process, and takes its file of counters away, as nothing else does then.
+fn end(counters: Option<&Path>) -> ! {
+    counters.map(std::fs::remove_file);
+    std::process::exit(0);
 }
 
 fn start(
