@@ -54,10 +54,14 @@ impl Report {
     pub fn skip(&mut self, what_and_why: impl Into<String>) -> Outcome {
         let what_and_why = what_and_why.into();
         println!("{SKIPPED}{what_and_why}");
+        self.remember(what_and_why);
+        Outcome::Skipped
+    }
+
+    fn remember(&mut self, what_and_why: String) {
         if !self.skips.contains(&what_and_why) {
             self.skips.push(what_and_why);
         }
-        Outcome::Skipped
     }
 
     /// Whether no step failed.
@@ -75,7 +79,7 @@ impl Report {
             let line = String::from_utf8_lossy(&line);
             println!("{line}");
             if let Some(what_and_why) = line.strip_prefix(SKIPPED) {
-                self.skips.push(what_and_why.to_owned());
+                self.remember(what_and_why.to_owned());
             }
         }
         Ok(outcome(child.wait()?.success()))
