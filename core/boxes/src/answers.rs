@@ -7,7 +7,6 @@ use daedal_model::agent::{Answer, Outcome, Refusal};
 use daedal_model::id::Number;
 use daedal_net::driver::Driver;
 
-use crate::conversation::ConversationIndex;
 use crate::gather::{Gather, Which};
 use crate::plane::{Hand, Work, nobody};
 use crate::planted::{self, Bug};
@@ -28,14 +27,13 @@ impl<D: Driver> Turn<D> {
             return Fate::Done;
         };
         let (from, body) = (record.name().source, record.body());
-        let asked = self.plane.conversations.find_of(to, from, number);
-        // Answered by another life of one part, or given up as unknown: nobody is told twice.
-        let is_open = |at: &ConversationIndex| self.plane.conversations[*at].asks.is_open(number);
-        let Some(at) = asked.filter(is_open) else {
+        let Some(at) = self.plane.conversation_of(to, from, number) else {
             self.plane.counts.stray_answers += 1;
             return Fate::Done;
         };
-        if let Some(matching) = self.plane.matchings.get_mut(&(at, number)) {
+        if !self.plane.matchings.is_empty()
+            && let Some(matching) = self.plane.matchings.get_mut(&(at, number))
+        {
             if let Some((schema, body)) = matching.add(record.child().unwrap_or(from), schema, body)
             {
                 self.plane.matchings.remove(&(at, number));
@@ -45,7 +43,11 @@ impl<D: Driver> Turn<D> {
             }
             return Fate::Done;
         }
-        self.plane.close_ask(at, number);
+        // Answered by another life of one part, or given up as unknown: nobody is told twice.
+        if !self.plane.close_ask(at, number) {
+            self.plane.counts.stray_answers += 1;
+            return Fate::Done;
+        }
         if let Ok(gathered) = self.plane.gathers.answered((at, number), schema, body) {
             gathered
                 .into_iter()

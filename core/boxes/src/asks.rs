@@ -32,7 +32,7 @@ impl OpenAsks {
     }
 
     /// Whether an ask is open.
-    #[inline]
+    #[cfg(test)]
     pub fn is_open(&self, number: Number) -> bool {
         let at = self.first_of(number);
         self.entries.get(at).is_some_and(|(open, _)| *open == number)
@@ -67,10 +67,12 @@ impl OpenAsks {
     pub fn close(&mut self, number: Number, mut went_over: impl FnMut(u32)) -> bool {
         let at = self.first_of(number);
         let mut was_open = false;
-        while let Some((_, link)) = self.entries.get(at).filter(|(open, _)| *open == number) {
+        while let Some(&(open, link)) = self.entries.get(at)
+            && open == number
+        {
             was_open = true;
-            if *link != NO_LINK {
-                went_over(*link);
+            if link != NO_LINK {
+                went_over(link);
             }
             match at {
                 0 => drop(self.entries.pop_front()),

@@ -173,6 +173,12 @@ impl Conversation {
         self.sendable > 0
     }
 
+    /// Whether nothing of it is in the way of one more message.
+    #[inline]
+    pub fn is_free(&self) -> bool {
+        !self.is_waiting() && !self.is_full()
+    }
+
     /// The message of this number that went to `physical`, if it is kept.
     pub fn kept(&self, number: Number, physical: AgentId) -> Option<&[u8]> {
         self.outbox.get(&(number, physical)).map(|waiting| waiting.record.as_slice())

@@ -27,17 +27,8 @@ impl Conversations {
         self.by_pair.get(&(from, to)).copied()
     }
 
-    /// The conversation of a number.
-    pub fn find_of(
-        &self,
-        from: SlotIndex,
-        to: AgentId,
-        number: Number,
-    ) -> Option<ConversationIndex> {
-        self.lane(self.find(from, to)?, number.lane())
-    }
-
     /// The conversation in this lane of `base`'s destination, if there is one.
+    #[inline]
     pub fn lane(&self, base: ConversationIndex, lane: u16) -> Option<ConversationIndex> {
         match lane {
             0 => Some(base),

@@ -17,7 +17,7 @@ use daedal_net::driver::Driver;
 use crate::deliver::{Host, Hosted};
 use crate::kinds::Kind;
 use crate::ordered::Egress;
-use crate::plane::{Hand, Work, nobody};
+use crate::plane::{Hand, Heads, Work, nobody};
 use crate::record::Record;
 use crate::slot::{DoneBox, Sender, Slot, SlotIndex};
 use crate::template::parameters;
@@ -103,6 +103,7 @@ impl<D: Driver> Turn<D> {
             path: placed.source,
             space: placed.space,
             lately: None,
+            heads: Heads::default(),
             pressed: 0,
             is_shim: host.is_shim(),
             timers: 0,

@@ -19,7 +19,7 @@ pub(crate) struct Arena {
 
 impl Arena {
     /// Free bytes behind the records: at least [`ROOM_BYTES`].
-    #[inline]
+    #[inline(always)]
     pub fn room(&mut self) -> &mut [u8] {
         if self.bytes.len() - self.end < ROOM_BYTES {
             self.grow();

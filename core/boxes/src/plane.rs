@@ -34,8 +34,10 @@ use crate::turn::Fate;
 use crate::walk::{Step, Walks};
 
 mod in_order;
+mod neighbour;
 mod writing;
 
+pub(crate) use neighbour::Heads;
 use writing::Begun;
 pub(crate) use writing::Work;
 
@@ -116,6 +118,8 @@ pub(crate) struct Plane<D> {
     /// What other reactors are to be told of records of theirs.
     bounced: VecDeque<(u8, Vec<u8>)>,
     begun: Option<Begun>,
+    /// How often all ways were derived anew, from 1.
+    settled: u64,
     scratch: Vec<u8>,
 }
 
@@ -144,6 +148,7 @@ impl<D: Driver> Plane<D> {
             walks: Walks::default(),
             bounced: VecDeque::new(),
             begun: None,
+            settled: 1,
             scratch: vec![0; 4 << 10],
         }
     }
@@ -167,6 +172,21 @@ impl<D: Driver> Plane<D> {
         index
     }
 
+    /// The conversation of an agent in which a message to `to` has this number.
+    #[inline]
+    pub fn conversation_of(
+        &self,
+        slot: SlotIndex,
+        to: AgentId,
+        number: Number,
+    ) -> Option<ConversationIndex> {
+        let base = match self.senders[slot.0 as usize].lately {
+            Some((id, index)) if id == to => index,
+            _ => self.conversations.find(slot, to)?,
+        };
+        self.conversations.lane(base, number.lane())
+    }
+
     #[cold]
     fn begin_with(&mut self, slot: SlotIndex, to: AgentId) -> ConversationIndex {
         if self.routes.forbids(&self.senders[slot.0 as usize].path, to) {
@@ -182,6 +202,7 @@ impl<D: Driver> Plane<D> {
 
     /// Derives all ways anew from what is known.
     pub fn settle_routes(&mut self) {
+        self.settled += 1;
         let (me, now, hosted, links) = (self.me, self.now, &self.hosted, &mut self.links);
         self.routes.settle(|physical, at, address| {
             if at == me {

@@ -276,26 +276,33 @@ impl Draft {
             + usize::from(self.child.is_some())
     }
 
+    /// Whether there are wrap steps.
+    pub fn has_steps(&self) -> bool {
+        self.steps() > 0
+    }
+
+    /// The header, as of a message with an empty body.
+    #[inline]
+    pub fn head(&self) -> MessageHeader {
+        MessageHeader {
+            flags: self.header.flags | if self.answers.is_some() { HAS_REPLY_TO } else { 0 },
+            length: ((self.bytes() - MessageHeader::BYTES) as u32).into(),
+            steps: self.steps() as u8,
+            ..self.header
+        }
+    }
+
     /// Writes it to the start of `room`, as of a message with an empty body.
     #[inline]
     pub fn write(&self, room: &mut [u8]) {
-        let steps = self.steps();
-        let header = MessageHeader {
-            flags: self.header.flags | if self.answers.is_some() { HAS_REPLY_TO } else { 0 },
-            length: ((self.bytes() - MessageHeader::BYTES) as u32).into(),
-            steps: steps as u8,
-            ..self.header
-        };
-        header.emit(room);
-        let mut at = MessageHeader::BYTES;
-        if let Some((number, space)) = self.answers {
-            let it = InReplyTo { number: number.0.into(), space: space.0.into(), zero: 0.into() };
-            room[at..at + EXTENSION_BYTES].copy_from_slice(it.as_bytes());
-            at += EXTENSION_BYTES;
+        self.head().emit(room);
+        let mut rest = &mut room[MessageHeader::BYTES..];
+        if let Some(answers) = self.answers {
+            rest = write_answers(rest, answers);
         }
         // Most messages have none, and are to pay for none.
-        if steps > 0 {
-            self.write_steps(&mut room[at..]);
+        if self.has_steps() {
+            self.write_steps(rest);
         }
     }
 
@@ -309,6 +316,15 @@ impl Draft {
             room.copy_from_slice(step.as_bytes());
         }
     }
+}
+
+/// Writes to the start of `room`, behind a header, which message is answered; returns the rest.
+#[inline]
+pub(crate) fn write_answers(room: &mut [u8], (number, space): (Number, Space)) -> &mut [u8] {
+    let it = InReplyTo { number: number.0.into(), space: space.0.into(), zero: 0.into() };
+    let (extension, rest) = room.split_at_mut(EXTENSION_BYTES);
+    extension.copy_from_slice(it.as_bytes());
+    rest
 }
 
 /// Ends a record whose draft and body stand in `room`; returns its bytes, without padding.

@@ -13,7 +13,7 @@ use crate::deliver::{Host, Part, Trust, Verdict};
 use crate::inbox::Inbox;
 use crate::kinds::Kind;
 use crate::ordered::Egress;
-use crate::plane::Via;
+use crate::plane::{Heads, Via};
 use crate::record::Record;
 
 /// Index of an agent in its reactor.
@@ -55,6 +55,8 @@ pub(crate) struct Sender {
     pub space: Space,
     /// The conversation that it used last.
     pub lately: Option<(AgentId, ConversationIndex)>,
+    /// Heads of the last messages to neighbours of its reactor.
+    pub heads: Heads,
     /// Conversations of its in which too much waits: its input is held back.
     pub pressed: u32,
     /// It takes load from outside, and holds that back itself.

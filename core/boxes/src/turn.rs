@@ -436,7 +436,7 @@ impl<D: Driver> Turn<D> {
     }
 
     /// Hands a message to the agent that it is for.
-    #[inline]
+    #[inline(always)]
     fn deliver(&mut self, to: SlotIndex, record: &Record<'_>, trust: Trust, via: Via) -> Fate {
         self.plane.counts.delivered += 1;
         if let Some((number, _)) = record.answers() {
@@ -455,7 +455,7 @@ impl<D: Driver> Turn<D> {
         fate
     }
 
-    #[inline]
+    #[inline(always)]
     pub(crate) fn offer(
         &mut self,
         to: SlotIndex,
@@ -508,7 +508,8 @@ impl<D: Driver> Turn<D> {
         if self.port == Some(index) {
             self.obey_port(index);
         }
-        if !planted::is(Bug::WakeLost) {
+        let has_waiting = self.slots[index.0 as usize].as_ref().is_some_and(Slot::has_waiting);
+        if has_waiting && !planted::is(Bug::WakeLost) {
             self.wake(index);
         }
     }

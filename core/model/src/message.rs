@@ -95,7 +95,7 @@ pub trait Message: Wire {
 }
 
 /// Names, fields, order and types of a message, hashed. Equal on both sides of a link, or refused.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Schema(pub u64);
 
 impl Schema {

@@ -140,8 +140,11 @@ impl Conversations {
     /// `count` messages from `first` on were processed by those who had them.
     #[inline]
     pub fn done_run(&mut self, at: ConversationIndex, first: Number, count: u64) {
-        self[at].done_run(first, count);
-        self.settle_stands(at, first, count);
+        let it = &mut self[at];
+        it.done_run(first, count);
+        if !it.stands.is_empty() {
+            self.settle_stands(at, first, count);
+        }
     }
 
     /// The leaf at `physical` has done the part of `number` that it had parked.
@@ -162,12 +165,8 @@ impl Conversations {
         self.settle_stands(at, number, 1);
     }
 
-    #[inline]
     fn settle_stands(&mut self, at: ConversationIndex, first: Number, count: u64) {
         let it = &mut self.all[at.0 as usize];
-        if it.stands.is_empty() {
-            return;
-        }
         let Some(lines) = it.lines else { return };
         let lines = &mut self.lines[lines.0 as usize];
         let mut stands = std::mem::take(&mut it.stands);

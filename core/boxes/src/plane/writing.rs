@@ -28,17 +28,17 @@ const FRAME_ROOM_BYTES: usize = 160;
 /// The message that is being written.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Begun {
-    conversation: ConversationIndex,
-    number: Number,
-    goes: Goes,
-    body_at: usize,
-    asks: bool,
+    pub conversation: ConversationIndex,
+    pub number: Number,
+    pub goes: Goes,
+    pub body_at: usize,
+    pub asks: bool,
     /// It was given a whole frame, or was to be, and there is nothing larger; its head is in scratch.
-    is_widest: bool,
+    pub is_widest: bool,
 }
 
 #[derive(Clone, Copy, Debug)]
-enum Goes {
+pub(super) enum Goes {
     To(Leaf),
     Wait,
     Refuse(Refusal),
@@ -49,6 +49,13 @@ impl<D: Driver> Plane<D> {
     /// Finds a message's way, writes its head where it leaves from, and gives the room behind.
     #[inline]
     fn begin(&mut self, slot: SlotIndex, hand: &Hand, letter: &Letter) -> &mut [u8] {
+        match self.is_ready(slot, hand, letter) {
+            Some(which) => self.begin_again(slot, hand, letter, which),
+            None => self.begin_anew(slot, hand, letter),
+        }
+    }
+
+    fn begin_anew(&mut self, slot: SlotIndex, hand: &Hand, letter: &Letter) -> &mut [u8] {
         let (conversation, in_order, mut goes, answers) = match letter.to {
             Addressee::Agent(to) => {
                 let conversation = self.conversation_in_lane(slot, to, letter);
@@ -69,6 +76,7 @@ impl<D: Driver> Plane<D> {
             goes = Goes::Wait;
         }
         let draft = self.draft(slot, hand, letter, (conversation, in_order), goes, answers);
+        self.keep_head(slot, letter, conversation, &draft, goes);
         let number = Number(draft.header.number.get());
         let body_at = draft.bytes();
         let asks = letter.asks;
@@ -167,7 +175,7 @@ impl<D: Driver> Plane<D> {
     #[inline]
     fn goes_back(&mut self, conversation: ConversationIndex, hand: &Hand, name: Name) -> Goes {
         let it = &self.conversations[conversation];
-        if it.is_waiting() || it.is_full() {
+        if !it.is_free() {
             return Goes::Wait;
         }
         let via = if hand.space == name.space { hand.via } else { self.way_back(name.space) };
@@ -211,12 +219,20 @@ impl<D: Driver> Plane<D> {
 
     #[inline]
     fn end(&mut self, bytes: usize) -> Number {
+        let begun = self.begun.as_ref().expect("a message was begun");
+        if let Goes::To(Leaf { via: Via::Local(_), .. }) = begun.goes {
+            let number = begun.number;
+            let end = finish(self.filling.room(), begun.body_at, bytes);
+            self.filling.commit(padded(end));
+            self.begun = None;
+            return number;
+        }
+        self.end_elsewhere(bytes)
+    }
+
+    fn end_elsewhere(&mut self, bytes: usize) -> Number {
         let begun = self.begun.take().expect("a message was begun");
         match begun.goes {
-            Goes::To(Leaf { via: Via::Local(_), .. }) => {
-                let end = finish(self.filling.room(), begun.body_at, bytes);
-                self.filling.commit(padded(end));
-            }
             Goes::To(Leaf { via: Via::Link(link), .. }) => {
                 let room = self.links.room(link, begun.body_at + bytes);
                 let room = room.expect("it is the room that was written to");

@@ -1,0 +1,144 @@
+//! The head of what an agent sends a neighbour of its reactor, or answers one: made once. The next message
+//! to the same neighbour differs in number, point, trace and flags alone, so its way is found again only
+//! after some way has changed.
+
+use daedal_model::context::{Addressee, Letter};
+use daedal_model::id::{AgentId, Name, Number};
+use daedal_model::message::Schema;
+use daedal_net::driver::Driver;
+use daedal_net::wire::message::{EXTENSION_BYTES, MessageHeader};
+use zerocopy::FromBytes;
+
+use super::writing::{Begun, Goes};
+use super::{Hand, Plane, Via};
+use crate::conversation::ConversationIndex;
+use crate::record::{ASKS, Draft, HAS_POINT, write_answers};
+use crate::routes::{Leaf, Way};
+use crate::slot::SlotIndex;
+
+/// A head, and what it holds for.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Ready {
+    /// Whom it is for, as the sender knows it.
+    to: AgentId,
+    schema: Schema,
+    /// Which leaf that is, and where.
+    leaf: AgentId,
+    at: SlotIndex,
+    /// How often the ways had been settled; 0: there is no head.
+    settled: u64,
+    conversation: ConversationIndex,
+    head: MessageHeader,
+}
+
+/// The last of either kind.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Heads {
+    to: Ready,
+    back: Ready,
+}
+
+/// Which of the heads.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Which {
+    To,
+    /// Of a reply to the message of this name.
+    Back(Name),
+}
+
+impl<D: Driver> Plane<D> {
+    /// Which head a message may have: one that holds still, if nothing is in the message's way.
+    #[inline]
+    pub(super) fn is_ready(&self, slot: SlotIndex, hand: &Hand, letter: &Letter) -> Option<Which> {
+        let heads = &self.senders[slot.0 as usize].heads;
+        let (ready, which) = match letter.to {
+            Addressee::Agent(to) if to == heads.to.to => (&heads.to, Which::To),
+            Addressee::Asker(name)
+                if name.source == heads.back.to
+                    && name.space == hand.space
+                    && hand.via == Via::Local(heads.back.at) =>
+            {
+                (&heads.back, Which::Back(name))
+            }
+            _ => return None,
+        };
+        let holds = ready.settled == self.settled && ready.schema == letter.schema;
+        let is_plain = !letter.broadcast && !letter.in_order;
+        (holds && is_plain && self.conversations[ready.conversation].is_free()).then_some(which)
+    }
+
+    /// Begins a message with a head that is ready, and gives the room behind.
+    #[inline]
+    pub(super) fn begin_again(
+        &mut self,
+        slot: SlotIndex,
+        hand: &Hand,
+        letter: &Letter,
+        which: Which,
+    ) -> &mut [u8] {
+        let heads = &self.senders[slot.0 as usize].heads;
+        let (ready, body_at) = match which {
+            Which::To => (&heads.to, MessageHeader::BYTES),
+            Which::Back(_) => (&heads.back, MessageHeader::BYTES + EXTENSION_BYTES),
+        };
+        let conversation = &mut self.conversations[ready.conversation];
+        let number = conversation.number();
+        let leaf = Leaf { physical: ready.leaf, via: Via::Local(ready.at) };
+        self.begun = Some(Begun {
+            conversation: ready.conversation,
+            number,
+            goes: Goes::To(leaf),
+            body_at,
+            asks: letter.asks,
+            is_widest: false,
+        });
+        let room = self.filling.room();
+        let (head, rest) = MessageHeader::mut_from_prefix(room).expect("there is room for it");
+        *head = ready.head;
+        head.number = number.0.into();
+        head.trace = hand.trace.0.into();
+        if let Some(point) = letter.point {
+            head.point = point.0.into();
+            head.flags |= HAS_POINT;
+        }
+        if letter.asks {
+            head.flags |= ASKS;
+            conversation.asks.open(number);
+        }
+        match which {
+            Which::To => rest,
+            Which::Back(name) => write_answers(rest, (name.number, name.space)),
+        }
+    }
+
+    /// Keeps the head of a message to a neighbour for the next one.
+    pub(super) fn keep_head(
+        &mut self,
+        slot: SlotIndex,
+        letter: &Letter,
+        conversation: ConversationIndex,
+        draft: &Draft,
+        goes: Goes,
+    ) {
+        let Goes::To(Leaf { via: Via::Local(at), physical: leaf }) = goes else { return };
+        if letter.broadcast || draft.has_steps() {
+            return;
+        }
+        let mut head = draft.head();
+        head.flags &= !(HAS_POINT | ASKS);
+        head.number = Number::default().0.into();
+        head.point = 0.into();
+        let (schema, settled) = (letter.schema, self.settled);
+        let ready = |to| Ready { to, schema, leaf, at, settled, conversation, head };
+        match letter.to {
+            Addressee::Agent(to) => {
+                let destination = &self.routes[self.conversations[conversation].route];
+                if matches!(destination.way, Way::One(_)) {
+                    self.senders[slot.0 as usize].heads.to = ready(to);
+                }
+            }
+            Addressee::Asker(name) => self.senders[slot.0 as usize].heads.back = ready(name.source),
+            Addressee::Myself(_) => {}
+        }
+    }
+}
