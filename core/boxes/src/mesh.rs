@@ -25,6 +25,8 @@ const LINE_BYTES: usize = 64;
 pub(crate) const RING_LINES: usize = 4096;
 /// Largest record that travels in the ring itself.
 const INLINE_BYTES_MAX: usize = 64 * LINE_BYTES;
+/// Records under way from which on each turn looks at what the receiver has settled.
+const UNDER_WAY_MARK: usize = 64;
 /// Large records under way in one ring.
 const LARGE_COUNT_MAX: usize = 64;
 
@@ -87,6 +89,12 @@ impl RingSender {
             self.refused_bytes = self.refused_bytes.max(Some(record.len()));
         }
         pushed
+    }
+
+    /// Whether it is time to see what the receiver has settled. Its count is on a cache line of its own, which
+    /// costs as much to fetch as a message, so it is not looked at for each.
+    pub fn has_much_under_way(&self) -> bool {
+        self.under_way.len() >= UNDER_WAY_MARK
     }
 
     /// How many records the receiver has settled by now. What of them came back stands in the other ring.

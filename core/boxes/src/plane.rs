@@ -520,13 +520,7 @@ impl<D: Driver> Plane<D> {
             Via::Ring(reactor) => {
                 header.checkpoint = at.0.into();
                 header.emit(record);
-                let ring = self.rings[usize::from(reactor)].as_mut();
-                let ring = ring.expect("routes lead to reactors that there are");
-                let sent = ring.push(record, Some((at, number)));
-                if sent {
-                    self.counts.rung |= 1 << (reactor % 64);
-                }
-                sent
+                self.push_to_ring(reactor, record, (at, number))
             }
             Via::Link(link) => {
                 header.emit(record);
@@ -538,6 +532,16 @@ impl<D: Driver> Plane<D> {
             }
             Via::Nowhere => false,
         }
+    }
+
+    /// Puts a whole record into the ring to another reactor; `false` when there is no room.
+    fn push_to_ring(&mut self, reactor: u8, record: &[u8], name: Which) -> bool {
+        let ring = self.rings[usize::from(reactor)].as_mut();
+        let sent = ring.expect("routes lead to reactors that there are").push(record, Some(name));
+        if sent {
+            self.counts.rung |= 1 << (reactor % 64);
+        }
+        sent
     }
 
     /// Tells another reactor what became of a record of its.

@@ -24,7 +24,7 @@ use crate::planted::{self, Bug};
 const DEPTH_MAX: usize = 16;
 
 /// Where a message ends up: a leaf, and how it is reached.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Leaf {
     pub physical: AgentId,
     pub via: Via,

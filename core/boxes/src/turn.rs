@@ -103,7 +103,7 @@ impl<D: Driver> Turn<D> {
     pub fn take(&mut self, now: Stamp, sockets: bool) -> bool {
         self.plane.now = self.plane.now.max(now);
         let mut busy = self.ring_alarms();
-        busy |= self.read_rings();
+        busy |= self.read_rings(sockets);
         busy |= self.read_local();
         if sockets {
             let found = self.poll_shims() | self.read_links();
@@ -161,17 +161,21 @@ impl<D: Driver> Turn<D> {
         any
     }
 
-    fn read_rings(&mut self) -> bool {
+    /// `settles`: whether to look at what neighbours have settled, though nothing waits for that.
+    fn read_rings(&mut self, settles: bool) -> bool {
+        let settles = settles || self.plane.conversations.starved_count() > 0;
         let mut rings = std::mem::take(&mut self.rings);
         let mut any = false;
         for (from, ring) in &mut rings {
-            let taken = self.plane.ring_to(*from).map_or(0, |ring| ring.taken());
+            let sender = self.plane.ring_to(*from);
+            let settled = sender.filter(|it| settles || it.has_much_under_way());
+            let taken = settled.map(|sender| sender.taken());
             let mut left = BUDGET_MESSAGES;
             while left > 0 && ring.pop(|record| self.arrive_by_ring(*from, record)) {
                 left -= 1;
                 any = true;
             }
-            if left > 0 {
+            if let Some(taken) = taken.filter(|_| left > 0) {
                 self.plane.settle_ring(*from, taken);
             }
             if !self.plane.owes(*from) {

@@ -1,6 +1,6 @@
-//! The head of what an agent sends a neighbour of its reactor, or answers one: made once. The next message
-//! to the same neighbour differs in number, point, trace and flags alone, so its way is found again only
-//! after some way has changed.
+//! The head of what an agent sends a neighbour, or answers one: made once. A neighbour is of the same reactor,
+//! or of another of the same box. The next message to the same neighbour differs in number, point, trace and
+//! flags alone, so its way is found again only after some way has changed.
 
 use daedal_model::context::{Addressee, Letter};
 use daedal_model::id::{AgentId, Name, Number};
@@ -22,9 +22,8 @@ pub(crate) struct Ready {
     /// Whom it is for, as the sender knows it.
     to: AgentId,
     schema: Schema,
-    /// Which leaf that is, and where.
-    leaf: AgentId,
-    at: SlotIndex,
+    /// Which leaf that is, and how it is reached.
+    leaf: Leaf,
     /// How often the ways had been settled; 0: there is no head.
     settled: u64,
     conversation: ConversationIndex,
@@ -56,7 +55,7 @@ impl<D: Driver> Plane<D> {
             Addressee::Asker(name)
                 if name.source == heads.back.to
                     && name.space == hand.space
-                    && hand.via == Via::Local(heads.back.at) =>
+                    && hand.via == heads.back.leaf.via =>
             {
                 (&heads.back, Which::Back(name))
             }
@@ -83,18 +82,23 @@ impl<D: Driver> Plane<D> {
         };
         let conversation = &mut self.conversations[ready.conversation];
         let number = conversation.number();
-        let leaf = Leaf { physical: ready.leaf, via: Via::Local(ready.at) };
         self.begun = Some(Begun {
             conversation: ready.conversation,
             number,
-            goes: Goes::To(leaf),
+            goes: Goes::To(ready.leaf),
             body_at,
             asks: letter.asks,
             is_widest: false,
         });
-        let room = self.filling.room();
+        let room = match ready.leaf.via {
+            Via::Local(_) => self.filling.room(),
+            _ => &mut self.scratch,
+        };
         let (head, rest) = MessageHeader::mut_from_prefix(room).expect("there is room for it");
         *head = ready.head;
+        if let Via::Ring(_) = ready.leaf.via {
+            head.floor = ((number.0 - conversation.floor().0) as u32).into();
+        }
         head.number = number.0.into();
         head.trace = hand.trace.0.into();
         if let Some(point) = letter.point {
@@ -120,7 +124,7 @@ impl<D: Driver> Plane<D> {
         draft: &Draft,
         goes: Goes,
     ) {
-        let Goes::To(Leaf { via: Via::Local(at), physical: leaf }) = goes else { return };
+        let Goes::To(leaf @ Leaf { via: Via::Local(_) | Via::Ring(_), .. }) = goes else { return };
         if letter.broadcast || draft.has_steps() {
             return;
         }
@@ -129,7 +133,7 @@ impl<D: Driver> Plane<D> {
         head.number = Number::default().0.into();
         head.point = 0.into();
         let (schema, settled) = (letter.schema, self.settled);
-        let ready = |to| Ready { to, schema, leaf, at, settled, conversation, head };
+        let ready = |to| Ready { to, schema, leaf, settled, conversation, head };
         match letter.to {
             Addressee::Agent(to) => {
                 let destination = &self.routes[self.conversations[conversation].route];

@@ -275,6 +275,13 @@ impl<D: Driver> Plane<D> {
         let record = &mut scratch[..end];
         match begun.goes {
             Goes::Refuse(refusal) => self.refuse(at, &Record::of(record), refusal),
+            Goes::To(Leaf { via: Via::Ring(reactor), .. })
+                if Record::of(record).place().is_none() =>
+            {
+                if !self.push_to_ring(reactor, record, (at, number)) {
+                    self.keep_starved(at, number, record);
+                }
+            }
             Goes::To(leaf) => {
                 if !self.send_record(at, leaf, record) {
                     self.keep_starved(at, number, record);
@@ -343,10 +350,11 @@ impl<D: Driver> Plane<D> {
         let conversation = &self.conversations[at];
         let (floor, route_epoch, checkpoint) = match leaf.via {
             Via::Local(to) => (to.0, slot.0, at.0),
-            _ if planted::is(Bug::FloorOverstated) => (0, 0, 0),
-            _ => {
+            _ if planted::is(Bug::FloorOverstated) => (0, 0, at.0),
+            via => {
                 let distance = number.0 - conversation.floor().0;
-                (distance as u32, self.routes[conversation.route].epoch.0, 0)
+                let checkpoint = if let Via::Ring(_) = via { at.0 } else { 0 };
+                (distance as u32, self.routes[conversation.route].epoch.0, checkpoint)
             }
         };
         let sender = &self.senders[slot.0 as usize];
