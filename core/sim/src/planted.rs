@@ -27,7 +27,7 @@ pub enum Bug {
 impl Bug {
     /// All that there are, each with a seed that finds it: the first one.
     pub fn all() -> Vec<(Bug, u64)> {
-        let all = vec![(Bug::RepeatsStop, 1), (Bug::JournalForgets, 8)];
+        let all = vec![(Bug::RepeatsStop, 10), (Bug::JournalForgets, 8)];
         #[cfg(feature = "planted")]
         let all = {
             use turn::Bug::*;
@@ -40,7 +40,7 @@ impl Bug {
                 (ReturnedLost, 7),
                 (PartForWhole, 0),
                 (RingReturnedLost, 7),
-                (EarlyTaken, 2),
+                (EarlyTaken, 4),
                 (PlaceAnew, 56),
                 (OldWayKept, 19),
                 (CopiesAllAsked, 0),
