@@ -29,7 +29,8 @@ fn the_system_of_the_readme_runs_as_it_is_written() {
         file = file.replace(address, &free.to_string());
     }
     folder.write("system.toml", &file);
-    let commands = block("sh", "daedal box controller");
+    let commands = block("sh", "daedal preflight");
+    let (first, commands) = commands.split_once('\n').unwrap();
     let (starts, looks): (Vec<&str>, Vec<&str>) =
         commands.lines().partition(|it| it.ends_with('&'));
     assert_eq!((starts.len(), looks.len()), (3, 4), "{commands}");
@@ -42,6 +43,9 @@ fn the_system_of_the_readme_runs_as_it_is_written() {
         shell.env("XDG_RUNTIME_DIR", folder.path()).stdin(Stdio::null()).stderr(Stdio::inherit());
         shell
     };
+    let said = shell(first).output().unwrap();
+    let text = String::from_utf8(said.stdout).unwrap();
+    assert!(said.status.success(), "{text}");
     // The boxes are its children: they end with their input, and that with this test.
     let kept = format!("{}\nread end", starts.join("\n").replace(" &", " --with-parent <&3 &"));
     let mut boxes = shell(&format!("exec 3<&0\n{kept}"));
