@@ -15,8 +15,8 @@ pub fn test(report: &mut Report) {
         // What a test prints is shown even if it passes: it may say that it was skipped. This package's
         // own tests say so of made-up steps.
         run(&mut command("cargo", &["test", "--package", "ci"]))?;
-        let all = ["test", "--workspace", "--exclude", "ci", "--", "--show-output"];
-        report.run_tests(&mut command("cargo", &all))
+        let all = ["test", "--workspace", "--exclude", "ci", "--no-fail-fast"];
+        report.run_tests(command("cargo", &all).args(["--", "--show-output"]))
     });
 }
 
