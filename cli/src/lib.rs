@@ -10,6 +10,7 @@ mod describe;
 mod find;
 mod load;
 mod preflight;
+mod reshard;
 mod sim;
 mod start_box;
 mod state;
@@ -50,6 +51,8 @@ enum Command {
     Boxes(watch::Arguments),
     /// Shows an agent's state, put together from the agents that it became
     State(state::Arguments),
+    /// Cuts an agent into another number of shards, while the system runs
+    Reshard(reshard::Arguments),
     /// Looks whether this machine has what the boxes of a system need, and says what mends what it lacks
     Preflight(preflight::Arguments),
     /// Shows the walks of sampled messages through the boxes of this host: see `daedal box --trace`
@@ -78,6 +81,7 @@ pub fn run(templates: Templates) -> ExitCode {
         Command::Boxes(arguments) => watch::run(&arguments, &templates),
         Command::Trace(arguments) => walks::run(&arguments),
         Command::State(arguments) => state::run(&arguments, &templates),
+        Command::Reshard(arguments) => reshard::run(&arguments, &templates),
         Command::Sim(arguments) => sim::run(arguments),
         Command::Bench(arguments) => bench::run(&arguments),
     };

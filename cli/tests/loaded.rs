@@ -210,6 +210,29 @@ fn check_lives(histories: &[History], key: &str, now: u64) {
 }
 
 #[test]
+fn shards_become_three_and_two_again_under_load_and_no_command_is_lost_or_done_twice() {
+    let mut system = System::start_together();
+    let (counters, all) = keys();
+    let mut said = Vec::new();
+    let histories = beside_load(&mut system, &counters, |system, progress| {
+        for shards in ["3", "2", "4", "1", "3"] {
+            let told = system.look(&["reshard", "kvs", shards]);
+            said.push((shards, told, system.look(&["tree"])));
+            progress();
+        }
+    });
+    for (shards, told, tree) in said {
+        let (told, tree) = (told.unwrap(), tree.unwrap());
+        assert!(told.starts_with(&format!("kvs has {shards} shard")), "{told}");
+        assert_eq!(tree.matches(" as kvs/shard").count().to_string(), shards, "{tree}");
+    }
+    let mut client = system.client();
+    for key in &all {
+        check_whole(&histories, key, now(&mut client, key));
+    }
+}
+
+#[test]
 fn a_state_is_shown_while_requests_are_in_flight_and_says_what_cut_it_is() {
     let mut system = System::start();
     let (counters, all) = keys();

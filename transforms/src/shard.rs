@@ -2,8 +2,9 @@
 //!
 //! Costs a client one look-up and no hop: the point is computed where the message is sent. Shards send as
 //! their parent, each in a space of its own, so every message of theirs counts alone.
-//! Does not move keys while the system runs; that takes the wedge.
 //! Sources: Ovid §3.2, Escher §2.3.
+
+use std::rc::Rc;
 
 use daedal_model::id::Point;
 use daedal_model::merge::MergeFunction;
@@ -83,6 +84,10 @@ impl Transformation for Shard {
 
     fn stages(&self) -> Vec<String> {
         Vec::new()
+    }
+
+    fn recut(&self, children: usize) -> Option<Rc<dyn Transformation>> {
+        Some(Rc::new(Shard(children)))
     }
 }
 

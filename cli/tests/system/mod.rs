@@ -37,7 +37,18 @@ impl System {
 
     /// All of it runs, and answers.
     pub fn start() -> System {
-        let mut system = System::stated();
+        System::stated().started()
+    }
+
+    /// The same, where shards may share a box.
+    pub fn start_together() -> System {
+        let system = System::stated();
+        system.folder.write("system.toml", &system.text().replace("apart = [\"shard\"]\n", ""));
+        system.started()
+    }
+
+    fn started(self) -> System {
+        let mut system = self;
         for name in ["controller", "a", "b"] {
             system.start_box(name);
         }

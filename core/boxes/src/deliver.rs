@@ -14,7 +14,7 @@ use daedal_model::context::{Context, Effects, Envelope};
 use daedal_model::id::AgentId;
 use daedal_model::message::{Invalid, Schema, Wire};
 use daedal_model::point::PointRange;
-use daedal_model::port::{Command, Port};
+use daedal_model::port::{Command, Kept, Port};
 use daedal_model::state::{Captured, State, StateError};
 
 use crate::shim::Shim;
@@ -97,6 +97,12 @@ pub trait Host {
     );
     /// Its state variables, as they are between two transitions (Ovid §5). A shim has none.
     fn capture(&self) -> Option<Captured>;
+    /// Goes on from variables that were captured elsewhere.
+    /// # Errors
+    /// They are of another agent, or it has none that can be put back.
+    fn restore(&mut self, captured: Captured) -> Result<(), StateError>;
+    /// Keeps what a life of this reactor was, if the agent is its port.
+    fn keep(&mut self, path: String, parts: Vec<Kept>);
     /// Whether it is to be polled.
     fn is_shim(&self) -> bool;
     /// Polls the outside, if the agent is a shim: whether anything happened.
@@ -125,7 +131,13 @@ pub(crate) struct Hosted<A> {
     agent: A,
     state: Option<Splits<A>>,
     outside: Option<Outside<A>>,
-    commands: Option<fn(&mut A) -> Vec<Command>>,
+    port: Option<OfPort<A>>,
+}
+
+/// What a reactor's own port does for it.
+struct OfPort<A> {
+    take_commands: fn(&mut A) -> Vec<Command>,
+    keep: fn(&mut A, String, Vec<Kept>),
 }
 
 /// How the state of an agent is taken, and put back.
@@ -158,14 +170,14 @@ impl<A> Splits<A> {
 impl<A: Agent + State> Hosted<A> {
     pub(crate) fn agent(agent: A) -> Self {
         let state = Some(Splits { capture: A::capture, restore: A::restore });
-        Hosted { agent, state, outside: None, commands: None }
+        Hosted { agent, state, outside: None, port: None }
     }
 }
 
 impl<A: Shim> Hosted<A> {
     pub(crate) fn shim(agent: A) -> Self {
         let outside = Outside { poll: A::poll, descriptor: A::descriptor };
-        Hosted { agent, state: None, outside: Some(outside), commands: None }
+        Hosted { agent, state: None, outside: Some(outside), port: None }
     }
 }
 
@@ -184,8 +196,8 @@ impl<A: Agent> Hosted<A> {
 
 impl Hosted<Port> {
     pub(crate) fn port() -> Self {
-        let commands = Some(Port::take_commands as fn(&mut Port) -> Vec<Command>);
-        Hosted { agent: Port::default(), state: None, outside: None, commands }
+        let port = OfPort { take_commands: Port::take_commands, keep: Port::keep };
+        Hosted { agent: Port::default(), state: None, outside: None, port: Some(port) }
     }
 }
 
@@ -259,6 +271,18 @@ impl<A: Agent> Host for Hosted<A> {
         self.state.as_ref().map(|state| (state.capture)(&self.agent))
     }
 
+    fn restore(&mut self, captured: Captured) -> Result<(), StateError> {
+        let state = self.state.as_ref().ok_or(StateError::Nothing)?;
+        self.agent = (state.restore)(captured)?;
+        Ok(())
+    }
+
+    fn keep(&mut self, path: String, parts: Vec<Kept>) {
+        if let Some(port) = &self.port {
+            (port.keep)(&mut self.agent, path, parts);
+        }
+    }
+
     fn poll(&mut self, id: AgentId, envelope: &Envelope, effects: &mut dyn Effects) -> bool {
         let Some(outside) = &self.outside else { return false };
         (outside.poll)(&mut self.agent, &mut Context::new(id, envelope, effects))
@@ -269,7 +293,8 @@ impl<A: Agent> Host for Hosted<A> {
     }
 
     fn take_commands(&mut self) -> Vec<Command> {
-        self.commands.map(|take| take(&mut self.agent)).unwrap_or_default()
+        let take = self.port.as_ref().map(|port| port.take_commands);
+        take.map(|take| take(&mut self.agent)).unwrap_or_default()
     }
 
     fn descriptor(&self) -> Option<RawFd> {

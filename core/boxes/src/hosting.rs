@@ -22,6 +22,7 @@ use crate::record::Record;
 use crate::slot::{DoneBox, Sender, Slot, SlotIndex};
 use crate::template::parameters;
 use crate::turn::{Fate, Turn};
+use crate::wedge::bequests;
 
 /// Where the controller is: every box knows that from its start.
 pub const CONTROLLER_AT: ReactorAddress = ReactorAddress { agent_box: BoxId(0), reactor: 0 };
@@ -106,7 +107,8 @@ impl<D: Driver> Turn<D> {
             heads: Heads::default(),
             pressed: 0,
             is_shim: host.is_shim(),
-            timers: 0,
+            // No other agent has these, nor a later life: a timer can be cancelled by whoever inherits it.
+            timers: u64::from(placed.space.0) << 32,
         });
         self.slots.push(Some(Slot {
             path: placed.path,
@@ -141,7 +143,7 @@ impl<D: Driver> Turn<D> {
         let Some(index) = self.plane.hosted.remove(&physical) else { return false };
         let slot = self.slots[index.0 as usize].take().expect("it is hosted");
         self.plane.spaces.remove(&slot.space);
-        self.plane.timers.cancel_all(index);
+        self.plane.timers.take_all(index);
         self.shims.retain(|shim| *shim != index);
         self.plane.routes.unplace(physical);
         self.settle_routes();
@@ -179,7 +181,7 @@ impl<D: Driver> Turn<D> {
         }
     }
 
-    fn tell_port(&mut self, message: &ToPort) {
+    pub(crate) fn tell_port(&mut self, message: &ToPort) {
         let port = self.port.and_then(|index| self.slots[index.0 as usize].as_ref());
         if let Some(id) = port.map(|slot| slot.source) {
             self.tell(id, message);
@@ -198,7 +200,8 @@ impl<D: Driver> Turn<D> {
         let Some(slot) = &mut self.slots[index.0 as usize] else { return };
         for command in slot.host.take_commands() {
             match command {
-                Command::Host(hosting) => self.obey_host(&hosting),
+                Command::Host(hosting, parts) => self.obey_host(&hosting, &parts),
+                Command::Wedge(path, parts) => self.obey_wedge(path, parts),
                 Command::Unhost(path) => {
                     let physical = AgentPath::parse(&path).map(|path| path.physical_id());
                     let found = physical.is_ok_and(|physical| self.unhost(physical));
@@ -223,13 +226,13 @@ impl<D: Driver> Turn<D> {
         }
     }
 
-    fn obey_host(&mut self, hosting: &Hosting) {
-        let refused = self.try_host(hosting).err();
+    fn obey_host(&mut self, hosting: &Hosting, parts: &[Vec<u8>]) {
+        let refused = self.try_host(hosting, parts).err();
         let path = hosting.path.clone();
         self.tell_port(&ToPort::Finished { path, refused, state: None });
     }
 
-    fn try_host(&mut self, hosting: &Hosting) -> Result<(), Failure> {
+    fn try_host(&mut self, hosting: &Hosting, parts: &[Vec<u8>]) -> Result<(), Failure> {
         let path = AgentPath::parse(&hosting.path).map_err(|error| error.to_string())?;
         let source = AgentPath::parse(&hosting.source).map_err(|error| error.to_string())?;
         if self.plane.hosted.contains_key(&path.physical_id()) {
@@ -238,7 +241,15 @@ impl<D: Driver> Turn<D> {
         let parameters = parameters(&hosting.parameters);
         let host = self.plane.templates.make(&hosting.template, &parameters)?;
         let (space, range) = (hosting.space(), hosting.range());
-        self.host(Placed { path, source, space, range }, host);
+        let bequests = bequests(parts);
+        if bequests.is_empty() {
+            self.host(Placed { path, source, space, range }, host);
+            return Ok(());
+        }
+        let host = Self::restored(host, &bequests).map_err(|error| error.to_string())?;
+        let index = self.seat(Placed { path, source, space, range }, host);
+        self.inherit(index, &bequests);
+        self.settle_routes();
         Ok(())
     }
 

@@ -39,6 +39,7 @@ pub mod template;
 mod timer;
 pub mod turn;
 pub mod walk;
+mod wedge;
 
 pub use deliver::hosted;
 pub use hosting::{CONTROLLER_AT, Placed};

@@ -299,6 +299,11 @@ impl<D: Driver> Links<D> {
     }
 
     /// Who is at the other end.
+    pub(crate) fn peer_address(&self, link: u32) -> SocketAddr {
+        self.links[link as usize].at
+    }
+
+    /// Whom a link leads to.
     pub(crate) fn peer(&self, link: u32) -> ReactorAddress {
         let (_, peer) = self.links[link as usize].link.endpoints();
         ReactorAddress { agent_box: BoxId(peer.agent_box), reactor: peer.reactor }

@@ -255,7 +255,7 @@ impl Routes {
     }
 
     /// The address of a reactor: that of its box, with the port counted on.
-    fn address(&self, at: ReactorAddress) -> Option<SocketAddr> {
+    pub fn address(&self, at: ReactorAddress) -> Option<SocketAddr> {
         let mut address = *self.boxes.get(&at.agent_box)?;
         address.set_port(address.port().checked_add(u16::from(at.reactor))?);
         Some(address)

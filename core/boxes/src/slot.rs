@@ -80,6 +80,21 @@ pub(crate) struct DoneBox {
     by_sender: HashMap<(AgentId, Space, u16), NumberSet, foldhash::fast::FixedState>,
 }
 
+impl DoneBox {
+    /// What it holds, in the order of senders.
+    pub fn entries(&self) -> Vec<((AgentId, Space, u16), &NumberSet)> {
+        let mut all: Vec<_> = self.by_sender.iter().map(|(sender, set)| (*sender, set)).collect();
+        all.sort_unstable_by_key(|(sender, _)| *sender);
+        all
+    }
+
+    /// Takes over what an earlier owner of some of its points has processed.
+    pub fn inherit(&mut self, (source, space, lane): (AgentId, Space, u16), set: &NumberSet) {
+        let new = || NumberSet::below(Number::first_of(lane));
+        self.by_sender.entry((source, space, lane)).or_insert_with(new).union(set);
+    }
+}
+
 /// What a done box says of a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Admission {

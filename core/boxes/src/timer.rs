@@ -42,14 +42,16 @@ impl Timers {
         key.is_some_and(|key| self.by_time.remove(&key).is_some())
     }
 
-    /// Forgets all timers of an agent that is gone.
-    pub fn cancel_all(&mut self, slot: SlotIndex) {
+    /// Takes out all timers of an agent that is gone, each with when it is due, as they were set.
+    pub fn take_all(&mut self, slot: SlotIndex) -> Vec<(Stamp, Alarm)> {
         let of_slot = (slot, Timer(0))..=(slot, Timer(u64::MAX));
         let keys: Vec<_> = self.by_agent.range(of_slot).map(|(k, v)| (*k, *v)).collect();
+        let mut taken = Vec::new();
         for (agent, key) in keys {
             self.by_agent.remove(&agent);
-            self.by_time.remove(&key);
+            taken.extend(self.by_time.remove(&key).map(|alarm| (key.0, alarm)));
         }
+        taken
     }
 
     /// How many were set so far.

@@ -29,6 +29,7 @@ use crate::record::{ASKS, BROADCAST, RETURNED, Record};
 use crate::slot::{Admission, Parked, Slot, SlotIndex};
 use crate::template::Templates;
 use crate::walk::Step;
+use crate::wedge::Ending;
 
 /// Local and ring messages of one turn.
 const BUDGET_MESSAGES: usize = 4096;
@@ -69,6 +70,8 @@ pub struct Turn<D> {
     /// Rings from the other reactors of the box, with the reactor.
     pub(crate) rings: Vec<(u8, RingReceiver)>,
     run_queue: VecDeque<SlotIndex>,
+    /// Lives that end for others.
+    pub(crate) ending: Vec<Ending>,
     pub(crate) shims: Vec<SlotIndex>,
     /// The reactor's own port.
     pub(crate) port: Option<SlotIndex>,
@@ -91,6 +94,7 @@ impl<D: Driver> Turn<D> {
             done_run: DoneRun::default(),
             rings: Vec::new(),
             run_queue: VecDeque::new(),
+            ending: Vec::new(),
             shims: Vec::new(),
             port: None,
             manager: None,
@@ -112,6 +116,7 @@ impl<D: Driver> Turn<D> {
         }
         busy |= self.run_parked();
         busy |= self.tell_unanswered();
+        busy |= !self.ending.is_empty() && self.end_lives();
         busy |= self.flush() || self.is_runnable();
         self.plane.counts.turns_busy += u64::from(busy);
         busy
@@ -125,11 +130,12 @@ impl<D: Driver> Turn<D> {
             || !self.plane.unanswered.is_empty()
     }
 
-    /// When the next timer is due, of agents or links.
+    /// When the next timer is due, of agents or links, or a life that ends is waited for no longer.
     pub fn next_due(&self) -> Option<Stamp> {
         let alarms = self.plane.timers.next_due();
         let links = self.plane.links.next_due();
-        alarms.into_iter().chain(links).min()
+        let endings = self.ending.iter().map(Ending::until);
+        alarms.into_iter().chain(links).chain(endings).min()
     }
 
     /// Samples one of `every` visits of shims that do something: what their first message causes can be seen in
@@ -156,7 +162,11 @@ impl<D: Driver> Turn<D> {
         let until = self.plane.timers.count();
         while let Some(alarm) = self.plane.timers.pop(self.plane.now, until) {
             any = true;
-            self.deliver(alarm.slot, &Record::of(&alarm.record), Trust::Ours, Via::Nowhere);
+            if self.is_of_an_ending(&alarm) {
+                self.keep_due(alarm);
+            } else {
+                self.deliver(alarm.slot, &Record::of(&alarm.record), Trust::Ours, Via::Nowhere);
+            }
         }
         any
     }

@@ -42,6 +42,38 @@ pub struct Hosting {
     pub first: u64,
     /// The last point that it owns.
     pub last: u64,
+    /// How its parent was cut when it began.
+    pub cut: Cut,
+}
+
+/// How a virtual agent is cut: into how many children, and by which change of that.
+#[message(crate = crate)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Cut {
+    /// An epoch, higher with each change; 0: it is cut as it was stated.
+    pub since: u32,
+    /// How many children; 0 where nobody may change that.
+    pub children: u32,
+}
+
+/// A life that was ended so that others go on from where it was. Its reactor keeps what they need.
+#[message(crate = crate)]
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Wedged {
+    /// Which life.
+    pub hosting: Hosting,
+    /// How its parent is cut from then on.
+    pub into: Cut,
+}
+
+/// Where something of a life is kept that was ended.
+#[message(crate = crate)]
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Legacy {
+    /// The life's path, with incarnation.
+    pub path: String,
+    /// Path of the port of the reactor that it ran in.
+    pub port: String,
 }
 
 /// What the controller is told and asked.
@@ -71,6 +103,8 @@ pub enum ToController {
         term: u32,
         /// What runs.
         running: Vec<Hosting>,
+        /// What was ended for others, who may not have fetched all of it.
+        wedged: Vec<Wedged>,
     },
     /// A box ends, and what it runs with it. Answered by `Reported`.
     Gone {
@@ -106,6 +140,13 @@ pub enum ToController {
     Stop {
         /// Its path.
         path: String,
+    },
+    /// Cuts an agent into so many shards from now on, while it runs. Answered by `Resharded`, or refused.
+    Reshard {
+        /// Its path.
+        path: String,
+        /// How many shards.
+        shards: u32,
     },
     /// Answered by `Text`.
     Describe(View),
@@ -146,6 +187,13 @@ pub enum FromController {
     Created,
     /// It has ended.
     Stopped,
+    /// It is cut as was asked for, and all its parts run.
+    Resharded {
+        /// How long it took, in nanoseconds.
+        took_ns: u64,
+        /// For how long of that some part did not run, in nanoseconds.
+        paused_ns: u64,
+    },
     /// A description.
     Text(String),
     /// The boxes, by name; those that have not come are last.
@@ -255,6 +303,30 @@ pub enum ToManager {
     Start {
         /// The agent's life.
         hosting: Hosting,
+        /// The lives that it goes on from; none: it begins anew.
+        legacies: Vec<Legacy>,
+        /// Who says so.
+        term: u32,
+        /// Which process is meant.
+        incarnation: u64,
+    },
+    /// Ends a life so that others go on from it. Answered by `Wedged`, `Stale`, or refused.
+    Wedge {
+        /// Its path, with incarnation.
+        path: String,
+        /// The points of those others.
+        parts: Vec<PartEntry>,
+        /// How its parent is cut then.
+        into: Cut,
+        /// Who says so.
+        term: u32,
+        /// Which process is meant.
+        incarnation: u64,
+    },
+    /// What is kept of a life that was ended is needed no more. Answered by `Stopped` or `Stale`.
+    Collect {
+        /// Its path, with incarnation.
+        path: String,
         /// Who says so.
         term: u32,
         /// Which process is meant.
@@ -283,6 +355,8 @@ pub enum FromManager {
     Started(Hosting),
     /// It does not run.
     Stopped,
+    /// It does not run any more, and its reactor keeps what others need.
+    Wedged(Wedged),
     /// It was not done: it was meant for another process, or came from an earlier controller.
     Stale,
     /// It cannot be done.
@@ -293,8 +367,34 @@ pub enum FromManager {
 #[message(crate = crate)]
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ToPort {
-    /// Runs an agent. Answered by `Done`, or refused.
-    Host(Hosting),
+    /// Runs an agent, which goes on from these lives, if there are any. Answered by `Done`, or refused.
+    Host(Hosting, Vec<Legacy>),
+    /// Ends an agent, and keeps a part of what it was for each of these ranges. Answered by `Done`, or refused.
+    Wedge {
+        /// Its path, with incarnation.
+        path: String,
+        /// The ranges.
+        parts: Vec<PartEntry>,
+    },
+    /// From another port: what is kept of a life. Answered by `Part`, or refused where nothing is kept.
+    Fetch {
+        /// The life's path, with incarnation.
+        path: String,
+        /// Which of its parts, from 0.
+        part: u32,
+        /// From which byte on.
+        from: u64,
+    },
+    /// From itself: a port that did not answer is asked again. Not answered.
+    FetchAgain {
+        /// Path of the agent that needs it.
+        path: String,
+    },
+    /// Forgets what is kept of a life. Not answered.
+    Collect {
+        /// Its path, with incarnation.
+        path: String,
+    },
     /// Ends an agent. Answered by `Done`.
     Unhost {
         /// Its path, with incarnation.
@@ -344,12 +444,38 @@ pub enum ToPort {
 pub enum FromPort {
     /// It is done.
     Done,
+    /// Some of what is kept of a life.
+    Part(PartOf),
     /// A state: what [`Captured::from_bytes`](crate::state::Captured::from_bytes) reads.
     Captured(Vec<u8>),
     /// How the reactor runs, for people: its driver and mode, how it idles, where it is pinned.
     Described(String),
     /// It cannot be done.
     Refused(Failure),
+}
+
+/// A range of points.
+#[message(crate = crate)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PartEntry {
+    /// The first of them.
+    pub first: u64,
+    /// The last of them.
+    pub last: u64,
+}
+
+/// Some bytes of a part of what was a life.
+#[message(crate = crate)]
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PartOf {
+    /// The part's points.
+    pub range: PartEntry,
+    /// The bytes, from where they were asked for.
+    pub bytes: Vec<u8>,
+    /// How many bytes the part has.
+    pub total: u64,
+    /// How many parts the life has.
+    pub parts: u32,
 }
 
 /// What the controller's journal is told.

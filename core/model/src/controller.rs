@@ -3,11 +3,12 @@
 //! Data does not pass it, and flows while it is away. What it must not forget (the highest space and
 //! epoch) its journal keeps for it; the rest it learns again: boxes report what they run, and it adopts
 //! that. Of an agent that some box may still run, it starts no other life.
-//! Deliberately absent: moving agents between boxes, giving up boxes that are away (it needs a fence).
+//! Deliberately absent: moving agents between boxes as they are, giving up boxes that are away (it needs a fence).
 //! Invariants: no space and no epoch is given twice, also by controllers one after the other; nothing
 //! about an agent is told before it runs; each life of an agent has a physical id of its own.
 //! Sources: Ovid §6.2, §6.3; Escher §2.2.
 
+mod change;
 mod describe;
 mod life;
 mod lookup;
@@ -21,7 +22,7 @@ use std::collections::BTreeMap;
 
 use crate::agent::{Agent, Answer, Archived, ReplyTo};
 use crate::context::Context;
-use crate::control::{FromController, FromManager, Hosting, Raised, Reason, ToController};
+use crate::control::{Cut, FromController, FromManager, Hosting, Raised, Reason, ToController};
 use crate::id::{AgentId, BoxId, Epoch, Number};
 use crate::latt::{Latt, LattError, Specification};
 use crate::message::Wire;
@@ -29,6 +30,7 @@ use crate::path::AgentPath;
 use crate::place::{PlaceError, Site};
 use crate::state::{Captured, State, StateError};
 
+use change::Change;
 use life::{Life, Stage};
 use lookup::Waiting;
 use member::{Member, Process};
@@ -72,6 +74,10 @@ pub struct Controller {
     lives: BTreeMap<AgentId, Life>,
     /// Epochs of virtual agents' routes.
     epochs: BTreeMap<AgentId, Epoch>,
+    /// How virtual agents are cut that are not as they were stated.
+    cuts: BTreeMap<AgentId, Cut>,
+    /// By the agent that is being cut anew.
+    changes: BTreeMap<AgentId, Change>,
     /// By name.
     members: BTreeMap<String, Member>,
     /// Who waits for this controller's term, and the id of their box.
@@ -93,6 +99,8 @@ enum Asked {
     /// A physical agent, by logical id.
     Start(AgentId),
     Stop(AgentId),
+    /// The agent that is cut anew, and the life that is to end for that.
+    Wedge(AgentId, String),
 }
 
 impl Controller {
@@ -108,6 +116,8 @@ impl Controller {
             reserve: Reserve::default(),
             lives: BTreeMap::new(),
             epochs: BTreeMap::new(),
+            cuts: BTreeMap::new(),
+            changes: BTreeMap::new(),
             members: BTreeMap::new(),
             registering: Vec::new(),
             asked: BTreeMap::new(),
@@ -137,6 +147,7 @@ impl Controller {
         if self.reserve.wants_more() {
             self.raise(context);
         }
+        self.go_on_with_changes(context);
         self.start_what_may_start(context);
         self.stop_what_runs(context);
         self.tell_creators(context);
@@ -236,6 +247,10 @@ impl Controller {
                 self.not_started(*id, failure, context);
             }
             (Asked::Stop(id), Ok(FromManager::Refused(_))) => self.not_stopped(*id),
+            (Asked::Wedge(id, path), Ok(FromManager::Wedged(_))) => self.part_wedged(*id, path),
+            (Asked::Wedge(id, path), Ok(FromManager::Refused(_))) => {
+                self.part_not_wedged(*id, path, context);
+            }
             // Another process of the box was meant, or the box listens to another controller; or the
             // link broke. Whoever is there registers, and reports.
             _ => {}
@@ -261,8 +276,8 @@ impl Agent for Controller {
                 let applicant = Process { address, reactors, incarnation };
                 self.register(name, applicant, agent_box, context);
             }
-            ToController::Report { name, incarnation, term, running } => {
-                let told = self.report(&name, incarnation, term, &running, context);
+            ToController::Report { name, incarnation, term, running, wedged } => {
+                let told = self.report(&name, (incarnation, term), &running, wedged, context);
                 context.reply(&told);
             }
             ToController::Gone { name, incarnation } => {
@@ -278,6 +293,7 @@ impl Agent for Controller {
                 self.create(&path, spec, context);
             }
             ToController::Stop { path } => self.stop(&path, context),
+            ToController::Reshard { path, shards } => self.reshard(&path, shards, context),
             ToController::Describe(view) => {
                 context.reply(&FromController::Text(self.describe(view, context.now())));
             }

@@ -111,6 +111,25 @@ impl NumberSet {
         self.settle();
     }
 
+    /// The numbers above the floor that are in the set, as bits: the first word's lowest bit stands for the
+    /// multiple of 64 at or below the floor.
+    pub fn words(&self) -> Vec<u64> {
+        self.above.iter().copied().collect()
+    }
+
+    /// The set of this floor and these words, as [`NumberSet::words`] gives them; what no set holds is left out.
+    pub fn from_words(floor: Number, words: &[u64]) -> NumberSet {
+        let mut set = NumberSet::below(floor);
+        let base = floor.0 - floor.0 % WORD;
+        for (index, bits) in words.iter().enumerate() {
+            let numbers = (0..WORD).filter(|bit| bits & (1 << bit) != 0);
+            numbers.for_each(|bit| {
+                let _ = set.insert(Number(base.saturating_add(index as u64 * WORD + bit)));
+            });
+        }
+        set
+    }
+
     /// Adds everything that is in `other`: a new owner inherits the done boxes of the old ones.
     pub fn union(&mut self, other: &NumberSet) {
         self.raise(other.floor());
@@ -200,6 +219,7 @@ mod tests {
                 prop_assert_eq!(set.floor(), Number(floor));
                 prop_assert_eq!(set.is_dense(), oracle.len() as u64 == floor);
                 prop_assert_eq!(set.count_above(), oracle.len() as u64 - floor);
+                prop_assert_eq!(&NumberSet::from_words(set.floor(), &set.words()), &set);
                 for n in 0..320 {
                     prop_assert_eq!(set.contains(Number(n)), oracle.contains(&n));
                 }

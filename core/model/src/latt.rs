@@ -49,6 +49,8 @@ pub struct Specification {
 pub struct Latt {
     nodes: BTreeMap<AgentId, Node>,
     top: Vec<AgentId>,
+    /// By agent of the top level.
+    specs: BTreeMap<AgentId, Specification>,
 }
 
 /// An agent of the tree.
@@ -144,7 +146,44 @@ impl Latt {
         self.grow(&mut added, &root, spec, &spec.transforms, path)?;
         self.nodes.append(&mut added);
         self.top.push(root.id());
+        self.specs.insert(root.id(), spec.clone());
         Ok(())
+    }
+
+    /// Cuts the agent at `path` into another number of children.
+    /// # Errors
+    /// [`LattError`]; nothing was changed then. An agent that cannot be cut so stays as it is.
+    pub fn recut(&mut self, path: &AgentPath, children: usize) -> Result<(), LattError> {
+        let top = path.top();
+        let Some(mut spec) = self.specs.get(&top.logical_id()).cloned() else { return Ok(()) };
+        let mut own = spec.transforms_of(path);
+        let Some(other) = own.first().and_then(|first| first.recut(children)) else {
+            return Ok(());
+        };
+        own[0] = other;
+        spec.parts.insert(path.logical(), own);
+        let mut changed = self.clone();
+        let index = changed.top.iter().position(|id| *id == top.logical_id());
+        changed.remove(&top);
+        changed.add(&top, &spec)?;
+        if let (Some(index), Some(last)) = (index, changed.top.pop()) {
+            changed.top.insert(index, last);
+        }
+        *self = changed;
+        Ok(())
+    }
+
+    /// The agent whose number of children may change, nearest above this one, which need not be there.
+    pub fn cut_above(&self, path: &AgentPath) -> Option<&Node> {
+        let mut above = path.parent();
+        while let Some(path) = above {
+            let found = self.at(&path);
+            if found.is_some_and(Node::may_be_recut) {
+                return found;
+            }
+            above = path.parent();
+        }
+        None
     }
 
     /// Removes an agent of the top level with all that it became, and gives its physical agents.
@@ -155,6 +194,7 @@ impl Latt {
         }
         let leaves = self.leaves_of(id).map(|(node, _)| node.path.clone()).collect();
         self.top.retain(|top| *top != id);
+        self.specs.remove(&id);
         self.nodes.retain(|_, node| node.path.top().logical_id() != id);
         leaves
     }
@@ -265,6 +305,31 @@ impl Latt {
             Kind::Virtual { transformation: Rc::clone(transformation), children: children.clone() };
         added.insert(path.logical_id(), Node { path: path.clone(), range: *range, kind });
         children.iter().try_for_each(|child| self.grow(added, child, spec, inner, source))
+    }
+}
+
+impl Specification {
+    /// What the part at `path` becomes, outermost first.
+    fn transforms_of(&self, path: &AgentPath) -> Vec<Rc<dyn Transformation>> {
+        let inherited = match path.parent() {
+            Some(parent) if path.depth() > 1 => {
+                self.transforms_of(&parent).into_iter().skip(1).collect()
+            }
+            _ => self.transforms.clone(),
+        };
+        self.parts.get(&path.logical()).cloned().unwrap_or(inherited)
+    }
+}
+
+impl Node {
+    /// Whether the number of its children may change.
+    pub fn may_be_recut(&self) -> bool {
+        match &self.kind {
+            Kind::Virtual { transformation, children } => {
+                transformation.recut(children.len()).is_some()
+            }
+            Kind::Physical(_) => false,
+        }
     }
 }
 

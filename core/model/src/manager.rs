@@ -12,8 +12,9 @@ use std::time::Duration;
 use crate::agent::{Agent, Answer, Archived, Outcome, ReplyTo};
 use crate::context::Context;
 use crate::control::{
-    ArchivedToManager, BoxNameError, Failure, FromController, FromManager, FromPort, Hosting,
-    ToController, ToManager, ToPort, manager_path, not_restored, port_path,
+    ArchivedToManager, BoxNameError, Cut, Failure, FromController, FromManager, FromPort, Hosting,
+    Legacy, PartEntry, ToController, ToManager, ToPort, Wedged, manager_path, not_restored,
+    port_path,
 };
 use crate::id::{AgentId, BoxId, Number};
 use crate::latt::CONTROLLER;
@@ -65,17 +66,28 @@ pub struct BoxManager {
     register_later: bool,
     /// By logical path.
     running: BTreeMap<AgentPath, Hosting>,
+    /// Lives that others go on from, by path.
+    wedged: BTreeMap<String, Wedged>,
     /// By port and number of the ask.
     busy: BTreeMap<(AgentId, Number), Busy>,
 }
 
-/// An agent that is being started or stopped.
+/// An agent that is being started, stopped or wedged.
 #[derive(Debug)]
 struct Busy {
     path: AgentPath,
     hosting: Hosting,
-    is_start: bool,
+    is_to: Step,
     askers: Vec<ReplyTo>,
+}
+
+/// What is being done to an agent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Step {
+    Start,
+    Stop,
+    /// It ends for others, who are cut so.
+    Wedge(Cut),
 }
 
 impl BoxManager {
@@ -99,6 +111,7 @@ impl BoxManager {
             term: None,
             register_later: false,
             running: BTreeMap::new(),
+            wedged: BTreeMap::new(),
             busy: BTreeMap::new(),
         })
     }
@@ -135,7 +148,8 @@ impl BoxManager {
         self.term = Some(term);
         let (name, incarnation) = (self.own.name.clone(), self.own.incarnation);
         let running = self.running.values().cloned().collect();
-        let report = ToController::Report { name, incarnation, term, running };
+        let wedged = self.wedged.values().cloned().collect();
+        let report = ToController::Report { name, incarnation, term, running, wedged };
         self.reporting = Some(context.ask(CONTROLLER, &report));
     }
 
@@ -143,7 +157,12 @@ impl BoxManager {
         self.term == Some(term) && self.own.incarnation == incarnation
     }
 
-    fn start_agent(&mut self, mut hosting: Hosting, context: &mut Context<'_, BoxManager>) {
+    fn start_agent(
+        &mut self,
+        mut hosting: Hosting,
+        legacies: Vec<Legacy>,
+        context: &mut Context<'_, BoxManager>,
+    ) {
         let path = match AgentPath::parse(&hosting.path) {
             Ok(path) => path.logical(),
             Err(error) => return context.reply(&FromManager::Refused(error.to_string().into())),
@@ -152,7 +171,7 @@ impl BoxManager {
             return context.reply(&FromManager::Started(running.clone()));
         }
         if let Some(busy) = self.busy.values_mut().find(|busy| busy.path == path) {
-            if busy.is_start {
+            if busy.is_to == Step::Start {
                 busy.askers.push(context.reply_address());
                 return;
             }
@@ -166,9 +185,9 @@ impl BoxManager {
             return context.reply(&FromManager::Refused(why.into()));
         };
         hosting.reactor = Some(reactor);
-        let number = context.ask(port, &ToPort::Host(hosting.clone()));
+        let number = context.ask(port, &ToPort::Host(hosting.clone(), legacies));
         let askers = vec![context.reply_address()];
-        self.busy.insert((port, number), Busy { path, hosting, is_start: true, askers });
+        self.busy.insert((port, number), Busy { path, hosting, is_to: Step::Start, askers });
     }
 
     fn stop_agent(&mut self, path: &str, context: &mut Context<'_, BoxManager>) {
@@ -177,7 +196,7 @@ impl BoxManager {
             Err(error) => return context.reply(&FromManager::Refused(error.to_string().into())),
         };
         if let Some(busy) = self.busy.values_mut().find(|busy| busy.path == path) {
-            if !busy.is_start {
+            if busy.is_to == Step::Stop {
                 busy.askers.push(context.reply_address());
                 return;
             }
@@ -187,10 +206,53 @@ impl BoxManager {
         let Some(hosting) = self.running.remove(&path) else {
             return context.reply(&FromManager::Stopped);
         };
-        let port = self.ports[usize::from(hosting.reactor.unwrap_or(0))];
+        let port = self.port_of(&hosting);
         let number = context.ask(port, &ToPort::Unhost { path: hosting.path.clone() });
         let askers = vec![context.reply_address()];
-        self.busy.insert((port, number), Busy { path, hosting, is_start: false, askers });
+        self.busy.insert((port, number), Busy { path, hosting, is_to: Step::Stop, askers });
+    }
+
+    fn port_of(&self, hosting: &Hosting) -> AgentId {
+        self.ports[usize::from(hosting.reactor.unwrap_or(0))]
+    }
+
+    fn wedge_agent(
+        &mut self,
+        path: &str,
+        parts: Vec<PartEntry>,
+        into: Cut,
+        context: &mut Context<'_, BoxManager>,
+    ) {
+        if let Some(wedged) = self.wedged.get(path) {
+            return context.reply(&FromManager::Wedged(wedged.clone()));
+        }
+        let is_it = |hosting: &Hosting| hosting.path == path;
+        if let Some(busy) = self.busy.values_mut().find(|busy| is_it(&busy.hosting)) {
+            if let Step::Wedge(_) = busy.is_to {
+                busy.askers.push(context.reply_address());
+                return;
+            }
+            let why = Failure::for_now(format!("{path} is being started or stopped; try again"));
+            return context.reply(&FromManager::Refused(why));
+        }
+        let found = self.running.iter().find(|(_, hosting)| is_it(hosting));
+        let Some(logical) = found.map(|(logical, _)| logical.clone()) else {
+            let why = format!("{path} does not run here");
+            return context.reply(&FromManager::Refused(why.into()));
+        };
+        let hosting = self.running.remove(&logical).expect("it was found there");
+        let port = self.port_of(&hosting);
+        let number = context.ask(port, &ToPort::Wedge { path: path.to_owned(), parts });
+        let (is_to, askers) = (Step::Wedge(into), vec![context.reply_address()]);
+        self.busy.insert((port, number), Busy { path: logical, hosting, is_to, askers });
+    }
+
+    fn collect(&mut self, path: &str, context: &mut Context<'_, BoxManager>) {
+        if let Some(wedged) = self.wedged.remove(path) {
+            let port = self.port_of(&wedged.hosting);
+            context.send(port, &ToPort::Collect { path: path.to_owned() });
+        }
+        context.reply(&FromManager::Stopped);
     }
 
     /// The reactor with the fewest agents; of several, the first.
@@ -213,14 +275,19 @@ impl BoxManager {
                 Some(why.into())
             }
         };
-        match (failed, busy.is_start) {
-            (None, true) => {
+        match (failed, busy.is_to) {
+            (None, Step::Start) => {
                 self.running.insert(busy.path, busy.hosting.clone());
                 FromManager::Started(busy.hosting)
             }
-            (None, false) => FromManager::Stopped,
-            (Some(why), true) => FromManager::Refused(why),
-            (Some(why), false) => {
+            (None, Step::Stop) => FromManager::Stopped,
+            (None, Step::Wedge(into)) => {
+                let wedged = Wedged { hosting: busy.hosting, into };
+                self.wedged.insert(wedged.hosting.path.clone(), wedged.clone());
+                FromManager::Wedged(wedged)
+            }
+            (Some(why), Step::Start) => FromManager::Refused(why),
+            (Some(why), Step::Stop | Step::Wedge(_)) => {
                 self.running.insert(busy.path, busy.hosting);
                 FromManager::Refused(why)
             }
@@ -275,11 +342,19 @@ impl Agent for BoxManager {
             }
             ToManager::Start { term, incarnation, .. }
             | ToManager::Stop { term, incarnation, .. }
+            | ToManager::Wedge { term, incarnation, .. }
+            | ToManager::Collect { term, incarnation, .. }
                 if !self.listens_to(term, incarnation) =>
             {
                 context.reply(&FromManager::Stale);
             }
-            ToManager::Start { hosting, .. } => self.start_agent(hosting, context),
+            ToManager::Start { hosting, legacies, .. } => {
+                self.start_agent(hosting, legacies, context);
+            }
+            ToManager::Wedge { path, parts, into, .. } => {
+                self.wedge_agent(&path, parts, into, context);
+            }
+            ToManager::Collect { path, .. } => self.collect(&path, context),
             ToManager::Stop { path, .. } => self.stop_agent(&path, context),
         }
     }

@@ -8,25 +8,38 @@
 
 use std::collections::BTreeMap;
 use std::mem;
+use std::time::Duration;
 
 use crate::agent::{Agent, Answer, Archived, Outcome, Refusal, ReplyTo};
 use crate::context::Context;
 use crate::control::{
-    FromController, FromPort, Hosting, Knowledge, Learned, ToController, ToPort, not_restored,
+    FromController, FromPort, Hosting, Knowledge, Learned, Legacy, PartEntry, PartOf, ToController,
+    ToPort, not_restored,
 };
 use crate::id::{AgentId, Epoch, Number};
 use crate::latt::CONTROLLER;
 use crate::message::Wire;
+use crate::point::PointRange;
 use crate::state::{Captured, State, StateError};
 
 /// Most look-ups of one reactor that are not answered; more are refused as overload.
 pub const LOOKUPS_MAX: usize = 16_384;
 
+/// Bytes of a part that are fetched at once: a message's worth, while others of the link still get through.
+pub const FETCH_BYTES: usize = 1 << 20;
+
+/// How long a port that could not be asked is left in peace.
+const FETCH_AGAIN: Duration = Duration::from_millis(100);
+
 /// What a reactor is to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Command {
-    /// Run an agent, then tell the port that it is `Finished`.
-    Host(Hosting),
+    /// Run an agent, then tell the port that it is `Finished`. It goes on from these parts of earlier
+    /// lives, as their reactors encoded them; without any it begins anew.
+    Host(Hosting, Vec<Vec<u8>>),
+    /// End the agent of this path, give the port what it was, in parts for these ranges
+    /// ([`Port::keep`]), then tell it that this is `Finished`.
+    Wedge(String, Vec<PointRange>),
     /// End the agent of this path, then tell the port that it is `Finished`.
     Unhost(String),
     /// Take the state of the agent of this path, and give it to the port with `Finished`.
@@ -61,12 +74,110 @@ pub struct Port {
     waiting: BTreeMap<String, Vec<ReplyTo>>,
     /// Who waits to be told how the reactor runs.
     curious: Vec<ReplyTo>,
+    /// By path, what lives that were wedged here were.
+    kept: BTreeMap<String, Vec<Kept>>,
+    /// By path, who is to run here, once what it goes on from is here.
+    heirs: BTreeMap<String, Heir>,
+    /// Which heir an answer is for, by number and port.
+    fetching: BTreeMap<(AgentId, Number), String>,
+}
+
+/// A part of what a life was.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Kept {
+    /// The part's points.
+    pub range: PointRange,
+    /// As the reactor encoded it.
+    pub bytes: Vec<u8>,
+}
+
+/// An agent whose parts are being fetched, one after another.
+#[derive(Debug)]
+struct Heir {
+    hosting: Hosting,
+    /// What it goes on from, the next one last.
+    legacies: Vec<Legacy>,
+    /// Which part of that one.
+    part: u32,
+    /// The bytes of that part that are here.
+    bytes: Vec<u8>,
+    /// Whole parts.
+    whole: Vec<Vec<u8>>,
 }
 
 impl Port {
     /// What the reactor is to do now, in this order.
     pub fn take_commands(&mut self) -> Vec<Command> {
         mem::take(&mut self.commands)
+    }
+
+    /// Keeps what a life was that its reactor has ended.
+    pub fn keep(&mut self, path: String, parts: Vec<Kept>) {
+        self.kept.insert(path, parts);
+    }
+
+    /// The lives of which something is kept.
+    pub fn kept(&self) -> impl Iterator<Item = &str> {
+        self.kept.keys().map(String::as_str)
+    }
+
+    fn give(&self, path: &str, part: u32, from: u64) -> FromPort {
+        let Some(kept) = self.kept.get(path) else {
+            return FromPort::Refused(format!("nothing is kept here of {path}").into());
+        };
+        let Some(it) = kept.get(part as usize) else {
+            return FromPort::Refused(format!("{path} has {} parts", kept.len()).into());
+        };
+        let rest = it.bytes.get(from as usize..).unwrap_or_default();
+        FromPort::Part(PartOf {
+            range: it.range.into(),
+            bytes: rest[..rest.len().min(FETCH_BYTES)].to_vec(),
+            total: it.bytes.len() as u64,
+            parts: kept.len() as u32,
+        })
+    }
+
+    fn begin_heir(
+        &mut self,
+        hosting: Hosting,
+        mut legacies: Vec<Legacy>,
+        context: &mut Context<'_, Port>,
+    ) {
+        let path = hosting.path.clone();
+        self.waiting.entry(path.clone()).or_default().push(context.reply_address());
+        legacies.reverse();
+        let (bytes, whole) = (Vec::new(), Vec::new());
+        self.heirs.insert(path.clone(), Heir { hosting, legacies, part: 0, bytes, whole });
+        self.fetch(path, context);
+    }
+
+    /// Asks for what an heir lacks; when that is nothing, it may run.
+    fn fetch(&mut self, path: String, context: &mut Context<'_, Port>) {
+        let Some(heir) = self.heirs.get(&path) else { return };
+        let Some(legacy) = heir.legacies.last() else {
+            let Some(heir) = self.heirs.remove(&path) else { return };
+            return self.commands.push(Command::Host(heir.hosting, heir.whole));
+        };
+        let port = AgentId::from(legacy.port.as_str());
+        let (part, from) = (heir.part, heir.bytes.len() as u64);
+        let number = context.ask(port, &ToPort::Fetch { path: legacy.path.clone(), part, from });
+        self.fetching.insert((port, number), path);
+    }
+
+    /// A port has answered; or it has not, and nobody can say when it will.
+    fn fetched(&mut self, path: String, answer: &Answer<'_>, context: &mut Context<'_, Port>) {
+        let Some(heir) = self.heirs.get_mut(&path) else { return };
+        match answer.open::<FromPort>().map(FromPort::owned) {
+            Ok(FromPort::Part(part)) => heir.take(part),
+            // It is there, and keeps nothing: its process is another than then. So it is when there is
+            // no such port any more.
+            Ok(_) | Err(Some(Refusal::UnknownAgent)) => heir.go_on(),
+            Err(_) => {
+                context.after(FETCH_AGAIN, &ToPort::FetchAgain { path });
+                return;
+            }
+        }
+        self.fetch(path, context);
     }
 
     fn miss(&mut self, destination: u64, source: String, context: &mut Context<'_, Port>) {
@@ -115,6 +226,33 @@ impl Port {
     }
 }
 
+impl Heir {
+    /// Bytes of the part that was asked for have come.
+    fn take(&mut self, part: PartOf) {
+        let range = part.range.range();
+        let is_wanted = range.overlaps(&self.hosting.range());
+        self.bytes.extend_from_slice(&part.bytes);
+        if is_wanted && (self.bytes.len() as u64) < part.total && !part.bytes.is_empty() {
+            return;
+        }
+        let bytes = std::mem::take(&mut self.bytes);
+        if is_wanted {
+            self.whole.push(bytes);
+        }
+        self.part += 1;
+        if self.part == part.parts {
+            self.go_on();
+        }
+    }
+
+    /// From here on the next life is asked for.
+    fn go_on(&mut self) {
+        self.legacies.pop();
+        self.part = 0;
+        self.bytes.clear();
+    }
+}
+
 fn ask(key: &(u64, String), context: &mut Context<'_, Port>) -> Number {
     let (destination, source) = (key.0, key.1.clone());
     context.ask(CONTROLLER, &ToController::Lookup { destination, source })
@@ -126,8 +264,19 @@ impl Agent for Port {
 
     fn transition(&mut self, message: &Archived<ToPort>, context: &mut Context<'_, Port>) {
         match ToPort::owned(message) {
-            ToPort::Host(hosting) => {
-                self.command(hosting.path.clone(), Command::Host(hosting), context);
+            ToPort::Host(hosting, legacies) if legacies.is_empty() => {
+                let path = hosting.path.clone();
+                self.command(path, Command::Host(hosting, Vec::new()), context);
+            }
+            ToPort::Host(hosting, legacies) => self.begin_heir(hosting, legacies, context),
+            ToPort::Wedge { path, parts } => {
+                let parts = parts.iter().map(PartEntry::range).collect();
+                self.command(path.clone(), Command::Wedge(path, parts), context);
+            }
+            ToPort::Fetch { path, part, from } => context.reply(&self.give(&path, part, from)),
+            ToPort::FetchAgain { path } => self.fetch(path, context),
+            ToPort::Collect { path } => {
+                self.kept.remove(&path);
             }
             ToPort::Unhost { path } => self.command(path.clone(), Command::Unhost(path), context),
             ToPort::Capture { path } => self.command(path.clone(), Command::Capture(path), context),
@@ -156,7 +305,10 @@ impl Agent for Port {
         }
     }
 
-    fn answered(&mut self, answer: &Answer<'_>, _: &mut Context<'_, Port>) {
+    fn answered(&mut self, answer: &Answer<'_>, context: &mut Context<'_, Port>) {
+        if let Some(path) = self.fetching.remove(&(answer.from, answer.to)) {
+            return self.fetched(path, answer, context);
+        }
         let mut outstanding = self.lookups.iter();
         let found = outstanding.find(|(_, number)| **number == Some(answer.to));
         let Some(key) = found.map(|(key, _)| key.clone()) else { return };

@@ -7,6 +7,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::rc::Rc;
 
 use thiserror::Error;
 
@@ -61,6 +62,11 @@ pub trait Transformation: fmt::Debug {
 
     /// 6. The stages that it puts between a client and the children, outermost first.
     fn stages(&self) -> Vec<String>;
+
+    /// The same with so many children, where their number may change while they run.
+    fn recut(&self, _children: usize) -> Option<Rc<dyn Transformation>> {
+        None
+    }
 }
 
 /// One of the agents that replace an agent.

@@ -1,7 +1,8 @@
 //! The agents that simulated clients work with: small, and hard on what is below them.
 //!
 //! Every reply says in which *life* of its agent (or, of a virtual agent, of its parts) it was made: what
-//! is promised is promised for each life.
+//! is promised is promised for each life. Where shards take keys over from each other, each key has lives of
+//! its own: one begins when the key is first touched where nothing is known of it, and moves with it.
 
 #![expect(missing_docs, reason = "rkyv documents no resolvers of variants with named fields")]
 
@@ -155,36 +156,33 @@ impl Told {
 pub struct Map {
     #[keyed]
     map: BTreeMap<String, Vec<u8>>,
+    #[keyed]
+    lives: BTreeMap<String, u64>,
     #[combine(sum)]
     marks: u64,
-    #[combine(forbid)]
-    life: u64,
 }
 
 impl Agent for Map {
     type Message = Request;
     type Reply = Reply;
 
-    fn start(&mut self, context: &mut Context<'_, Map>) {
-        self.life = context.now().0;
-    }
-
     fn transition(&mut self, message: &Archived<Request>, context: &mut Context<'_, Map>) {
         let request = Request::owned(message);
         let is_mark = matches!(request, Request::Mark);
-        let told = match request.action() {
+        let (life, told) = match request.action() {
             None => {
                 self.marks += u64::from(is_mark);
-                Told::Count(self.marks)
+                (1, Told::Count(self.marks))
             }
             Some((key, action)) => {
+                let life = *self.lives.entry(key.clone()).or_insert(context.now().0);
                 let before = self.map.remove(&key).map(Value);
                 let (after, output) = KeyValue::apply(&before, &action);
                 self.map.extend(after.map(|Value(bytes)| (key, bytes)));
-                Told::of(output)
+                (life, Told::of(output))
             }
         };
-        context.reply(&Reply { life: self.life, told });
+        context.reply(&Reply { life, told });
     }
 
     fn merge(_: &Archived<Request>, replies: &[&Archived<Reply>]) -> Reply {

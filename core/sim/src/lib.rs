@@ -10,6 +10,7 @@ pub mod history;
 pub mod journal;
 pub mod linearizable;
 pub mod network;
+pub mod operator;
 pub mod planted;
 pub mod random;
 pub mod recorder;

@@ -27,7 +27,7 @@ pub enum Bug {
 impl Bug {
     /// All that there are, each with a seed that finds it: the first one.
     pub fn all() -> Vec<(Bug, u64)> {
-        let all = vec![(Bug::RepeatsStop, 10), (Bug::JournalForgets, 8)];
+        let all = vec![(Bug::RepeatsStop, 4), (Bug::JournalForgets, 8)];
         #[cfg(feature = "planted")]
         let all = {
             use turn::Bug::*;
@@ -38,9 +38,9 @@ impl Bug {
                 (TimersLost, 0),
                 (WakeLost, 0),
                 (ReturnedLost, 7),
-                (PartForWhole, 0),
+                (PartForWhole, 2),
                 (RingReturnedLost, 7),
-                (EarlyTaken, 4),
+                (EarlyTaken, 10),
                 (PlaceAnew, 56),
                 (OldWayKept, 19),
                 (CopiesAllAsked, 0),

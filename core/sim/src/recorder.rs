@@ -102,6 +102,8 @@ pub struct Recorder {
     seals: BTreeSet<Deed>,
     /// What must not be, whatever the order.
     pub violations: Vec<Failure>,
+    /// Changes of the system that were finished.
+    pub changes: u64,
 }
 
 /// A note that was sent to a scribe.
@@ -124,7 +126,12 @@ impl Recorder {
         slots.push(Slot::default());
         let (asked, moments) = (Vec::new(), Vec::new());
         let (notes, seals, violations) = (Vec::new(), BTreeSet::new(), Vec::new());
-        Recorder { clock, asked, moments, slots, notes, seals, violations }
+        Recorder { clock, asked, moments, slots, notes, seals, violations, changes: 0 }
+    }
+
+    /// Virtual time, in nanoseconds.
+    pub fn now(&self) -> u64 {
+        self.clock.get()
     }
 
     /// Whether every slot has issued its share, and has its answers.

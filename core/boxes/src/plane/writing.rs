@@ -68,7 +68,7 @@ impl<D: Driver> Plane<D> {
                 let goes = self.goes_back(conversation, hand, name);
                 (conversation, false, goes, Some((name.number, name.space)))
             }
-            Addressee::Myself(delay) => return self.begin_alarm(slot, delay, letter.schema),
+            Addressee::Myself(delay) => return self.begin_alarm(slot, delay, letter),
         };
         if let Goes::To(Leaf { via: Via::Link(link), .. }) = goes
             && !self.links.make_room(link, FRAME_ROOM_BYTES)
@@ -94,8 +94,8 @@ impl<D: Driver> Plane<D> {
     }
 
     /// A message that an agent sends itself later has no conversation, and its timer for a number.
-    fn begin_alarm(&mut self, slot: SlotIndex, delay: Duration, schema: Schema) -> &mut [u8] {
-        let kind = self.templates.kinds().kind(schema).unwrap_or(Kind::NONE);
+    fn begin_alarm(&mut self, slot: SlotIndex, delay: Duration, letter: &Letter) -> &mut [u8] {
+        let kind = self.templates.kinds().kind(letter.schema).unwrap_or(Kind::NONE);
         let sender = &mut self.senders[slot.0 as usize];
         let number = Number(sender.timers);
         sender.timers += 1;
@@ -104,6 +104,8 @@ impl<D: Driver> Plane<D> {
             source: sender.logical.0.into(),
             number: number.0.into(),
             space: sender.space.0.into(),
+            point: letter.point.unwrap_or_default().0.into(),
+            flags: if letter.point.is_some() { HAS_POINT } else { 0 },
             kind: kind.0.into(),
             ..MessageHeader::default()
         };

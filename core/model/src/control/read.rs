@@ -1,7 +1,7 @@
 //! Ids, paths, routes and actions, read out of the plain integers and text that messages hold; and actions
 //! written into them. What no table may hold is left out.
 
-use super::{ActionEntry, BoxEntry, Hosting, Knowledge, PlaceEntry, RouteEntry};
+use super::{ActionEntry, BoxEntry, Hosting, Knowledge, PartEntry, PlaceEntry, RouteEntry};
 use crate::id::{AgentId, BoxId, Epoch, Point, ReactorAddress, Space};
 use crate::path::AgentPath;
 use crate::point::PointRange;
@@ -21,6 +21,19 @@ impl Hosting {
     /// The points that it owns.
     pub fn range(&self) -> PointRange {
         PointRange { first: Point(self.first), last: Point(self.last) }
+    }
+}
+
+impl PartEntry {
+    /// The range.
+    pub fn range(&self) -> PointRange {
+        PointRange { first: Point(self.first), last: Point(self.last) }
+    }
+}
+
+impl From<PointRange> for PartEntry {
+    fn from(range: PointRange) -> PartEntry {
+        PartEntry { first: range.first.0, last: range.last.0 }
     }
 }
 

@@ -27,6 +27,7 @@ impl Controller {
                 format!("in {site}.{reactor} as {}, space {}", hosting.path, hosting.space)
             }
             life::Stage::Starting => format!("starts in {site}"),
+            life::Stage::Ending => format!("ends in {site}, for others to go on"),
             life::Stage::Failed(failed) => format!("failed in {site}: {}", failed.text(now)),
             life::Stage::Ended
                 if self.members.get(site).is_some_and(|member| member.current.is_some()) =>

@@ -7,7 +7,7 @@ use super::{Asked, Controller, Specification};
 use crate::context::Context;
 use crate::control::{FromController, Hosting, Reason, ToManager, manager_path};
 use crate::id::{AgentId, Epoch};
-use crate::latt::Leaf;
+use crate::latt::{Latt, Leaf};
 use crate::path::AgentPath;
 use crate::place::{self, Candidate, PlaceError, Site};
 
@@ -36,6 +36,8 @@ pub(super) enum Stage {
     Running(Hosting),
     /// Its box was asked to end it.
     Stopping(Hosting),
+    /// Its box was asked to end it so that others go on from it.
+    Ending,
     /// It could not begin.
     Failed(Failed),
 }
@@ -55,6 +57,16 @@ impl Controller {
     /// # Errors
     /// When there is no placement; nothing was changed then.
     pub(super) fn place_new(&mut self, from_start: bool) -> Result<(), PlaceError> {
+        for (path, site) in self.placement(&self.latt)? {
+            let lives = from_start.then_some(0);
+            let new = Life { site, lives, epoch: Epoch(0), tries: 0, stage: Stage::Ended };
+            self.lives.entry(path.logical_id()).or_insert(new);
+        }
+        Ok(())
+    }
+
+    /// A box for every agent of a tree; those that have one keep it.
+    pub(super) fn placement(&self, latt: &Latt) -> Result<Vec<(AgentPath, String)>, PlaceError> {
         let mut sites = self.sites.clone();
         sites.extend(self.members.iter().filter_map(|(name, guest)| {
             let process = guest.current.as_ref().filter(|_| !self.is_stated(name))?;
@@ -68,19 +80,14 @@ impl Controller {
             }
             Candidate { path: path.logical(), wish }
         };
-        let leaves = self.latt.leaves().map(|(node, leaf)| (&node.path, leaf));
+        let leaves = latt.leaves().map(|(node, leaf)| (&node.path, leaf));
         let agents: Vec<Candidate> = leaves.map(candidate).collect();
         let site = |agent: &Candidate| {
             let life = self.lives.get(&agent.path.logical_id())?;
             Some((agent.path.clone(), life.site.clone()))
         };
         let placed: BTreeMap<_, _> = agents.iter().filter_map(site).collect();
-        for (path, site) in place::place(&sites, &agents, &placed)? {
-            let lives = from_start.then_some(0);
-            let new = Life { site, lives, epoch: Epoch(0), tries: 0, stage: Stage::Ended };
-            self.lives.entry(path.logical_id()).or_insert(new);
-        }
-        Ok(())
+        Ok(place::place(&sites, &agents, &placed)?.into_iter().collect())
     }
 
     pub(super) fn set_stage(&mut self, id: AgentId, stage: Stage) {
@@ -102,8 +109,11 @@ impl Controller {
         let is_manager =
             |name: &&String| manager_path(name).is_ok_and(|path| path.logical_id() == manager);
         let Some(site) = self.members.keys().find(is_manager).cloned() else { return };
+        if !self.is_of_the_cut(hosting) {
+            return;
+        }
         let Some(life) = self.lives.get_mut(&path.logical_id()) else { return };
-        if matches!(life.stage, Stage::Running(_) | Stage::Stopping(_)) {
+        if matches!(life.stage, Stage::Running(_) | Stage::Stopping(_) | Stage::Ending) {
             return;
         }
         let lives = path.last().map_or(1, |segment| segment.incarnation);
@@ -142,6 +152,7 @@ impl Controller {
         for id in ids {
             self.lives.remove(&id);
             self.epochs.remove(&id);
+            self.cuts.remove(&id);
         }
         self.latt.remove(top);
     }
@@ -171,10 +182,13 @@ impl Controller {
             let Some(life) = self.lives.get(&id) else { continue };
             let process = self.members.get(&life.site).and_then(|member| member.current.as_ref());
             let (Stage::Ended, Some(process)) = (&life.stage, process) else { continue };
+            let legacies = self.legacies(node);
             let is_stopping = self.stopping.contains_key(&node.path.top().logical_id());
-            if is_stopping || self.may_run_unknown(leaf) {
+            let is_to_stop = is_stopping && legacies.is_empty();
+            if is_to_stop || self.may_run_unknown(leaf) || !self.may_begin(node) {
                 continue;
             }
+            let cut = self.cut_of(node);
             let Some((space, epoch)) = self.reserve.take_both() else { return };
             let Some(life) = self.lives.get_mut(&id) else { continue };
             // Epochs outnumber lives; so where the lives were not counted, the epoch is a new number.
@@ -194,10 +208,11 @@ impl Controller {
                 reactor: leaf.wish.reactor,
                 first: node.range.first.0,
                 last: node.range.last.0,
+                cut,
             };
             let Ok(manager) = manager_path(&life.site) else { continue };
             let incarnation = process.incarnation;
-            let start = ToManager::Start { hosting, term, incarnation };
+            let start = ToManager::Start { hosting, legacies, term, incarnation };
             let number = context.ask(manager.logical_id(), &start);
             let asked = Asked::Start(id);
             self.asked.insert((manager.logical_id(), number), asked);

@@ -4,7 +4,7 @@ use super::life::Stage;
 use super::{Asked, Controller};
 use crate::context::Context;
 use crate::control::{
-    BoxEntry, FromController, Hosting, Knowledge, Reason, ToPort, manager_path, port_path,
+    BoxEntry, FromController, Hosting, Knowledge, Reason, ToPort, Wedged, manager_path, port_path,
 };
 use crate::id::{AgentId, BoxId, ReactorAddress};
 use crate::path::AgentPath;
@@ -167,9 +167,9 @@ impl Controller {
     pub(super) fn report(
         &mut self,
         name: &str,
-        incarnation: u64,
-        term: u32,
+        (incarnation, term): (u64, u32),
         running: &[Hosting],
+        wedged: Vec<Wedged>,
         context: &mut Context<'_, Controller>,
     ) -> FromController {
         let Some(member) = self.members.get_mut(name).filter(|_| self.reserve.term == Some(term))
@@ -190,7 +190,11 @@ impl Controller {
         };
         for hosting in running {
             self.adopt_unknown(hosting, name, term);
+            self.learn_cut(hosting);
             self.adopt(hosting, manager);
+        }
+        for wedged in wedged {
+            self.learn_wedged(wedged, name, context);
         }
         FromController::Reported
     }
@@ -231,12 +235,13 @@ impl Controller {
 
     /// What ran in a box has ended with its process. A guest's agents end for good.
     fn lose(&mut self, name: &str) {
+        self.lose_parts(name);
         let is_guest = !self.is_stated(name);
         let lost: Vec<AgentId> = self.living_in(name).collect();
         for id in &lost {
             self.asked.retain(|_, asked| match asked {
                 Asked::Start(agent) | Asked::Stop(agent) => agent != id,
-                Asked::Raise => true,
+                Asked::Raise | Asked::Wedge(..) => true,
             });
             self.set_stage(*id, Stage::Ended);
         }

@@ -1,3 +1,4 @@
+mod changed;
 mod pump;
 
 use pump::{Found, World};

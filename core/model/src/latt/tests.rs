@@ -39,6 +39,10 @@ impl Transformation for Cut {
         done.contains(&true)
     }
 
+    fn recut(&self, children: usize) -> Option<Rc<dyn Transformation>> {
+        Some(Rc::new(Cut(children)))
+    }
+
     fn get_state(
         &self,
         _: &[Child],

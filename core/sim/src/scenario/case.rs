@@ -17,6 +17,7 @@ use super::{Options, Transforms};
 use crate::agents::{Counter, Door, Map};
 use crate::clients::{COUNTER, Client, DOOR, ECHO, LEDGER, Pace, SHARDED, WHOLE, Work};
 use crate::fault::{Fault, FaultEvent, FaultPlan, Kind, Shape};
+use crate::operator::{Change, Operator};
 use crate::random::Random;
 use crate::scribe::Scribe;
 use crate::world::{BoxSetup, REACTORS_MAX};
@@ -29,6 +30,8 @@ const QUIET_NS: u64 = 3_000_000_000;
 const HEAVY_PER_MILLION: u32 = 125_000;
 /// How often clients under heavy load fill their windows: some 25 times while there are faults.
 const BURST_NS: u64 = 120_000_000;
+/// How many seeds change the number of shards while they run, per million.
+const CHANGES_PER_MILLION: u32 = 400_000;
 /// Fewest boxes: the controller's, and the two that agents are pinned to.
 const BOXES_MIN: usize = 3;
 
@@ -59,6 +62,15 @@ impl Form {
 
     fn is_ordered(&self) -> bool {
         self.0.contains(&Part::Ordered)
+    }
+
+    /// Path of the agent whose parts are the shards, if there is one such.
+    pub fn path_of_shards(&self) -> Option<String> {
+        match self.0[..] {
+            [Part::Shard(_)] | [Part::Shard(_), Part::Ordered] => Some(SHARDED.to_owned()),
+            [Part::Ordered, Part::Shard(_)] => Some(format!("{SHARDED}/line1")),
+            _ => None,
+        }
     }
 
     fn has_copies(&self) -> bool {
@@ -96,6 +108,8 @@ pub struct Case {
     pub credit_frames: u32,
     /// What goes wrong.
     pub plan: FaultPlan,
+    /// When the sharded map is cut into another number of shards.
+    pub changes: Vec<Change>,
 }
 
 impl Case {
@@ -141,7 +155,29 @@ impl Case {
             requests: requests.min(cut.requests.unwrap_or(requests)),
             work,
             credit_frames,
+            changes: changes(&mut random.fork("changes")),
         }
+        .changed()
+    }
+
+    /// Without changes, where the sharded map is none that can be cut anew.
+    fn changed(mut self) -> Case {
+        if self.sharded.path_of_shards().is_none() {
+            self.changes.clear();
+        }
+        self
+    }
+
+    /// How often the parts of the sharded map count one mark, at the least and at the most: as often as it is
+    /// cut for them, and that may be for the shards of before and of after a change.
+    pub fn marks_counted(&self) -> (u64, u64) {
+        let leaves = self.sharded.leaves() as u64;
+        if self.changes.is_empty() {
+            return (leaves, leaves);
+        }
+        let counts = self.changes.iter().map(|change| u64::from(change.shards));
+        let fewest = counts.clone().chain([leaves]).min().unwrap_or(leaves);
+        (fewest, counts.sum::<u64>() + leaves)
     }
 
     /// The agents that promise order. Lines are per leaf: what comes back from a copy that died goes to
@@ -204,8 +240,22 @@ impl fmt::Display for Case {
         let Case { sharded, ledger, echo, clients, requests, work, .. } = self;
         let Form(sharded) = sharded;
         writeln!(out, "{SHARDED}: {sharded:?}; {LEDGER}: {:?}; {ECHO}: {:?}", ledger.0, echo.0)?;
+        for Change { at, shards } in &self.changes {
+            writeln!(out, "at {at}: {shards} shards")?;
+        }
         writeln!(out, "{clients} clients with {requests} requests each: {work:?}")
     }
+}
+
+/// Some seeds change what stands while there are faults.
+fn changes(random: &mut Random) -> Vec<Change> {
+    let count = match random.chance(CHANGES_PER_MILLION) {
+        true => 1 + random.below(5),
+        false => 0,
+    };
+    (0..count)
+        .map(|_| Change { at: random.below(QUIET_NS), shards: 1 + random.below(5) as u32 })
+        .collect()
 }
 
 fn plan(boxes: usize, options: &Options, random: &Random) -> FaultPlan {
@@ -310,6 +360,6 @@ pub fn templates() -> Templates {
     templates.agent("counter", |_| Ok(Counter::default()));
     templates.agent("door", |_| Ok(Door::default()));
     templates.agent("scribe", |_| Ok(Scribe::begin()));
-    templates.talks_to::<Client>();
+    templates.talks_to::<Client>().talks_to::<Operator>();
     templates
 }

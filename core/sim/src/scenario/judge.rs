@@ -63,10 +63,10 @@ fn judge_told(case: &Case, recorder: &Recorder) -> Result<(), Failure> {
 
 fn judge_marks(case: &Case, recorder: &Recorder) -> Result<(), Failure> {
     let marks = recorder.asked.iter().filter(|it| matches!(it.about, About::Mark));
-    let (mut most, mut least, leaves) = (0, 0, case.sharded.leaves() as u64);
+    let (mut most, mut least, (fewest, cuts)) = (0, 0, case.marks_counted());
     for mark in marks {
-        most += leaves;
-        least += if mark.ended.is_some() { leaves } else { 0 };
+        most += cuts;
+        least += if mark.ended.is_some() { fewest } else { 0 };
     }
     if (1..case.boxes.len() as u16).any(|agent_box| crashed(case, agent_box)) {
         least = 0;

@@ -16,6 +16,7 @@ use daedal_net::link::LinkLimits;
 
 use crate::clients::{Client, Job};
 use crate::fault::{Fault, FaultPlan};
+use crate::operator::Operator;
 use crate::planted::Bug;
 use crate::random::Random;
 use crate::recorder::Recorder;
@@ -109,6 +110,8 @@ pub struct Report {
     pub returned: u64,
     /// Messages that came before those that were sent before them, where that matters.
     pub held_back: u64,
+    /// Changes of the system that were finished.
+    pub changes: u64,
     /// Why it failed.
     pub failure: Option<Failure>,
 }
@@ -138,6 +141,7 @@ pub fn run(seed: u64, options: &Options) -> Report {
         parked: sum(|counts| counts.copied_out),
         returned: sum(|counts| counts.returned),
         held_back: sum(|counts| counts.held_back),
+        changes: recorder.changes,
         failure,
         case: run.case.clone(),
     }
@@ -244,6 +248,11 @@ impl Run {
 fn starter(case: &Case, recorder: &Rc<RefCell<Recorder>>, streams: Random) -> Starter {
     let (case, recorder) = (case.clone(), Rc::clone(recorder));
     Box::new(move |starting: Starting<'_>| {
+        if let (1, Some(path)) = (starting.agent_box, case.sharded.path_of_shards()) {
+            let operator = Operator::new(&path, &case.changes, Rc::clone(&recorder));
+            let (space, path) = (starting.space(999), format!("operator:{}", starting.life + 1));
+            starting.turns[0].host(Placed::alone(path_of(&path), space), hosted(operator));
+        }
         for slot in 0..case.clients {
             let (agent_box, reactor) = case.home_of(slot);
             if agent_box != starting.agent_box {

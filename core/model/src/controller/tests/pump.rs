@@ -19,7 +19,8 @@ use crate::latt::{CONTROLLER, JOURNAL};
 use crate::manager::{BoxDescription, BoxManager, Registration};
 use crate::message::{Schema, Wire};
 use crate::path::AgentPath;
-use crate::port::{Command, Port};
+use crate::point::PointRange;
+use crate::port::{Command, Kept, Port};
 use crate::route::{Action, Route, pick};
 
 const ROOM_BYTES: usize = 1 << 16;
@@ -51,6 +52,8 @@ pub struct Outbox {
     sent: Vec<Packet>,
     /// How long after they were set timers are due.
     alarms: Vec<Duration>,
+    /// What was asked, and not answered.
+    asks: BTreeSet<(AgentId, Number)>,
 }
 
 /// A message on its way.
@@ -80,6 +83,7 @@ impl Outbox {
             room: vec![0; ROOM_BYTES],
             sent: Vec::new(),
             alarms: Vec::new(),
+            asks: BTreeSet::new(),
         }
     }
 
@@ -121,9 +125,15 @@ impl Effects for Outbox {
                 self.alarms.push(after);
                 return Number(0);
             }
+            // A port waits for another that may never answer: here it has waited at once.
+            Addressee::Myself(_) if letter.schema == ToPort::SCHEMA => To::Agent(self.id),
             Addressee::Myself(_) => return Number(0),
         };
-        self.post(to, letter.schema, body.to_vec())
+        let number = self.post(to, letter.schema, body.to_vec());
+        if let (To::Agent(id), true) = (to, letter.asks) {
+            self.asks.insert((id, number));
+        }
+        number
     }
 
     fn cancel(&mut self, _: Timer) -> bool {
@@ -174,7 +184,21 @@ impl<A: Agent> Cell<A> {
                 let outcome = Outcome::Reply { schema: packet.schema, body: &packet.body };
                 let answer = Answer { from: packet.name.source, to: asked.number, outcome };
                 self.agent.answered(&answer, &mut context);
+                self.out.asks.remove(&(packet.name.source, asked.number));
             }
+        }
+    }
+
+    /// Those of its asks that these agents had, which are gone, will not be answered. `waits`: what is still
+    /// to be delivered to whoever comes after them.
+    fn lose_asks(&mut self, gone: &[AgentId], waits: &[(AgentId, Number)], now: Stamp) {
+        let lost = |ask: &&(AgentId, Number)| gone.contains(&ask.0) && !waits.contains(ask);
+        for (from, to) in self.out.asks.iter().filter(lost).copied().collect::<Vec<_>>() {
+            self.out.asks.remove(&(from, to));
+            let envelope = Envelope { now, ..Envelope::default() };
+            let answer = Answer { from, to, outcome: Outcome::Unknown };
+            let mut context = Context::new(self.out.id, &envelope, &mut self.out);
+            self.agent.answered(&answer, &mut context);
         }
     }
 }
@@ -193,6 +217,11 @@ pub struct Process {
 }
 
 impl Process {
+    /// Lives of which something is kept.
+    pub fn kept(&self) -> Vec<String> {
+        self.ports.iter().flat_map(|port| port.agent.kept()).map(str::to_owned).collect()
+    }
+
     pub fn registration(&self) -> &Registration {
         self.manager.agent.registration()
     }
@@ -220,6 +249,8 @@ pub struct World {
     client: Outbox,
     pub told: Vec<FromController>,
     pub captured: Vec<FromPort>,
+    /// By life, the parts of earlier lives that it went on from.
+    pub inherited: BTreeMap<String, Vec<String>>,
     queue: Vec<Packet>,
     processes: u64,
     spaces: BTreeSet<u32>,
@@ -244,6 +275,7 @@ impl World {
             client: Outbox::new(AgentId::of(CLIENT), 2),
             told: Vec::new(),
             captured: Vec::new(),
+            inherited: BTreeMap::new(),
             queue: Vec::new(),
             processes: 2,
             spaces: BTreeSet::new(),
@@ -338,6 +370,25 @@ impl World {
                 self.queue.push(packet);
             }
         }
+        for process in self.boxes.iter_mut().flatten() {
+            let id = process.own.incarnation;
+            let sent = self.queue.iter().filter(|packet| packet.from == id);
+            for port in &mut process.ports {
+                let its = sent.clone().filter(|packet| packet.name.source == port.out.id);
+                let waits = its.filter_map(|packet| match packet.to {
+                    To::Agent(to) => Some((to, packet.name.number)),
+                    To::Asker(_) => None,
+                });
+                port.lose_asks(own, &waits.collect::<Vec<_>>(), self.now);
+            }
+        }
+        self.collect();
+    }
+
+    /// A reactor forgets what it knows of routes, as it does when a message comes back.
+    pub fn forget_routes(&mut self, index: usize) {
+        let process = self.boxes[index].as_mut().unwrap();
+        process.routes.iter_mut().for_each(BTreeMap::clear);
     }
 
     pub fn live(&self) -> impl Iterator<Item = &Process> {
@@ -519,11 +570,11 @@ impl World {
     fn carry_out(&mut self, index: usize, reactor: usize, command: Command) {
         let finished = |path: String, refused, state| ToPort::Finished { path, refused, state };
         match command {
-            Command::Host(hosting) if hosting.template == "Missing" => {
+            Command::Host(hosting, _) if hosting.template == "Missing" => {
                 let why = Some("this box has no template Missing".into());
                 self.tell_port(index, reactor, &finished(hosting.path, why, None));
             }
-            Command::Host(hosting) if self.unfit.contains(&hosting.template) => {
+            Command::Host(hosting, _) if self.unfit.contains(&hosting.template) => {
                 let why = Some(Failure::for_now("its port is taken"));
                 self.tell_port(index, reactor, &finished(hosting.path, why, None));
             }
@@ -531,11 +582,24 @@ impl World {
                 let text = ToPort::Described(format!("reactor {reactor}"));
                 self.tell_port(index, reactor, &text);
             }
-            Command::Host(hosting) => {
+            Command::Host(hosting, parts) => {
                 self.check_life(&hosting);
                 let path = hosting.path.clone();
+                let text = |part: Vec<u8>| String::from_utf8(part).unwrap();
+                self.inherited.insert(path.clone(), parts.into_iter().map(text).collect());
                 let process = self.boxes[index].as_mut().unwrap();
                 process.hosted.insert(path.clone(), hosting);
+                self.tell_port(index, reactor, &finished(path, None, None));
+            }
+            Command::Wedge(path, parts) => {
+                let process = self.boxes[index].as_mut().unwrap();
+                assert!(process.hosted.remove(&path).is_some(), "{path} does not run");
+                let kept = |range: &PointRange| Kept {
+                    range: *range,
+                    bytes: format!("{path} {range}").into_bytes(),
+                };
+                let kept = parts.iter().map(kept).collect();
+                process.ports[reactor].agent.keep(path.clone(), kept);
                 self.tell_port(index, reactor, &finished(path, None, None));
             }
             Command::Unhost(path) => {
@@ -583,6 +647,13 @@ impl World {
         assert!(hosting.space < self.synced.space && hosting.epoch < self.synced.epoch);
         let logical = AgentPath::parse(&hosting.path).unwrap().logical().to_string();
         assert!(!self.hosted().contains_key(&logical), "two lives at a time: {hosting:?}");
+        let same_top = |other: &&Hosting| {
+            other.path.split('/').next() == hosting.path.split('/').next()
+                && other.range().overlaps(&hosting.range())
+        };
+        let hosted = self.hosted();
+        let other = hosted.values().find(same_top);
+        assert!(other.is_none(), "two owners: {hosting:?} and {other:?}");
     }
 
     fn collect(&mut self) {

@@ -1,0 +1,63 @@
+//! `daedal reshard kvs 3`: another number of shards, while the system runs.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Result, anyhow, bail};
+use clap::Args;
+use daedal::Templates;
+use daedal::model::control::{FromController, ToController};
+use daedal::model::controller::Controller;
+use daedal::model::latt::CONTROLLER;
+use daedal::running::RunningBox;
+
+use crate::describe::ask_within;
+use crate::find::Where;
+
+/// How long the command waits until all shards run. The change goes on without it.
+const DONE_AT_MOST: Duration = Duration::from_secs(60);
+
+/// What `daedal reshard` takes.
+#[derive(Debug, Args)]
+pub struct Arguments {
+    /// The agent's path, such as kvs
+    agent: String,
+    /// How many shards it has from then on
+    #[arg(value_parser = clap::value_parser!(u32).range(1..))]
+    shards: u32,
+    #[command(flatten)]
+    at: Where,
+}
+
+/// Has the controller do it, and says how long it took.
+pub fn run(arguments: &Arguments, templates: &Arc<Templates>) -> Result<()> {
+    let Arguments { agent, shards, at } = arguments;
+    let address = at.controller()?;
+    let guest = RunningBox::start_guest(address, templates).map_err(|why| anyhow!(why))?;
+    let request = ToController::Reshard { path: agent.clone(), shards: *shards };
+    let answer =
+        ask_within::<Controller>(guest.handle(), CONTROLLER.into(), &request, DONE_AT_MOST)?;
+    let s = if *shards == 1 { "" } else { "s" };
+    match answer {
+        Some(FromController::Resharded { took_ns: 0, .. }) => {
+            println!("{agent} has {shards} shard{s} already");
+        }
+        Some(FromController::Resharded { took_ns, paused_ns }) => {
+            let ms = |ns: u64| ns.div_ceil(1_000_000);
+            println!(
+                "{agent} has {shards} shard{s} now: it took {} ms, for {} of which its shards did not all run",
+                ms(took_ns),
+                ms(paused_ns)
+            );
+            println!(
+                "(the system's file is as it was: where every box starts anew, {agent} is as that says)"
+            );
+        }
+        Some(FromController::Refused(_, why)) => bail!("{why}"),
+        Some(other) => bail!("the controller at {address} answers something else: {other:?}"),
+        None => bail!(
+            "{agent} is not cut into {shards} shard{s} within {DONE_AT_MOST:?}: `daedal tree` shows what it waits for"
+        ),
+    }
+    guest.stop().map_err(|why| anyhow!(why))
+}

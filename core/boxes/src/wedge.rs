@@ -1,0 +1,368 @@
+//! A life that ends so that others go on from it (Ovid §5): what it was is captured between two of its
+//! transitions, cut by the points of those others, and kept by the reactor's port until they have fetched it.
+//!
+//! From the moment that it is told, it is offered nothing: what waits in its inbox, and what still comes, goes
+//! back to its senders, who hold it under its name until they know who is next. What it asked is waited for:
+//! an answer is nobody's but its own. What it has sent stays with its reactor until it is done.
+//! The new owner of some points inherits variables, pending timers, the last stamp, the done boxes of all
+//! earlier owners, and where those were to reach who waits for replies.
+
+use daedal_model::context::Timer;
+use daedal_model::control::{Failure, ToPort};
+use daedal_model::done::NumberSet;
+use daedal_model::encode::encode_to_vec;
+use daedal_model::id::{AgentId, BoxId, Number, ReactorAddress, Space, Stamp};
+use daedal_model::message;
+use daedal_model::message::{Schema, Wire};
+use daedal_model::path::AgentPath;
+use daedal_model::point::PointRange;
+use daedal_model::port::Kept;
+use daedal_model::state::{Captured, StateError};
+use daedal_net::driver::Driver;
+use daedal_net::wire::message::MessageHeader;
+
+use crate::deliver::Host;
+use crate::kinds::Kind;
+use crate::plane::Via;
+use crate::record::{Draft, HAS_POINT, Record, finish};
+use crate::slot::{Slot, SlotIndex};
+use crate::timer::Alarm;
+use crate::turn::{Fate, Turn};
+
+/// How long answers are waited for that a life has asked for: a life that waits for somebody who waits for it
+/// goes on, and is told to end later.
+const PATIENCE_NS: u64 = 1_000_000_000;
+
+/// A life that is ending.
+pub(crate) struct Ending {
+    slot: SlotIndex,
+    physical: AgentId,
+    path: String,
+    parts: Vec<PointRange>,
+    until: Stamp,
+    /// Timers that have gone off since.
+    due: Vec<(Stamp, Alarm)>,
+}
+
+impl Ending {
+    /// Until when answers are waited for.
+    pub fn until(&self) -> Stamp {
+        self.until
+    }
+}
+
+/// What a new owner of some points is told of an earlier one.
+#[message(crate = daedal_model)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Bequest {
+    /// Its variables, of those points alone: a captured state.
+    pub state: Vec<u8>,
+    /// What it has processed.
+    pub done: Vec<DoneEntry>,
+    /// What it would have sent itself.
+    pub timers: Vec<TimerEntry>,
+    /// Its last stamp.
+    pub stamp: u64,
+    /// Where others are that it heard from.
+    pub origins: Vec<OriginEntry>,
+}
+
+/// Messages of one sender that were processed.
+#[message(crate = daedal_model)]
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DoneEntry {
+    /// The sender, as its receivers see it.
+    pub source: u64,
+    /// Its space.
+    pub space: u32,
+    /// The lane of these numbers.
+    pub lane: u16,
+    /// All below.
+    pub floor: u64,
+    /// Of those above, as [`NumberSet::words`] gives them.
+    pub words: Vec<u64>,
+}
+
+/// A timer that is pending.
+#[message(crate = daedal_model)]
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TimerEntry {
+    /// When it goes off.
+    pub due: u64,
+    /// Its number, under which it can be cancelled.
+    pub number: u64,
+    /// Type of its message.
+    pub schema: u64,
+    /// Point of its message, if it has one.
+    pub point: Option<u64>,
+    /// Its message.
+    pub body: Vec<u8>,
+}
+
+/// Where a space's agent was heard from.
+#[message(crate = daedal_model)]
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OriginEntry {
+    /// The space.
+    pub space: u32,
+    /// The reactor's box.
+    pub agent_box: u16,
+    /// The reactor.
+    pub reactor: u8,
+    /// How it is reached, from other boxes.
+    pub address: String,
+}
+
+impl<D: Driver> Turn<D> {
+    /// Has a life end, so that others with these points go on from it.
+    pub(crate) fn obey_wedge(&mut self, path: String, parts: Vec<PointRange>) {
+        if let Err(why) = self.begin_to_end(&path, parts) {
+            let refused = Some(why);
+            self.tell_port(&ToPort::Finished { path, refused, state: None });
+        }
+    }
+
+    fn begin_to_end(&mut self, path: &str, parts: Vec<PointRange>) -> Result<(), Failure> {
+        let physical = AgentPath::parse(path).map_err(|error| error.to_string())?.physical_id();
+        let index = self.plane.hosted.get(&physical).copied();
+        let index = index.ok_or_else(|| Failure::for_now(format!("{path} does not run here")))?;
+        let slot = self.slots[index.0 as usize].as_mut().expect("it is hosted");
+        if slot.host.is_shim() {
+            return Err(format!("{path} is a shim: what it holds does not move").into());
+        }
+        self.plane.hosted.remove(&physical);
+        self.plane.routes.unplace(physical);
+        // Nobody has this id: what still comes by a queue of this box finds nobody, too.
+        slot.physical = AgentId(0);
+        let waiting = std::mem::take(&mut slot.inbox).into_all();
+        let held = std::mem::take(&mut slot.egress).into_held();
+        let returned: Vec<_> = waiting.chain(held).collect();
+        self.settle_routes();
+        returned.iter().for_each(|parked| self.settle_parked(parked, Fate::Returned));
+        let until = Stamp(self.plane.now.0.saturating_add(PATIENCE_NS));
+        let (slot, path, due) = (index, path.to_owned(), Vec::new());
+        self.ending.push(Ending { slot, physical, path, parts, until, due });
+        Ok(())
+    }
+
+    /// Keeps a timer of a life that is ending from going off. `false`: it is of another.
+    pub(crate) fn is_of_an_ending(&mut self, alarm: &Alarm) -> bool {
+        self.ending.iter().any(|it| it.slot == alarm.slot)
+    }
+
+    pub(crate) fn keep_due(&mut self, alarm: Alarm) {
+        let now = self.plane.now;
+        if let Some(ending) = self.ending.iter_mut().find(|it| it.slot == alarm.slot) {
+            ending.due.push((now, alarm));
+        }
+    }
+
+    /// Ends the lives whose asks are all answered. Whether any did.
+    pub(crate) fn end_lives(&mut self) -> bool {
+        let mut any = false;
+        for ending in std::mem::take(&mut self.ending) {
+            let waits = |(_, it): (_, &crate::conversation::Conversation)| {
+                it.from == ending.slot && it.asks.len() > 0
+            };
+            let is_asking = self.plane.conversations.iter().any(waits);
+            if is_asking && self.plane.now < ending.until {
+                self.ending.push(ending);
+                continue;
+            }
+            any = true;
+            let path = ending.path.clone();
+            let refused = match is_asking {
+                true => Err(self.go_on(ending)),
+                false => self.end_life(ending),
+            };
+            let refused = refused.err();
+            self.tell_port(&ToPort::Finished { path, refused, state: None });
+        }
+        any
+    }
+
+    /// A life does not end after all.
+    fn go_on(&mut self, ending: Ending) -> Failure {
+        let Ending { slot: index, physical, path, due, .. } = ending;
+        if let Some(slot) = &mut self.slots[index.0 as usize] {
+            slot.physical = physical;
+        }
+        self.plane.hosted.insert(physical, index);
+        self.plane.routes.place(physical, self.plane.me);
+        due.into_iter().for_each(|(at, alarm)| self.plane.timers.set(at, alarm));
+        self.settle_routes();
+        let seconds = PATIENCE_NS / 1_000_000_000;
+        Failure::for_now(format!("{path} waits for answers for more than {seconds} s"))
+    }
+
+    fn end_life(&mut self, ending: Ending) -> Result<(), Failure> {
+        let Ending { slot: index, path, parts, mut due, .. } = ending;
+        let slot = self.slots[index.0 as usize].take().expect("it was ending");
+        due.extend(self.plane.timers.take_all(index));
+        let split = match slot.host.capture() {
+            Some(captured) => captured.split(&parts),
+            None => Err(StateError::Nothing),
+        };
+        // What it is declared to be decides whether it splits, so the next one would not either.
+        let states = split.map_err(|error| format!("{path}: {error}"))?;
+        let origins = self.origins_known();
+        let kept = parts.iter().zip(states).map(|(range, state)| {
+            let bequest = self.bequest(&slot, *range, &state, &due, &origins);
+            Kept { range: *range, bytes: encode_to_vec::<Bequest>(&bequest) }
+        });
+        let kept = kept.collect();
+        if let Some(port) = self.port.and_then(|port| self.slots[port.0 as usize].as_mut()) {
+            port.host.keep(path, kept);
+        }
+        Ok(())
+    }
+
+    fn bequest(
+        &self,
+        slot: &Slot,
+        range: PointRange,
+        state: &Captured,
+        timers: &[(Stamp, Alarm)],
+        origins: &[OriginEntry],
+    ) -> Bequest {
+        let done = slot.done.entries().into_iter().map(|((source, space, lane), set)| DoneEntry {
+            source: source.0,
+            space: space.0,
+            lane,
+            floor: set.floor().0,
+            words: set.words(),
+        });
+        let timer = |(due, alarm): &(Stamp, Alarm)| {
+            let record = Record::of(&alarm.record);
+            let is_here = record.point().is_none_or(|point| range.contains(point));
+            let schema = self.plane.templates.kinds().schema(record.kind)?;
+            is_here.then(|| TimerEntry {
+                due: due.0,
+                number: alarm.timer.0,
+                schema: schema.0,
+                point: record.point().map(|point| point.0),
+                body: record.body().to_vec(),
+            })
+        };
+        Bequest {
+            state: state.to_bytes(),
+            done: done.collect(),
+            timers: timers.iter().filter_map(timer).collect(),
+            stamp: slot.last_stamp.0,
+            origins: origins.to_vec(),
+        }
+    }
+
+    /// Where the agents are that this reactor has heard from, or runs.
+    fn origins_known(&self) -> Vec<OriginEntry> {
+        let me = self.plane.me;
+        let address = |at: ReactorAddress| self.plane.routes.address(at);
+        let entry = |space: Space, at: ReactorAddress, address: Option<std::net::SocketAddr>| {
+            let address = address.map(|it| it.to_string()).unwrap_or_default();
+            let ReactorAddress { agent_box: BoxId(agent_box), reactor } = at;
+            OriginEntry { space: space.0, agent_box, reactor, address }
+        };
+        let own = self.plane.spaces.keys().map(|space| entry(*space, me, address(me)));
+        let others = self.plane.origins.iter().filter_map(|(space, via)| match *via {
+            Via::Ring(reactor) => {
+                let at = ReactorAddress { reactor, ..me };
+                Some(entry(*space, at, address(at)))
+            }
+            Via::Link(link) => {
+                let links = &self.plane.links;
+                Some(entry(*space, links.peer(link), Some(links.peer_address(link))))
+            }
+            Via::Local(_) | Via::Nowhere => None,
+        });
+        let mut all: Vec<OriginEntry> = own.chain(others).collect();
+        all.sort_unstable_by_key(|entry| entry.space);
+        all
+    }
+
+    /// The agent whose earlier lives were these, as far as they are whole.
+    /// # Errors
+    /// [`StateError`] when they do not join, or are of another agent.
+    pub(crate) fn restored(
+        mut host: Box<dyn Host>,
+        bequests: &[Bequest],
+    ) -> Result<Box<dyn Host>, StateError> {
+        let parts = bequests.iter().map(|it| Captured::from_bytes(&it.state));
+        let whole = Captured::join(parts.collect::<Result<_, _>>()?)?;
+        host.restore(whole)?;
+        Ok(host)
+    }
+
+    /// Gives an agent that begins what it inherits beside its variables.
+    pub(crate) fn inherit(&mut self, index: SlotIndex, bequests: &[Bequest]) {
+        for bequest in bequests {
+            self.learn_origins(&bequest.origins);
+            let Some(slot) = &mut self.slots[index.0 as usize] else { return };
+            slot.last_stamp = slot.last_stamp.max(Stamp(bequest.stamp));
+            for entry in &bequest.done {
+                let set = NumberSet::from_words(Number(entry.floor), &entry.words);
+                let sender = (AgentId(entry.source), Space(entry.space), entry.lane);
+                slot.done.inherit(sender, &set);
+            }
+        }
+        // A message that is for no point in particular was each owner's: it is this one's once.
+        let mut seen: Vec<&TimerEntry> = Vec::new();
+        for entry in bequests.iter().flat_map(|it| &it.timers) {
+            let is_same = |other: &&TimerEntry| {
+                entry.point.is_none() && (other.schema, &other.body) == (entry.schema, &entry.body)
+            };
+            if !seen.iter().any(is_same) {
+                self.arm(index, entry);
+                seen.push(entry);
+            }
+        }
+    }
+
+    fn arm(&mut self, index: SlotIndex, entry: &TimerEntry) {
+        let kind = self.plane.templates.kinds().kind(Schema(entry.schema)).unwrap_or(Kind::NONE);
+        let sender = &self.plane.senders[index.0 as usize];
+        let header = MessageHeader {
+            destination: sender.logical.0.into(),
+            source: sender.logical.0.into(),
+            number: entry.number.into(),
+            space: sender.space.0.into(),
+            point: entry.point.unwrap_or(0).into(),
+            flags: if entry.point.is_some() { HAS_POINT } else { 0 },
+            kind: kind.0.into(),
+            ..MessageHeader::default()
+        };
+        let draft = Draft { header, ..Draft::default() };
+        let body_at = draft.bytes();
+        let mut record = vec![0; body_at + entry.body.len()];
+        draft.write(&mut record);
+        record[body_at..].copy_from_slice(&entry.body);
+        finish(&mut record, body_at, entry.body.len());
+        let timer = Timer(entry.number);
+        self.plane.timers.set(Stamp(entry.due), Alarm { slot: index, timer, record });
+    }
+
+    /// Replies go back to where requests came from, which was another reactor then.
+    fn learn_origins(&mut self, origins: &[OriginEntry]) {
+        for entry in origins {
+            let space = Space(entry.space);
+            let is_known =
+                self.plane.spaces.contains_key(&space) || self.plane.origins.contains_key(&space);
+            let (agent_box, reactor) = (BoxId(entry.agent_box), entry.reactor);
+            let (at, me) = (ReactorAddress { agent_box, reactor }, self.plane.me);
+            if is_known || at == me {
+                continue;
+            }
+            let via = match entry.address.parse() {
+                _ if at.agent_box == me.agent_box => Via::Ring(reactor),
+                Ok(address) => self.plane.links.to(at, address, self.plane.now),
+                Err(_) => continue,
+            };
+            self.plane.origins.insert(space, via);
+        }
+    }
+}
+
+/// The bequests that these bytes are; what is none is left out.
+pub(crate) fn bequests(parts: &[Vec<u8>]) -> Vec<Bequest> {
+    let read = |bytes: &Vec<u8>| Bequest::access(bytes).map(Bequest::owned).ok();
+    parts.iter().filter_map(read).collect()
+}

@@ -1,0 +1,125 @@
+//! Agents that are cut into another number of parts while they run, by a controller and boxes that may end at
+//! any moment.
+
+use super::*;
+
+fn reshard(at: &str, shards: u32) -> ToController {
+    ToController::Reshard { path: at.to_owned(), shards }
+}
+
+/// The parts that run, in the order of their points.
+fn parts(world: &World) -> Vec<Hosting> {
+    let hosted = world.hosted();
+    let mut parts: Vec<Hosting> =
+        hosted.into_iter().filter(|(path, _)| path.starts_with("kvs/")).map(|(_, it)| it).collect();
+    parts.sort_by_key(|it| it.first);
+    parts
+}
+
+/// Exactly so many parts run, and each point is somebody's.
+fn assert_cut_into(world: &World, count: usize) {
+    let parts = parts(world);
+    assert_eq!(parts.len(), count, "{parts:?}");
+    assert_eq!((parts[0].first, parts[count - 1].last), (0, u64::MAX));
+    parts.windows(2).for_each(|pair| assert_eq!(pair[0].last + 1, pair[1].first));
+}
+
+/// What each part went on from, together with the others: all points of each life, once.
+fn assert_all_inherited(world: &World, from: &[Hosting]) {
+    for old in from {
+        let heirs = parts(world);
+        let of_old = |it: &Hosting| {
+            let inherited = world.inherited[&it.path].iter();
+            let prefix = format!("{} ", old.path);
+            inherited.filter(|text| text.starts_with(&prefix)).cloned().collect::<Vec<_>>()
+        };
+        let found: Vec<String> = heirs.iter().flat_map(of_old).collect();
+        let common = heirs.iter().filter_map(|it| it.range().common(&old.range()));
+        let expected: Vec<String> = common.map(|it| format!("{} {it}", old.path)).collect();
+        assert_eq!(found, expected);
+    }
+}
+
+#[test]
+fn shards_become_more_and_fewer_and_inherit_each_point_once() {
+    for seed in 0..50 {
+        let mut world = started(seed);
+        for (step, count) in [3, 2, 5, 1].into_iter().enumerate() {
+            let before = parts(&world);
+            let told = world.answer(&reshard("kvs", count));
+            assert!(matches!(told, Some(FromController::Resharded { .. })), "{step}: {told:?}");
+            assert_cut_into(&world, count as usize);
+            assert_all_inherited(&world, &before);
+            world.forget_routes(0);
+            for point in [LOW, u64::MAX / 2, HIGH] {
+                let found = world.reach(0, "gateway", "kvs", point);
+                assert!(world.is_there(found), "{found:?}");
+            }
+        }
+        let kept = world.live().flat_map(|process| process.kept()).collect::<Vec<_>>();
+        assert_eq!(kept, Vec::<String>::new(), "what is over is collected");
+    }
+}
+
+#[test]
+fn what_cannot_be_resharded_is_refused_with_the_reason() {
+    let mut world = started(1);
+    let mut why = |at: &str, shards| refusal(world.answer(&reshard(at, shards)));
+    assert!(why("nobody", 2).contains("there is no agent nobody"));
+    assert!(why("counter", 2).contains("counter is in one piece"));
+    let told = world.answer(&reshard("kvs", 2));
+    assert_eq!(told, Some(FromController::Resharded { took_ns: 0, paused_ns: 0 }));
+}
+
+/// A controller that comes in the middle finishes what the one before began, though it is told of two parts.
+#[test]
+fn a_change_goes_on_under_the_next_controller_whenever_the_first_one_ends() {
+    for seed in 0..600 {
+        let mut world = started(seed);
+        let before = parts(&world);
+        world.ask(&reshard("kvs", 3));
+        let steps = world.random.below(60);
+        (0..steps).for_each(|_| {
+            world.step();
+        });
+        world.kill_controller();
+        world.start_controller();
+        world.settle();
+        let count = parts(&world).len();
+        assert_cut_into(&world, count);
+        assert!(count == 3 || count == 2 && parts(&world) == before, "{:?}", parts(&world));
+        if count == 3 {
+            assert_all_inherited(&world, &before);
+        }
+        let found = world.reach(0, "gateway", "kvs", HIGH);
+        assert!(world.is_there(found), "{found:?}");
+    }
+}
+
+/// The points of a box that dies are lost, and nobody else's; all have an owner in the end.
+#[test]
+fn a_change_is_finished_though_a_box_dies_in_the_middle() {
+    for seed in 0..600 {
+        let mut world = started(seed);
+        let before = parts(&world);
+        world.ask(&reshard("kvs", 3));
+        let steps = world.random.below(60);
+        (0..steps).for_each(|_| {
+            world.step();
+        });
+        let victim = world.random.below(2);
+        world.kill_box(victim);
+        if world.random.below(2) == 0 {
+            world.kill_controller();
+            world.start_controller();
+        }
+        let (name, address) = [("a", "host:1"), ("b", "host:2")][victim];
+        world.start_box(name, address, 2);
+        world.settle();
+        let count = parts(&world).len();
+        assert!(count == 2 || count == 3, "{:?}", parts(&world));
+        assert_cut_into(&world, count);
+        let found = world.reach(2, "gateway", "kvs", HIGH);
+        assert!(world.is_there(found), "{found:?}, {before:?}");
+    }
+}
