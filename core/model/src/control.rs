@@ -425,6 +425,13 @@ pub enum ToPort {
         /// Path of the sender, as destinations see it.
         source: String,
     },
+    /// From itself: it is time to look up what came too soon after an answer. Not answered.
+    MissAgain {
+        /// Logical id of the destination.
+        destination: u64,
+        /// Path of the sender.
+        source: String,
+    },
     /// From the reactor's own turn: a command was carried out. Not answered.
     Finished {
         /// The path that the command named.

@@ -6,7 +6,7 @@
 //! Invariant: a miss is asked about until it is answered, also by the controller that comes after.
 //! Source: Ovid §6.3 (identifier misses and BRT misses).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::mem;
 use std::time::Duration;
 
@@ -16,11 +16,22 @@ use crate::control::{
     FromController, FromPort, Hosting, Knowledge, Learned, Legacy, PartEntry, PartOf, ToController,
     ToPort, not_restored,
 };
-use crate::id::{AgentId, Epoch, Number};
+use crate::id::{AgentId, Epoch, Number, Stamp};
 use crate::latt::CONTROLLER;
 use crate::message::Wire;
 use crate::point::PointRange;
 use crate::state::{Captured, State, StateError};
+
+/// How long a look-up waits that comes at once after the answer to the same one, for the third time; from then
+/// on twice as long each time. A box that has started again is known to others before the controller hears
+/// of it, which then answers what it knew; asking faster does not make it hear sooner.
+const ASK_AGAIN_MIN: Duration = Duration::from_millis(1);
+
+/// How long it waits at the most.
+const ASK_AGAIN_MAX: Duration = Duration::from_millis(64);
+
+/// After so long without a question, an answer is believed to have been of use.
+const OF_USE: Duration = Duration::from_secs(1);
 
 /// Most look-ups of one reactor that are not answered; more are refused as overload.
 pub const LOOKUPS_MAX: usize = 16_384;
@@ -70,6 +81,10 @@ pub struct Port {
     /// Destination and sender of look-ups that are not answered in full, with the ask's number while the
     /// answer is outstanding.
     lookups: BTreeMap<(u64, String), Option<Number>>,
+    /// Look-ups that were answered lately: when, and how many of them in a row.
+    answered: BTreeMap<(u64, String), (Stamp, u32)>,
+    /// Those that wait for their time.
+    later: BTreeSet<(u64, String)>,
     /// Who waits for a command, in the order in which they came, by the path that it named.
     waiting: BTreeMap<String, Vec<ReplyTo>>,
     /// Who waits to be told how the reactor runs.
@@ -189,8 +204,44 @@ impl Port {
             let why = format!("{LOOKUPS_MAX} look-ups wait for the controller");
             return self.refuse(key, Refusal::Overloaded, why);
         }
+        match self.wait_before(&key, context.now()) {
+            None => self.look_up(key, context),
+            Some(wait) => {
+                if self.later.insert(key.clone()) {
+                    let (destination, source) = key;
+                    context.after(wait, &ToPort::MissAgain { destination, source });
+                }
+            }
+        }
+    }
+
+    fn look_up(&mut self, key: (u64, String), context: &mut Context<'_, Port>) {
         let number = ask(&key, context);
         self.lookups.insert(key, Some(number));
+    }
+
+    /// How long a look-up has to wait, if it comes too soon after the last one.
+    fn wait_before(&self, key: &(u64, String), now: Stamp) -> Option<Duration> {
+        let (answered, in_a_row) = self.answered.get(key)?;
+        let doublings = in_a_row.checked_sub(2)?;
+        let wait = (ASK_AGAIN_MIN * 2u32.saturating_pow(doublings)).min(ASK_AGAIN_MAX);
+        let gone_by = Duration::from_nanos(now.0.saturating_sub(answered.0));
+        wait.checked_sub(gone_by).filter(|left| !left.is_zero())
+    }
+
+    /// A look-up was answered, for which it was asked again and again perhaps.
+    fn note_answered(&mut self, key: (u64, String), now: Stamp) {
+        let is_old = |then: Stamp| now.0.saturating_sub(then.0) > OF_USE.as_nanos() as u64;
+        match self.answered.get(&key) {
+            Some((then, _)) if is_old(*then) => drop(self.answered.remove(&key)),
+            // They are looked through no oftener than they double.
+            None if self.answered.len().is_power_of_two() => {
+                self.answered.retain(|_, (then, _)| !is_old(*then));
+            }
+            _ => {}
+        }
+        let (then, in_a_row) = self.answered.entry(key).or_insert((now, 0));
+        (*then, *in_a_row) = (now, in_a_row.saturating_add(1));
     }
 
     fn ask_again(&mut self, context: &mut Context<'_, Port>) {
@@ -293,6 +344,13 @@ impl Agent for Port {
                 self.commands.push(Command::Forget(AgentId(destination), Epoch(epoch)));
             }
             ToPort::Miss { destination, source } => self.miss(destination, source, context),
+            ToPort::MissAgain { destination, source } => {
+                let key = (destination, source);
+                self.later.remove(&key);
+                if !self.lookups.contains_key(&key) {
+                    self.look_up(key, context);
+                }
+            }
             ToPort::Finished { path, refused, state } => {
                 let answer = match (refused, state) {
                     (Some(why), _) => FromPort::Refused(why),
@@ -317,6 +375,7 @@ impl Agent for Port {
             return;
         }
         self.lookups.remove(&key);
+        self.note_answered(key.clone(), context.now());
         match answer.open::<FromController>().map(FromController::owned) {
             Ok(FromController::Learned(knowledge)) => {
                 if knowledge.is_held() {
@@ -344,5 +403,99 @@ impl State for Port {
 
     fn restore(_: Captured) -> Result<Port, StateError> {
         not_restored()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::context::{Addressee, Effects, Envelope, Letter, Timer};
+    use crate::encode::encode_to_vec;
+    use crate::point::Point;
+
+    /// Counts what is asked, and keeps for how long it is waited.
+    #[derive(Default)]
+    struct Sent {
+        room: Vec<u8>,
+        asked: u64,
+        waits: Vec<Duration>,
+    }
+
+    impl Effects for Sent {
+        fn open(&mut self, letter: &Letter) -> &mut [u8] {
+            match letter.to {
+                Addressee::Myself(wait) => self.waits.push(wait),
+                _ => self.asked += 1,
+            }
+            self.room.resize(4096, 0);
+            &mut self.room
+        }
+
+        fn widen(&mut self) -> Option<&mut [u8]> {
+            None
+        }
+
+        fn close(&mut self, _: usize) -> Number {
+            Number(self.asked)
+        }
+
+        fn close_with(&mut self, _: &[u8]) -> Number {
+            Number(self.asked)
+        }
+
+        fn cancel(&mut self, _: Timer) -> bool {
+            false
+        }
+
+        fn is_pressed(&self) -> bool {
+            false
+        }
+
+        fn is_pressed_towards(&self, _: AgentId, _: Option<Point>) -> bool {
+            false
+        }
+    }
+
+    /// A route that leads to where nobody is is asked for again as soon as it is answered: the controller may not
+    /// know better for a while.
+    #[test]
+    fn who_asks_again_at_once_and_again_waits_ever_longer() {
+        let (mut port, mut sent) = (Port::default(), Sent::default());
+        let mut now = Stamp(0);
+        let body = encode_to_vec::<FromController>(&FromController::Learned(Knowledge::default()));
+        let miss = ToPort::Miss { destination: 7, source: "client".to_owned() };
+        let tell = |port: &mut Port, sent: &mut Sent, message: &ToPort, now: Stamp| {
+            let (envelope, body) =
+                (Envelope { now, ..Envelope::default() }, encode_to_vec::<ToPort>(message));
+            let message = ToPort::access(&body).expect("it was encoded just now");
+            port.transition(message, &mut Context::new(AgentId(1), &envelope, sent));
+        };
+        for round in 0..20 {
+            let (asked, waits) = (sent.asked, sent.waits.len());
+            // It says so twice, as each conversation may.
+            (0..2).for_each(|_| tell(&mut port, &mut sent, &miss, now));
+            if sent.waits.len() > waits {
+                assert_eq!(
+                    (sent.asked, sent.waits.len()),
+                    (asked, waits + 1),
+                    "one waits, and is not asked"
+                );
+                now.0 += sent.waits[waits].as_nanos() as u64;
+                let again = ToPort::MissAgain { destination: 7, source: "client".to_owned() };
+                tell(&mut port, &mut sent, &again, now);
+            }
+            assert_eq!(sent.asked, asked + 1, "round {round}");
+            let outcome = Outcome::Reply { schema: FromController::SCHEMA, body: &body };
+            let answer = Answer { from: AgentId::of(CONTROLLER), to: Number(sent.asked), outcome };
+            let envelope = Envelope { now, ..Envelope::default() };
+            port.answered(&answer, &mut Context::new(AgentId(1), &envelope, &mut sent));
+        }
+        assert_eq!(sent.waits[..3], [1, 2, 4].map(Duration::from_millis));
+        assert_eq!(sent.waits.last(), Some(&ASK_AGAIN_MAX));
+        // After a while an answer was of use.
+        now.0 += 2 * OF_USE.as_nanos() as u64;
+        let waits = sent.waits.len();
+        tell(&mut port, &mut sent, &miss, now);
+        assert_eq!(sent.waits.len(), waits);
     }
 }
