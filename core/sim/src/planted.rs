@@ -27,7 +27,7 @@ pub enum Bug {
 impl Bug {
     /// All that there are, each with a seed that finds it: the first one.
     pub fn all() -> Vec<(Bug, u64)> {
-        let all = vec![(Bug::RepeatsStop, 4), (Bug::JournalForgets, 8)];
+        let all = vec![(Bug::RepeatsStop, 16), (Bug::JournalForgets, 8)];
         #[cfg(feature = "planted")]
         let all = {
             use turn::Bug::*;
