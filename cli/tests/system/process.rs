@@ -30,15 +30,15 @@ pub fn until(what: &str, mut is_so: impl FnMut() -> bool) {
     await_some(what, || is_so().then_some(()));
 }
 
-/// An address that nobody has: outside the range that the system gives away, as a box that is restarted
-/// must find its own free.
+/// An address that nobody has, nor the ports behind it that a box with some reactors takes: outside the range
+/// that the system gives away, as a box that is restarted must find its own free.
 pub fn free_address() -> SocketAddr {
     static NEXT: AtomicU16 = AtomicU16::new(0);
     let is_free = |address: &SocketAddr| {
         UdpSocket::bind(address).is_ok() && TcpListener::bind(address).is_ok()
     };
-    let from = 20_000 + (std::process::id() % 500) as u16 * 20;
-    let port = || from + NEXT.fetch_add(1, Ordering::Relaxed);
+    let from = 20_000 + (std::process::id() % 60) as u16 * 200;
+    let port = || from + NEXT.fetch_add(4, Ordering::Relaxed);
     let mut addresses = std::iter::repeat_with(|| SocketAddr::from((Ipv4Addr::LOCALHOST, port())));
     addresses.find(is_free).unwrap()
 }
