@@ -172,18 +172,22 @@ impl<D: Driver> Turn<D> {
             any = true;
             let path = ending.path.clone();
             let refused = match is_asking {
-                true => Err(self.go_on(ending)),
-                false => self.end_life(ending),
+                true => {
+                    let seconds = PATIENCE_NS / 1_000_000_000;
+                    let why = format!("{path} waits for answers for more than {seconds} s");
+                    self.go_on(ending);
+                    Some(Failure::for_now(why))
+                }
+                false => self.end_life(ending).err(),
             };
-            let refused = refused.err();
             self.tell_port(&ToPort::Finished { path, refused, state: None });
         }
         any
     }
 
     /// A life does not end after all.
-    fn go_on(&mut self, ending: Ending) -> Failure {
-        let Ending { slot: index, physical, path, due, .. } = ending;
+    fn go_on(&mut self, ending: Ending) {
+        let Ending { slot: index, physical, due, .. } = ending;
         if let Some(slot) = &mut self.slots[index.0 as usize] {
             slot.physical = physical;
         }
@@ -191,20 +195,23 @@ impl<D: Driver> Turn<D> {
         self.plane.routes.place(physical, self.plane.me);
         due.into_iter().for_each(|(at, alarm)| self.plane.timers.set(at, alarm));
         self.settle_routes();
-        let seconds = PATIENCE_NS / 1_000_000_000;
-        Failure::for_now(format!("{path} waits for answers for more than {seconds} s"))
     }
 
+    /// Ends a life, unless its state does not split: then it goes on, and nothing is lost.
     fn end_life(&mut self, ending: Ending) -> Result<(), Failure> {
+        let slot = self.slots[ending.slot.0 as usize].as_ref().expect("it was ending");
+        let captured = slot.host.capture().ok_or(StateError::Nothing);
+        let states = match captured.and_then(|captured| captured.split(&ending.parts)) {
+            Ok(states) => states,
+            Err(error) => {
+                let why = format!("{}: {error}", ending.path);
+                self.go_on(ending);
+                return Err(why.into());
+            }
+        };
         let Ending { slot: index, path, parts, mut due, .. } = ending;
         let slot = self.slots[index.0 as usize].take().expect("it was ending");
         due.extend(self.plane.timers.take_all(index));
-        let split = match slot.host.capture() {
-            Some(captured) => captured.split(&parts),
-            None => Err(StateError::Nothing),
-        };
-        // What it is declared to be decides whether it splits, so the next one would not either.
-        let states = split.map_err(|error| format!("{path}: {error}"))?;
         let origins = self.origins_known();
         let kept = parts.iter().zip(states).map(|(range, state)| {
             let bequest = self.bequest(&slot, *range, &state, &due, &origins);
@@ -365,4 +372,61 @@ impl<D: Driver> Turn<D> {
 pub(crate) fn bequests(parts: &[Vec<u8>]) -> Vec<Bequest> {
     let read = |bytes: &Vec<u8>| Bequest::access(bytes).map(Bequest::owned).ok();
     parts.iter().filter_map(read).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use daedal_model::agent::{Agent, Archived};
+    use daedal_model::context::Context;
+    use daedal_model::{message, state};
+
+    use super::*;
+    use crate::hosting::Placed;
+    use crate::template::Templates;
+
+    /// What a ledger is told.
+    #[message(crate = daedal_model)]
+    #[derive(Debug)]
+    pub enum Entry {
+        /// Anything.
+        Any,
+    }
+
+    /// There is one, and it stays one.
+    #[state(crate = daedal_model)]
+    #[derive(Default)]
+    struct Ledger {
+        #[combine(forbid)]
+        entries: u64,
+    }
+
+    impl Agent for Ledger {
+        type Message = Entry;
+        type Reply = Entry;
+
+        fn transition(&mut self, _: &Archived<Entry>, _: &mut Context<'_, Self>) {
+            self.entries += 1;
+        }
+    }
+
+    #[test]
+    fn a_life_whose_state_does_not_split_goes_on() {
+        let mut templates = Templates::new();
+        templates.talks_to::<Ledger>();
+        let mut turn = Turn::alone(Arc::new(templates));
+        turn.host_port("here", Space(7));
+        let path = AgentPath::parse("ledger").expect("a path");
+        let ledger = crate::deliver::hosted(Ledger { entries: 41 });
+        turn.host(Placed::alone(path.clone(), Space(8)), ledger);
+        for parts in [2, 1] {
+            turn.obey_wedge(path.to_string(), PointRange::ALL.split(parts));
+            for now in 1..5 {
+                turn.take(Stamp(now), true);
+            }
+            let runs = turn.plane.hosted.contains_key(&path.physical_id());
+            assert_eq!((runs, turn.capture(&path).is_ok()), (parts == 2, parts == 2));
+        }
+    }
 }

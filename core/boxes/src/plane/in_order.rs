@@ -51,7 +51,7 @@ impl<D: Driver> Plane<D> {
                     return self.conversations.lines(index).wait(None, waits, record);
                 }
                 Err(detour) => {
-                    self.take_from_line(at, number);
+                    self.conversations.took_from_line(at, number);
                     match detour {
                         Detour::Refuse(refusal) => self.refuse(at, &Record::of(&record), refusal),
                         _ => drop(self.cut(at, &record)),
@@ -69,7 +69,7 @@ impl<D: Driver> Plane<D> {
             if self.conversations[at].is_beyond(number) {
                 return self.conversations.lines(index).wait(Some(line), waits, record);
             }
-            self.take_from_line(at, number);
+            self.conversations.took_from_line(at, number);
             let sent = match self.leaf_of(at, &Record::of(&record)) {
                 Ok(leaf) => self.send_record(at, leaf, &mut record),
                 Err(Detour::Each) => self.send_each(at, &mut record).is_ok(),
@@ -80,10 +80,6 @@ impl<D: Driver> Plane<D> {
             }
             self.relieve(at);
         }
-    }
-
-    fn take_from_line(&mut self, at: ConversationIndex, number: Number) {
-        self.conversations.took_from_line(at, number);
     }
 
     /// What waits in the lines of a conversation, to be refused.

@@ -40,6 +40,17 @@ fn assert_all_inherited(world: &World, from: &[Hosting]) {
     }
 }
 
+/// A change under way, some steps after it began; and the parts of before.
+fn begun(seed: u64) -> (World, Vec<Hosting>) {
+    let mut world = started(seed);
+    let before = parts(&world);
+    world.ask(&reshard("kvs", 3));
+    for _ in 0..world.random.below(60) {
+        world.step();
+    }
+    (world, before)
+}
+
 #[test]
 fn shards_become_more_and_fewer_and_inherit_each_point_once() {
     for seed in 0..50 {
@@ -75,13 +86,7 @@ fn what_cannot_be_resharded_is_refused_with_the_reason() {
 #[test]
 fn a_change_goes_on_under_the_next_controller_whenever_the_first_one_ends() {
     for seed in 0..600 {
-        let mut world = started(seed);
-        let before = parts(&world);
-        world.ask(&reshard("kvs", 3));
-        let steps = world.random.below(60);
-        (0..steps).for_each(|_| {
-            world.step();
-        });
+        let (mut world, before) = begun(seed);
         world.kill_controller();
         world.start_controller();
         world.settle();
@@ -100,13 +105,7 @@ fn a_change_goes_on_under_the_next_controller_whenever_the_first_one_ends() {
 #[test]
 fn a_change_is_finished_though_a_box_dies_in_the_middle() {
     for seed in 0..600 {
-        let mut world = started(seed);
-        let before = parts(&world);
-        world.ask(&reshard("kvs", 3));
-        let steps = world.random.below(60);
-        (0..steps).for_each(|_| {
-            world.step();
-        });
+        let (mut world, before) = begun(seed);
         let victim = world.random.below(2);
         world.kill_box(victim);
         if world.random.below(2) == 0 {
