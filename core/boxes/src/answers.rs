@@ -48,7 +48,9 @@ impl<D: Driver> Turn<D> {
             self.plane.counts.stray_answers += 1;
             return Fate::Done;
         }
-        if let Ok(gathered) = self.plane.gathers.answered((at, number), schema, body) {
+        if !self.plane.gathers.is_empty()
+            && let Ok(gathered) = self.plane.gathers.answered((at, number), schema, body)
+        {
             gathered
                 .into_iter()
                 .for_each(|(whole, gather)| self.answer_for_all(to, whole, &gather));
@@ -83,7 +85,9 @@ impl<D: Driver> Turn<D> {
         let id = slot.source;
         let mut work = Work { plane: &mut self.plane, slot: to, hand: Hand::default() };
         slot.host.answered(id, answer, &envelope, &mut work);
-        self.after_transition(to);
+        if slot.has_waiting() || self.port == Some(to) {
+            self.after_transition(to);
+        }
     }
 
     /// Tells agents whose asks will not be replied to.

@@ -79,18 +79,20 @@ impl Gathers {
         self.parts.extend(parts.iter().map(|(first, part)| (*part, (*first, whole))));
     }
 
+    /// Whether no part of anything is waited for.
+    #[inline]
+    pub fn is_empty(&self) -> bool {
+        self.parts.is_empty()
+    }
+
     /// A message was answered: if it was the last part of a request, here is that, and what was answered.
     /// `None`: there is nothing to tell yet. `Err`: the message is no part of anything.
-    #[inline]
     pub fn answered(
         &mut self,
         which: Which,
         schema: Schema,
         reply: &[u8],
     ) -> Result<Option<(Which, Gather)>, ()> {
-        if self.parts.is_empty() {
-            return Err(());
-        }
         let (first, whole) = self.parts.remove(&which).ok_or(())?;
         let Some(gather) = self.all.get_mut(&whole) else { return Ok(None) };
         gather.schema = Some(schema);
