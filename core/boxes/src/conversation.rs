@@ -11,6 +11,7 @@ use crate::asks::OpenAsks;
 use crate::kinds::Kind;
 use crate::lines::Stands;
 use crate::ordered::{NO_PLACE, Place};
+use crate::planted::{self, Bug};
 use crate::record::Record;
 use crate::slot::SlotIndex;
 
@@ -189,10 +190,27 @@ impl Conversation {
         self.outbox.len() + self.in_line
     }
 
+    /// How far below a message's number the lowest one lies that is kept, as messages say it.
+    #[inline]
+    pub fn floor_below(&self, number: Number) -> u32 {
+        match planted::is(Bug::FloorOverstated) {
+            true => 0,
+            false => (number.0 - self.floor().0) as u32,
+        }
+    }
+
     /// Whether all who had a message have done it, or it was given up.
     #[inline]
     pub fn is_done(&self, number: Number) -> bool {
         self.done.contains(number)
+    }
+
+    /// `number` was processed, if it is the lowest that is not done, and nothing else is kept of any: the common
+    /// case. `false`: it is not.
+    #[inline]
+    pub fn done_next(&mut self, number: Number) -> bool {
+        let is_plain = self.outbox.is_empty() & self.fanned.is_empty() & self.stands.is_empty();
+        is_plain && self.done.push(number)
     }
 
     /// `number` was processed by one who had it; once by all, it need not be kept any longer.

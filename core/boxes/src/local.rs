@@ -27,6 +27,12 @@ impl Arena {
         &mut self.bytes[self.end..]
     }
 
+    /// The record that is being written, in the room that was given for it.
+    #[inline(always)]
+    pub fn begun(&mut self) -> &mut [u8] {
+        &mut self.bytes[self.end..]
+    }
+
     /// Twice the room that there was.
     pub fn wider_room(&mut self) -> &mut [u8] {
         self.grow();

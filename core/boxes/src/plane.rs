@@ -33,11 +33,11 @@ use crate::timer::Timers;
 use crate::turn::Fate;
 use crate::walk::{Step, Walks};
 
+mod heads;
 mod in_order;
-mod neighbour;
 mod writing;
 
-pub(crate) use neighbour::Heads;
+pub(crate) use heads::Heads;
 use writing::Begun;
 pub(crate) use writing::Work;
 
@@ -478,7 +478,7 @@ impl<D: Driver> Plane<D> {
         let (mut header, number) = (*read.header(), read.number());
         let before = |place| (read.destination(), place);
         header.destination = leaf.physical.0.into();
-        header.floor = ((number.0 - conversation.floor().0) as u32).into();
+        header.floor = conversation.floor_below(number).into();
         header.route_epoch = self.routes[conversation.route].epoch.0.into();
         let Some(place) = read.place() else {
             return self.send_headed(at, leaf, &mut header, record);

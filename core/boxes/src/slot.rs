@@ -55,7 +55,7 @@ pub(crate) struct Sender {
     pub space: Space,
     /// The conversation that it used last.
     pub lately: Option<(AgentId, ConversationIndex)>,
-    /// Heads of the last messages to neighbours of its reactor.
+    /// Heads of the last messages that it sent.
     pub heads: Heads,
     /// Conversations of its in which too much waits: its input is held back.
     pub pressed: u32,

@@ -35,16 +35,6 @@ use crate::wedge::Ending;
 const BUDGET_MESSAGES: usize = 4096;
 /// Parked messages that are offered again in one turn.
 const BUDGET_PARKED: usize = 1024;
-/// Messages that are written down as done at once: few beside what a conversation may have outstanding.
-const DONE_RUN_MAX: u64 = 64;
-
-/// Messages of one conversation that neighbours have processed one after another.
-#[derive(Clone, Copy, Debug, Default)]
-struct DoneRun {
-    at: ConversationIndex,
-    first: Number,
-    count: u64,
-}
 
 /// What became of a message that came to this reactor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,8 +55,6 @@ pub struct Turn<D> {
     pub(crate) plane: Plane<D>,
     reading: Arena,
     cursor: usize,
-    /// Of the local queue, not written down yet.
-    done_run: DoneRun,
     /// Rings from the other reactors of the box, with the reactor.
     pub(crate) rings: Vec<(u8, RingReceiver)>,
     run_queue: VecDeque<SlotIndex>,
@@ -91,7 +79,6 @@ impl<D: Driver> Turn<D> {
             plane: Plane::new(me, templates, links),
             reading: Arena::default(),
             cursor: 0,
-            done_run: DoneRun::default(),
             rings: Vec::new(),
             run_queue: VecDeque::new(),
             ending: Vec::new(),
@@ -215,7 +202,6 @@ impl<D: Driver> Turn<D> {
                 left -= 1;
                 self.cursor += self.arrive_locally(records);
             }
-            self.write_down_done();
             self.reading = reading;
         }
         left < BUDGET_MESSAGES
@@ -301,10 +287,7 @@ impl<D: Driver> Turn<D> {
         let record = Record::of(&parked.record);
         match parked.via {
             Via::Link(link) => self.settle_by_name(link, record.header(), fate),
-            Via::Local(_) => {
-                self.settle_locally(fate, &record);
-                self.write_down_done();
-            }
+            Via::Local(_) => self.settle_locally(fate, &record),
             Via::Ring(from) => self.plane.send_back(from, &record, fate),
             Via::Nowhere => {}
         }
@@ -358,29 +341,11 @@ impl<D: Driver> Turn<D> {
     fn settle_locally(&mut self, fate: Fate, record: &Record<'_>) {
         let at = record.conversation();
         match fate {
-            Fate::Done => self.note_done(at, record.number()),
+            Fate::Done => self.plane.conversations.done(at, record.number()),
             Fate::Parked => {}
             Fate::Returned | Fate::Refused(_) => {
                 self.came_back(at, record.destination(), &record.to_vec(), fate);
             }
-        }
-    }
-
-    #[inline]
-    fn note_done(&mut self, at: ConversationIndex, number: Number) {
-        let run = &mut self.done_run;
-        if run.at == at && run.first.0 + run.count == number.0 && run.count < DONE_RUN_MAX {
-            run.count += 1;
-        } else {
-            self.write_down_done();
-            self.done_run = DoneRun { at, first: number, count: 1 };
-        }
-    }
-
-    fn write_down_done(&mut self) {
-        let DoneRun { at, first, count } = std::mem::take(&mut self.done_run);
-        if count > 0 {
-            self.plane.conversations.done_run(at, first, count);
         }
     }
 

@@ -132,13 +132,14 @@ impl Conversations {
     }
 
     /// `number` was processed by one who had it.
+    #[inline]
     pub fn done(&mut self, at: ConversationIndex, number: Number) {
-        self[at].done(number);
-        self.settle_stands(at, number, 1);
+        if !self[at].done_next(number) {
+            self.done_run(at, number, 1);
+        }
     }
 
     /// `count` messages from `first` on were processed by those who had them.
-    #[inline]
     pub fn done_run(&mut self, at: ConversationIndex, first: Number, count: u64) {
         let it = &mut self[at];
         it.done_run(first, count);

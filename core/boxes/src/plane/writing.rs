@@ -16,14 +16,13 @@ use super::{Hand, Plane, Via};
 use crate::conversation::{Conversation, ConversationIndex, Until};
 use crate::kinds::Kind;
 use crate::ordered::NO_PLACE;
-use crate::planted::{self, Bug};
 use crate::record::{ASKS, BROADCAST, Draft, HAS_POINT, Record, finish};
 use crate::routes::{Detour, Leaf, Way};
 use crate::slot::SlotIndex;
 use crate::timer::Alarm;
 
 /// Room that a message in a frame finds at the least, in bytes; one that needs more gets a new frame.
-const FRAME_ROOM_BYTES: usize = 160;
+pub(super) const FRAME_ROOM_BYTES: usize = 160;
 
 /// The message that is being written.
 #[derive(Clone, Copy, Debug)]
@@ -224,7 +223,7 @@ impl<D: Driver> Plane<D> {
         let begun = self.begun.as_ref().expect("a message was begun");
         if let Goes::To(Leaf { via: Via::Local(_), .. }) = begun.goes {
             let number = begun.number;
-            let end = finish(self.filling.room(), begun.body_at, bytes);
+            let end = finish(self.filling.begun(), begun.body_at, bytes);
             self.filling.commit(padded(end));
             self.begun = None;
             return number;
@@ -352,11 +351,10 @@ impl<D: Driver> Plane<D> {
         let conversation = &self.conversations[at];
         let (floor, route_epoch, checkpoint) = match leaf.via {
             Via::Local(to) => (to.0, slot.0, at.0),
-            _ if planted::is(Bug::FloorOverstated) => (0, 0, at.0),
             via => {
-                let distance = number.0 - conversation.floor().0;
                 let checkpoint = if let Via::Ring(_) = via { at.0 } else { 0 };
-                (distance as u32, self.routes[conversation.route].epoch.0, checkpoint)
+                let epoch = self.routes[conversation.route].epoch.0;
+                (conversation.floor_below(number), epoch, checkpoint)
             }
         };
         let sender = &self.senders[slot.0 as usize];

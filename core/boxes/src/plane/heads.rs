@@ -1,6 +1,6 @@
-//! The head of what an agent sends a neighbour, or answers one: made once. A neighbour is of the same reactor,
-//! or of another of the same box. The next message to the same neighbour differs in number, point, trace and
-//! flags alone, so its way is found again only after some way has changed.
+//! The head of what an agent sends another, or answers one: made once. The next message to the same one
+//! differs in number, floor, point, trace and flags alone, so its way is found again only after some way has
+//! changed.
 
 use daedal_model::context::{Addressee, Letter};
 use daedal_model::id::{AgentId, Name, Number};
@@ -9,9 +9,10 @@ use daedal_net::driver::Driver;
 use daedal_net::wire::message::{EXTENSION_BYTES, MessageHeader};
 use zerocopy::FromBytes;
 
-use super::writing::{Begun, Goes};
+use super::writing::{Begun, FRAME_ROOM_BYTES, Goes};
 use super::{Hand, Plane, Via};
 use crate::conversation::ConversationIndex;
+use crate::links::Links;
 use crate::record::{ASKS, Draft, HAS_POINT, write_answers};
 use crate::routes::{Leaf, Way};
 use crate::slot::SlotIndex;
@@ -48,7 +49,12 @@ pub(super) enum Which {
 impl<D: Driver> Plane<D> {
     /// Which head a message may have: one that holds still, if nothing is in the message's way.
     #[inline]
-    pub(super) fn is_ready(&self, slot: SlotIndex, hand: &Hand, letter: &Letter) -> Option<Which> {
+    pub(super) fn is_ready(
+        &mut self,
+        slot: SlotIndex,
+        hand: &Hand,
+        letter: &Letter,
+    ) -> Option<Which> {
         let heads = &self.senders[slot.0 as usize].heads;
         let (ready, which) = match letter.to {
             Addressee::Agent(to) if to == heads.to.to => (&heads.to, Which::To),
@@ -63,7 +69,12 @@ impl<D: Driver> Plane<D> {
         };
         let holds = ready.settled == self.settled && ready.schema == letter.schema;
         let is_plain = !letter.broadcast && !letter.in_order;
-        (holds && is_plain && self.conversations[ready.conversation].is_free()).then_some(which)
+        let is_free = holds && is_plain && self.conversations[ready.conversation].is_free();
+        let has_room = match ready.leaf.via {
+            Via::Link(link) => is_free && self.links.make_room(link, FRAME_ROOM_BYTES),
+            _ => is_free,
+        };
+        has_room.then_some(which)
     }
 
     /// Begins a message with a head that is ready, and gives the room behind.
@@ -90,15 +101,16 @@ impl<D: Driver> Plane<D> {
             asks: letter.asks,
             is_widest: false,
         });
-        let room = match ready.leaf.via {
-            Via::Local(_) => self.filling.room(),
-            _ => &mut self.scratch,
+        let (room, floor) = match ready.leaf.via {
+            Via::Local(_) => (self.filling.room(), ready.head.floor),
+            via => {
+                let room = room_afar(&mut self.links, &mut self.scratch, via);
+                (room, conversation.floor_below(number).into())
+            }
         };
         let (head, rest) = MessageHeader::mut_from_prefix(room).expect("there is room for it");
         *head = ready.head;
-        if let Via::Ring(_) = ready.leaf.via {
-            head.floor = ((number.0 - conversation.floor().0) as u32).into();
-        }
+        head.floor = floor;
         head.number = number.0.into();
         head.trace = hand.trace.0.into();
         if let Some(point) = letter.point {
@@ -115,7 +127,7 @@ impl<D: Driver> Plane<D> {
         }
     }
 
-    /// Keeps the head of a message to a neighbour for the next one.
+    /// Keeps the head of a message for the next one.
     pub(super) fn keep_head(
         &mut self,
         slot: SlotIndex,
@@ -124,7 +136,7 @@ impl<D: Driver> Plane<D> {
         draft: &Draft,
         goes: Goes,
     ) {
-        let Goes::To(leaf @ Leaf { via: Via::Local(_) | Via::Ring(_), .. }) = goes else { return };
+        let Goes::To(leaf) = goes else { return };
         if letter.broadcast || draft.has_steps() {
             return;
         }
@@ -144,5 +156,19 @@ impl<D: Driver> Plane<D> {
             Addressee::Asker(name) => self.senders[slot.0 as usize].heads.back = ready(name.source),
             Addressee::Myself(_) => {}
         }
+    }
+}
+
+/// Where a message that leaves the reactor is written: in the frame of its link, which has room for it, or in
+/// scratch.
+#[inline(never)]
+fn room_afar<'a, D: Driver>(
+    links: &'a mut Links<D>,
+    scratch: &'a mut [u8],
+    via: Via,
+) -> &'a mut [u8] {
+    match via {
+        Via::Link(link) => links.room(link, FRAME_ROOM_BYTES).expect("there was room just now"),
+        _ => scratch,
     }
 }
