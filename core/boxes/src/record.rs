@@ -49,7 +49,7 @@ impl<'a> Record<'a> {
     /// A record of this process's making.
     #[inline]
     pub fn of(bytes: &'a [u8]) -> Record<'a> {
-        let message = MessageHeader::parse(bytes).expect("records of this process are whole");
+        let message = MessageHeader::lay_out(bytes).expect("records of this process are whole");
         Record { message, kind: Kind(message.header.kind.get()) }
     }
 

@@ -185,25 +185,22 @@ impl<D: Driver> Turn<D> {
 
     fn read_local(&mut self) -> bool {
         let mut left = BUDGET_MESSAGES;
+        // What is read cannot change meanwhile: agents write to the other arena.
+        let (mut reading, mut cursor) = (std::mem::take(&mut self.reading), self.cursor);
         while left > 0 {
-            if self.reading.from(self.cursor).is_none() {
-                self.reading.clear();
-                self.cursor = 0;
-                std::mem::swap(&mut self.reading, &mut self.plane.filling);
-                if self.reading.is_empty() {
-                    break;
-                }
-            }
-            // What is read cannot change meanwhile: agents write to the other arena.
-            let reading = std::mem::take(&mut self.reading);
-            while left > 0
-                && let Some(records) = reading.from(self.cursor)
-            {
+            if let Some(records) = reading.from(cursor) {
                 left -= 1;
-                self.cursor += self.arrive_locally(records);
+                cursor += self.arrive_locally(records);
+                continue;
             }
-            self.reading = reading;
+            reading.clear();
+            cursor = 0;
+            if self.plane.filling.is_empty() {
+                break;
+            }
+            std::mem::swap(&mut reading, &mut self.plane.filling);
         }
+        (self.reading, self.cursor) = (reading, cursor);
         left < BUDGET_MESSAGES
     }
 
@@ -337,16 +334,18 @@ impl<D: Driver> Turn<D> {
     }
 
     /// Tells a neighbour of this reactor what became of its message.
-    #[inline]
+    #[inline(always)]
     fn settle_locally(&mut self, fate: Fate, record: &Record<'_>) {
-        let at = record.conversation();
         match fate {
-            Fate::Done => self.plane.conversations.done(at, record.number()),
+            Fate::Done => self.plane.conversations.done(record.conversation(), record.number()),
             Fate::Parked => {}
-            Fate::Returned | Fate::Refused(_) => {
-                self.came_back(at, record.destination(), &record.to_vec(), fate);
-            }
+            Fate::Returned | Fate::Refused(_) => self.back_locally(fate, record),
         }
+    }
+
+    #[cold]
+    fn back_locally(&mut self, fate: Fate, record: &Record<'_>) {
+        self.came_back(record.conversation(), record.destination(), &record.to_vec(), fate);
     }
 
     fn arrive_by_ring(&mut self, from: u8, bytes: &[u8]) {

@@ -114,10 +114,20 @@ impl MessageHeader {
     /// message.
     #[inline]
     pub fn parse(record: &[u8]) -> Result<Message<'_>, DropReason> {
-        let header = MessageHeader::new_checked(record)?;
+        MessageHeader::new_checked(record)?;
+        MessageHeader::lay_out(record)
+    }
+
+    /// As [`MessageHeader::parse`], of a record whose header is known to be one that can be.
+    /// # Errors
+    /// As [`MessageHeader::parse`]: the record is not whole.
+    #[inline]
+    pub fn lay_out(record: &[u8]) -> Result<Message<'_>, DropReason> {
+        let (header, _) =
+            MessageHeader::ref_from_prefix(record).map_err(|_| DropReason::TooShort)?;
         let end = MessageHeader::BYTES + header.length.get() as usize;
         let mut rest = record.get(MessageHeader::BYTES..end).ok_or(DropReason::TooShort)?;
-        if header.before_body() == 0 {
+        if header.flags & (HAS_REPLY_TO | HAS_LOGICAL) == 0 && header.steps == 0 {
             return Ok(Message { header, reply_to: None, logical: None, steps: &[], body: rest });
         }
         let reply_to = extension(&mut rest, header.has(HAS_REPLY_TO))?;
