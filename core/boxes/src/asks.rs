@@ -41,6 +41,15 @@ impl OpenAsks {
     /// An ask went over a link. `false`: it is not open, or that was known.
     #[inline]
     pub fn went(&mut self, number: Number, link: u32) -> bool {
+        // Mostly it has just been opened, so that this is its only entry.
+        let last = self.entries.len().wrapping_sub(1);
+        let is_only = |before: &(Number, u32)| before.0 != number;
+        if self.entries.back() == Some(&(number, NO_LINK))
+            && self.entries.get(last.wrapping_sub(1)).is_none_or(is_only)
+        {
+            self.entries[last].1 = link;
+            return true;
+        }
         let first = self.first_of(number);
         let entries = || self.entries.iter().skip(first).take_while(|(open, _)| *open == number);
         let count = entries().count();

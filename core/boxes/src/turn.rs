@@ -160,6 +160,9 @@ impl<D: Driver> Turn<D> {
 
     /// `settles`: whether to look at what neighbours have settled, though nothing waits for that.
     fn read_rings(&mut self, settles: bool) -> bool {
+        if self.rings.is_empty() {
+            return false;
+        }
         let settles = settles || self.plane.conversations.starved_count() > 0;
         let mut rings = std::mem::take(&mut self.rings);
         let mut any = false;

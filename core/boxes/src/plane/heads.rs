@@ -48,7 +48,7 @@ pub(super) enum Which {
 
 impl<D: Driver> Plane<D> {
     /// Which head a message may have: one that holds still, if nothing is in the message's way.
-    #[inline]
+    #[inline(always)]
     pub(super) fn is_ready(
         &mut self,
         slot: SlotIndex,
@@ -78,7 +78,7 @@ impl<D: Driver> Plane<D> {
     }
 
     /// Begins a message with a head that is ready, and gives the room behind.
-    #[inline]
+    #[inline(always)]
     pub(super) fn begin_again(
         &mut self,
         slot: SlotIndex,

@@ -54,6 +54,7 @@ impl<D: Driver> Plane<D> {
         }
     }
 
+    #[inline(never)]
     fn begin_anew(&mut self, slot: SlotIndex, hand: &Hand, letter: &Letter) -> &mut [u8] {
         let (conversation, in_order, mut goes, answers) = match letter.to {
             Addressee::Agent(to) => {
@@ -303,7 +304,7 @@ impl<D: Driver> Plane<D> {
         let letter =
             Letter { to, schema, point: None, broadcast: false, asks: false, in_order: false };
         let hand = Hand::default();
-        self.begin(from, &hand, &letter);
+        self.begin_anew(from, &hand, &letter);
         self.end_with(body)
     }
 
