@@ -18,6 +18,7 @@ fn link(pool: &Pool, own: u16) -> Link {
         payload_bytes_max: 1472,
         schemas: [Schema { hash: 1, version: 1 }].into(),
         nonce: u64::from(own) + 1,
+        life: 1,
         limits: LinkLimits::default(),
     };
     Link::new(config, pool, 0)

@@ -22,6 +22,7 @@ fn link(pool: &Pool, own: u16) -> Link {
         payload_bytes_max: PAYLOAD,
         schemas: [Schema { hash: 1, version: 1 }].into(),
         nonce: u64::from(own) + 1,
+        life: 1,
         limits: LinkLimits::default(),
     };
     Link::new(config, pool, 0)

@@ -113,6 +113,6 @@ impl Turn<NoNetwork> {
     }
 
     fn next_space(&self) -> Space {
-        Space(self.slots.len() as u32 + 1)
+        Space(self.lives + 1)
     }
 }

@@ -7,6 +7,7 @@ use daedal_net::driver::Driver;
 use daedal_net::link::{Arrival, LinkEvent, Named, Undone};
 use daedal_net::wire::message::{Message, MessageHeader};
 
+use crate::collect::{ASKED_AFTER, RETIRED};
 use crate::conversation::{ConversationIndex, Until};
 use crate::deliver::Trust;
 use crate::hosting::CONTROLLER_AT;
@@ -97,6 +98,11 @@ impl<D: Driver> Turn<D> {
                     let at = ConversationIndex(conversation);
                     self.hear_parked(link, at, Number(number), &record);
                 }
+                LinkEvent::SettledByName {
+                    name, outcome: it @ (RETIRED | ASKED_AFTER), ..
+                } => {
+                    self.hear_of_space(link, &name, it);
+                }
                 LinkEvent::SettledByName { name, count, outcome } => {
                     // More than a window of them cannot be outstanding, whatever the peer says.
                     for number in (name.number..).take(count.min(WINDOW as u32) as usize) {
@@ -104,7 +110,7 @@ impl<D: Driver> Turn<D> {
                     }
                 }
                 LinkEvent::Large { record } => self.read_large(link, &record),
-                LinkEvent::Broken { undone } => self.mend(link, undone),
+                LinkEvent::Broken { undone, is_other } => self.mend(link, undone, is_other),
             }
         }
     }
@@ -134,7 +140,8 @@ impl<D: Driver> Turn<D> {
     fn hear_settled(&mut self, link: u32, name: &Named, outcome: u32) {
         let (space, to) = (Space(name.space), AgentId(name.destination));
         let number = Number(name.number);
-        let Some(slot) = self.plane.spaces.get(&space).copied() else { return };
+        let here = self.plane.spaces.get(&space).copied();
+        let Some(slot) = here.or_else(|| self.remains.departed(space)) else { return };
         match self.plane.conversations.keeper(slot, to, number) {
             Some((at, record)) => self.settle_kept(link, at, &record, outcome),
             // It came before the word that the message was parked, or a second time; the latter
@@ -165,10 +172,13 @@ impl<D: Driver> Turn<D> {
 
     /// A session ended, for its peer started again: everything that it held, or that was parked there,
     /// goes out once more under its old name. Its agents are gone with it, so the routes to them are
-    /// asked for anew, and whoever waited there for a reply waits no longer.
-    fn mend(&mut self, link: u32, undone: Vec<Undone>) {
+    /// asked for anew, and whoever waited there for a reply waits no longer. If the peer is another process,
+    /// nothing comes any more from the one that was.
+    fn mend(&mut self, link: u32, undone: Vec<Undone>, is_other: bool) {
         self.early.retain(|(told_by, ..), _| *told_by != link);
-        self.plane.origins.retain(|_, via| *via != Via::Link(link));
+        if is_other {
+            self.retire_peer(link);
+        }
         self.plane.routes.forget_reactor(self.plane.links.peer(link));
         for it in undone {
             let at = ConversationIndex(it.conversation);
@@ -233,7 +243,7 @@ mod tests {
         let (_, record) = turn.plane.conversations[at].next_sendable().expect("it waits");
         let name = Named { source: 0, space: 7, destination: to.0, number: number.0 };
         turn.hear_settled(1, &name, DONE);
-        turn.mend(0, Vec::new());
+        turn.mend(0, Vec::new(), true);
         turn.hear_parked(1, at, number, &record);
         assert_eq!(turn.plane.conversations[at].kept_count(), 0);
         assert_eq!(turn.plane.conversations[at].floor(), Number(1));

@@ -106,6 +106,18 @@ impl OpenAsks {
         self.entries.iter().filter(move |(_, over)| *over == link).map(|(number, _)| *number)
     }
 
+    /// The asks that went over none.
+    pub fn over_no_link(&self) -> impl Iterator<Item = Number> {
+        self.over(NO_LINK)
+    }
+
+    /// All that are open.
+    pub fn numbers(&self) -> Vec<Number> {
+        let mut all: Vec<Number> = self.entries.iter().map(|(number, _)| *number).collect();
+        all.dedup();
+        all
+    }
+
     /// Where the entries of `number` are, or would be. Answers come mostly in the order of the asks.
     #[inline]
     fn first_of(&self, number: Number) -> usize {

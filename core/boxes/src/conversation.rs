@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use daedal_model::done::{NumberSet, WINDOW};
-use daedal_model::id::{AgentId, Number};
+use daedal_model::id::{AgentId, Number, Stamp};
 use daedal_model::message::Schema;
 
 use crate::asks::OpenAsks;
@@ -19,7 +19,7 @@ mod fan;
 
 use fan::Fan;
 
-/// Index of a conversation in its reactor. Never reused while anything of it is outstanding.
+/// Index of a conversation in its reactor. Used again only when nothing of it is outstanding.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct ConversationIndex(pub u32);
 
@@ -30,6 +30,11 @@ pub(crate) struct LinesIndex(pub u32);
 /// Index of a destination in its reactor's routing table.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct RouteIndex(pub u32);
+
+impl RouteIndex {
+    /// Of a conversation that had only replies so far: they need no route.
+    pub const REPLIES: RouteIndex = RouteIndex(0);
+}
 
 /// One agent's messages to one logical destination, or to one of its children: a lane of it. Lane 0 has what
 /// is named before the way is known, and what goes to several.
@@ -46,6 +51,10 @@ pub(crate) struct Conversation {
     pub lately: (Schema, Kind),
     next: u64,
     done: NumberSet,
+    /// Its sender has used no number of any lane from here on, counted in the lane.
+    began: u64,
+    /// The number that is next, and since when at least, as idle conversations were looked for.
+    seen: (u64, Stamp),
     /// Messages that are not on their way, by number and part: of a message that went to several, each
     /// leaf that has it parked keeps a part of its own here. [`WHOLE`] is what is to be sent.
     outbox: BTreeMap<(Number, AgentId), Waiting>,
@@ -90,9 +99,14 @@ pub(crate) enum Until {
 }
 
 impl Conversation {
-    /// One without messages.
-    pub fn new(from: SlotIndex, to: AgentId, route: RouteIndex, lane: u16) -> Conversation {
-        let first = Number::first_of(lane);
+    /// One without messages. `began`: how many numbers of a lane its sender may have used.
+    pub fn new(
+        (from, to): (SlotIndex, AgentId),
+        route: RouteIndex,
+        lane: u16,
+        began: u64,
+    ) -> Conversation {
+        let first = Number(Number::first_of(lane).0 + began);
         Conversation {
             from,
             to,
@@ -102,6 +116,8 @@ impl Conversation {
             lately: (Schema(0), Kind::NONE),
             next: first.0,
             done: NumberSet::below(first),
+            began,
+            seen: (first.0, Stamp(0)),
             outbox: BTreeMap::new(),
             sendable: 0,
             is_asked_for: false,
@@ -172,6 +188,35 @@ impl Conversation {
     #[inline]
     pub fn is_waiting(&self) -> bool {
         self.sendable > 0
+    }
+
+    /// How many numbers of its lane its sender has used.
+    pub fn used(&self) -> u64 {
+        self.next - Number::first_of(self.lane()).0
+    }
+
+    /// As [`Conversation::used`], when the first conversation of its destination began.
+    pub fn began(&self) -> u64 {
+        self.began
+    }
+
+    /// Whether all that was sent is done, and all that was asked answered.
+    pub fn is_idle(&self) -> bool {
+        self.outstanding() == 0
+            && self.outbox.is_empty()
+            && self.fanned.is_empty()
+            && self.stands.is_empty()
+            && self.in_line == 0
+            && !self.is_starved
+    }
+
+    /// For how long nothing was sent, as far as this was asked before.
+    pub fn rests_ns(&mut self, now: Stamp) -> u64 {
+        if self.seen != (self.next, self.seen.1) {
+            self.seen = (self.next, now);
+        }
+        // What was seen before rests, though no time has passed.
+        1 + now.0.saturating_sub(self.seen.1.0)
     }
 
     /// Whether nothing of it is in the way of one more message.
@@ -278,6 +323,15 @@ impl Conversation {
     pub fn asks_over(&self, link: u32) -> Vec<Number> {
         let waits = |number| self.parts(number).next().is_some() || self.stands.is_waiting(number);
         self.asks.over(link).filter(|number| !waits(*number)).collect()
+    }
+
+    /// Asks that were processed by who is reached by a link, or in this box, and not answered.
+    pub fn asks_done(&self, link: Option<u32>) -> Vec<Number> {
+        let asks: Vec<Number> = match link {
+            Some(link) => self.asks.over(link).collect(),
+            None => self.asks.over_no_link().collect(),
+        };
+        asks.into_iter().filter(|number| self.is_done(*number)).collect()
     }
 
     /// The place that a message of this number went to a leaf by, if it did. `before`: where its record

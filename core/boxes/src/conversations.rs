@@ -1,4 +1,8 @@
 //! All conversations of a reactor: found by who speaks with whom and by lane, and who of them wants room.
+//!
+//! An idle one may be freed, with all its lanes. Its sender's next ones begin above the numbers that it has
+//! used, so that no name is used twice. Those whose messages are to stay in order end with their sender alone:
+//! their leaves go on counting.
 
 use std::collections::VecDeque;
 
@@ -6,7 +10,7 @@ use daedal_model::id::{AgentId, Number};
 use daedal_model::route::PickBy;
 use hashbrown::HashMap;
 
-use crate::conversation::{Conversation, ConversationIndex, RouteIndex};
+use crate::conversation::{Conversation, ConversationIndex, LinesIndex, RouteIndex};
 use crate::lines::Lines;
 use crate::slot::SlotIndex;
 
@@ -16,6 +20,11 @@ pub(crate) struct Conversations {
     all: Vec<Conversation>,
     by_pair: HashMap<(SlotIndex, AgentId), ConversationIndex, foldhash::fast::FixedState>,
     lines: Vec<Lines>,
+    /// Those of `all` and `lines` that are nobody's.
+    free: Vec<ConversationIndex>,
+    free_lines: Vec<LinesIndex>,
+    /// How many began since idle ones were looked for.
+    begun: usize,
     /// Conversations with messages that could not be sent for want of room, in the order of want.
     starved: VecDeque<ConversationIndex>,
 }
@@ -36,9 +45,15 @@ impl Conversations {
         }
     }
 
-    /// A new one, in lane 0.
-    pub fn add(&mut self, from: SlotIndex, to: AgentId, route: RouteIndex) -> ConversationIndex {
-        let index = self.push(from, to, route, 0);
+    /// A new one, in lane 0. `began`: as for [`Conversation::new`].
+    pub fn add(
+        &mut self,
+        from: SlotIndex,
+        to: AgentId,
+        route: RouteIndex,
+        began: u64,
+    ) -> ConversationIndex {
+        let index = self.push(Conversation::new((from, to), route, 0, began));
         self.by_pair.insert((from, to), index);
         index
     }
@@ -65,8 +80,8 @@ impl Conversations {
     #[cold]
     fn add_lane(&mut self, base: ConversationIndex, lane: u16) -> ConversationIndex {
         let Conversation { from, to, route, .. } = self[base];
-        let lines = self[base].lines;
-        let index = self.push(from, to, route, lane);
+        let (lines, began) = (self[base].lines, self[base].began());
+        let index = self.push(Conversation::new((from, to), route, lane, began));
         self[index].lines = lines;
         let lanes = &mut self[base].lanes;
         if lanes.len() <= usize::from(lane) {
@@ -76,16 +91,65 @@ impl Conversations {
         index
     }
 
-    fn push(
-        &mut self,
-        from: SlotIndex,
-        to: AgentId,
-        route: RouteIndex,
-        lane: u16,
-    ) -> ConversationIndex {
-        let index = ConversationIndex(self.all.len() as u32);
-        self.all.push(Conversation::new(from, to, route, lane));
-        index
+    fn push(&mut self, new: Conversation) -> ConversationIndex {
+        self.begun += 1;
+        match self.free.pop() {
+            Some(index) => {
+                self[index] = new;
+                index
+            }
+            None => {
+                self.all.push(new);
+                ConversationIndex(self.all.len() as u32 - 1)
+            }
+        }
+    }
+
+    /// How many there are.
+    pub fn count(&self) -> usize {
+        self.all.len() - self.free.len()
+    }
+
+    /// How many began since this was asked last.
+    pub fn take_begun(&mut self) -> usize {
+        std::mem::take(&mut self.begun)
+    }
+
+    /// How many have begun since then.
+    #[inline]
+    pub fn begun(&self) -> usize {
+        self.begun
+    }
+
+    /// Those of lane 0.
+    pub fn bases(&self) -> Vec<ConversationIndex> {
+        self.iter().filter(|(_, it)| it.lane() == 0).map(|(at, _)| at).collect()
+    }
+
+    /// How many lines to leaves there are.
+    pub fn line_count(&self) -> usize {
+        self.lines.iter().map(Lines::count).sum()
+    }
+
+    /// One with all its lanes.
+    pub fn family(&self, base: ConversationIndex) -> impl Iterator<Item = ConversationIndex> {
+        std::iter::once(base).chain(self[base].lanes.iter().flatten().copied())
+    }
+
+    /// Takes out one of lane 0, with all its lanes: they are idle.
+    pub fn free(&mut self, base: ConversationIndex) {
+        let (pair, lines) = ((self[base].from, self[base].to), self[base].lines);
+        self.by_pair.remove(&pair);
+        if let Some(lines) = lines {
+            self.lines[lines.0 as usize] = Lines::new(base);
+            self.free_lines.push(lines);
+        }
+        let family: Vec<_> = self.family(base).collect();
+        for index in &family {
+            let nobody = (SlotIndex::NOBODY, AgentId(0));
+            self[*index] = Conversation::new(nobody, RouteIndex::REPLIES, 0, 0);
+        }
+        self.free.extend(family);
     }
 
     /// Lane 0 of a conversation.
@@ -115,9 +179,11 @@ impl Conversations {
         Some(at)
     }
 
-    /// All of them, in the order in which they began.
+    /// All of them, in the order of their places.
     pub fn iter(&self) -> impl Iterator<Item = (ConversationIndex, &Conversation)> {
-        self.all.iter().enumerate().map(|(index, it)| (ConversationIndex(index as u32), it))
+        let all = self.all.iter().enumerate();
+        let all = all.map(|(index, it)| (ConversationIndex(index as u32), it));
+        all.filter(|(_, it)| it.from != SlotIndex::NOBODY)
     }
 
     /// Who of `from`'s conversations keeps a message that went to `physical`, and the message.

@@ -104,6 +104,12 @@ impl Gathers {
         Ok(self.all.remove(&whole).map(|gather| (whole, gather)))
     }
 
+    /// Nobody waits for the answer to a message any more, be it a request or a part of one.
+    pub fn forget(&mut self, which: Which) {
+        self.parts.remove(&which);
+        self.all.remove(&which);
+    }
+
     /// A message will not be answered: which request has no answer then, if any was waited for.
     pub fn give_up(&mut self, which: Which) -> Option<Which> {
         match self.parts.remove(&which) {

@@ -51,7 +51,7 @@ impl<D: Driver> Turn<D> {
     /// Runs an agent here, and makes its first transition.
     pub fn host(&mut self, placed: Placed, host: Box<dyn Host>) {
         let index = self.seat(placed, host);
-        self.settle_routes();
+        self.settle_places();
         self.start(index);
     }
 
@@ -91,14 +91,14 @@ impl<D: Driver> Turn<D> {
     }
 
     fn seat(&mut self, placed: Placed, host: Box<dyn Host>) -> SlotIndex {
-        let index = SlotIndex(self.slots.len() as u32);
+        let index = self.vacant_slot();
         let physical = placed.path.physical_id();
         let takes = self.plane.templates.kinds().kind(host.takes());
         if host.is_shim() {
             self.shims.push(index);
         }
         let source = placed.source.logical_id();
-        self.plane.senders.push(Sender {
+        let sender = Sender {
             source,
             logical: placed.path.logical_id(),
             path: placed.source,
@@ -109,8 +109,10 @@ impl<D: Driver> Turn<D> {
             is_shim: host.is_shim(),
             // No other agent has these, nor a later life: a timer can be cancelled by whoever inherits it.
             timers: u64::from(placed.space.0) << 32,
-        });
-        self.slots.push(Some(Slot {
+            used: 0,
+            links: Vec::new(),
+        };
+        let slot = Slot {
             path: placed.path,
             takes: takes.unwrap_or(Kind::NONE),
             host,
@@ -123,11 +125,26 @@ impl<D: Driver> Turn<D> {
             done: DoneBox::default(),
             last_stamp: self.plane.now,
             runnable: false,
-        }));
+        };
+        match self.slots.get_mut(index.0 as usize) {
+            Some(vacant) => {
+                *vacant = Some(slot);
+                self.plane.senders[index.0 as usize] = sender;
+            }
+            None => {
+                self.slots.push(Some(slot));
+                self.plane.senders.push(sender);
+            }
+        }
         self.plane.spaces.insert(placed.space, index);
         self.plane.hosted.insert(physical, index);
         self.plane.routes.place(physical, self.plane.me);
         index
+    }
+
+    fn vacant_slot(&mut self) -> SlotIndex {
+        self.lives += 1;
+        self.remains.vacant().unwrap_or(SlotIndex(self.slots.len() as u32))
     }
 
     fn start(&mut self, index: SlotIndex) {
@@ -142,11 +159,12 @@ impl<D: Driver> Turn<D> {
     pub fn unhost(&mut self, physical: AgentId) -> bool {
         let Some(index) = self.plane.hosted.remove(&physical) else { return false };
         let slot = self.slots[index.0 as usize].take().expect("it is hosted");
-        self.plane.spaces.remove(&slot.space);
+        self.depart(index, &slot, false);
         self.plane.timers.take_all(index);
         self.shims.retain(|shim| *shim != index);
         self.plane.routes.unplace(physical);
-        self.settle_routes();
+        self.plane.routes.forget(physical);
+        self.settle_places();
         for parked in slot.inbox.into_all().chain(slot.egress.into_held()) {
             self.settle_parked(&parked, Fate::Returned);
         }
@@ -165,9 +183,20 @@ impl<D: Driver> Turn<D> {
         }
     }
 
+    /// An agent has come or gone here: most are written to by nobody here.
+    fn settle_places(&mut self) {
+        if self.plane.settle_routes() {
+            self.release_waiting();
+        }
+    }
+
     /// Derives all ways anew, and sends what waited for one.
     pub fn settle_routes(&mut self) {
         self.plane.settle_routes();
+        self.release_waiting();
+    }
+
+    fn release_waiting(&mut self) {
         for at in self.plane.conversations.waiting() {
             self.plane.release(at);
         }

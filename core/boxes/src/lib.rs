@@ -4,6 +4,7 @@ pub mod alone;
 mod answers;
 mod arrival;
 mod asks;
+mod collect;
 mod conversation;
 mod conversations;
 pub mod counters;
@@ -41,5 +42,6 @@ pub mod turn;
 pub mod walk;
 mod wedge;
 
+pub use collect::Kept;
 pub use deliver::hosted;
 pub use hosting::{CONTROLLER_AT, Placed};

@@ -80,6 +80,11 @@ impl Lines {
         }
     }
 
+    /// How many there are.
+    pub fn count(&self) -> usize {
+        self.by_leaf.len()
+    }
+
     /// The ticket of the next message.
     #[inline]
     pub fn ticket(&mut self) -> Ticket {

@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
 use std::rc::Rc;
 
-use daedal_model::id::{BoxId, Number, ReactorAddress, Stamp};
+use daedal_model::id::{AgentId, BoxId, Number, ReactorAddress, Space, Stamp};
 use daedal_net::driver::{Driver, Received};
 use daedal_net::error::{DropReason, Drops};
 use daedal_net::frame::Frame;
@@ -43,6 +43,8 @@ pub struct Links<D> {
     limits: LinkLimits,
     /// Makes session nonces: a count from a fresh random start.
     nonce: u64,
+    /// Where that began: of this process.
+    life: u64,
     links: Vec<Peer>,
     by_peer: BTreeMap<PeerKey, u32>,
     outgoing: VecDeque<daedal_net::driver::Outgoing>,
@@ -109,6 +111,7 @@ impl<D: Driver> Links<D> {
                 .collect(),
             limits,
             nonce,
+            life: nonce,
             links: Vec::new(),
             by_peer: BTreeMap::new(),
             outgoing: VecDeque::new(),
@@ -136,6 +139,7 @@ impl<D: Driver> Links<D> {
             payload_bytes_max: self.driver.payload_bytes_max(),
             schemas: self.schemas.clone(),
             nonce: self.nonce,
+            life: self.life,
             limits: self.limits,
         };
         let link = Link::new(config, self.driver.pool(), now.0);
@@ -252,6 +256,21 @@ impl<D: Driver> Links<D> {
     /// What became of a message that was parked. 0: it is done.
     pub(crate) fn settle_by_name(&mut self, link: u32, name: Named, outcome: u32) {
         self.links[link as usize].link.settle_by_name(name, outcome);
+    }
+
+    /// Tells a peer something of a space, or asks it, if it is there. `is_followed`: others go on from its agent.
+    pub(crate) fn tell_of_space(
+        &mut self,
+        link: u32,
+        (source, space): (AgentId, Space),
+        is_followed: bool,
+        outcome: u32,
+    ) {
+        let it = &mut self.links[link as usize].link;
+        if it.is_open() {
+            let (source, space, number) = (source.0, space.0, u64::from(is_followed));
+            it.settle_by_name(Named { source, space, destination: 0, number }, outcome);
+        }
     }
 
     /// What the link's peer calls `kind`, in our table.

@@ -20,7 +20,7 @@ use crate::deliver::Trust;
 use crate::plane::Via;
 use crate::planted::{self, Bug};
 use crate::record::Record;
-use crate::slot::{Parked, SlotIndex};
+use crate::slot::{Parked, SlotIndex, Spaces};
 use crate::turn::{Fate, Turn};
 
 /// A place in a line, counted from 1. 0: none yet.
@@ -125,6 +125,17 @@ impl Egress {
     /// The lines that stand still.
     pub fn stalled(&self) -> Vec<Whose> {
         self.stalled.iter().copied().collect()
+    }
+
+    /// How many lines there are.
+    pub fn count(&self) -> usize {
+        self.lines.len()
+    }
+
+    /// Nothing of these spaces comes any more. What is here, and whose turn has not come, it never will.
+    pub fn forget(&mut self, retired: &Spaces) {
+        let stalled = &self.stalled;
+        self.lines.retain(|whose, _| !retired.contains(&whose.1) || stalled.contains(whose));
     }
 
     /// Everything that is held, in the order of the lines.

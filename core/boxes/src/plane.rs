@@ -15,7 +15,8 @@ use daedal_net::driver::Driver;
 use daedal_net::wire::message::MessageHeader;
 use hashbrown::HashMap;
 
-use crate::conversation::{Conversation, ConversationIndex, Until, Waiting};
+use crate::collect::end_by_ring;
+use crate::conversation::{Conversation, ConversationIndex, RouteIndex, Until, Waiting};
 use crate::conversations::Conversations;
 use crate::gather::{Gathers, Which};
 use crate::links::Links;
@@ -167,7 +168,10 @@ impl<D: Driver> Plane<D> {
         {
             return index;
         }
-        let index = self.conversations.find(slot, to).unwrap_or_else(|| self.begin_with(slot, to));
+        let index = self.conversations.find(slot, to).unwrap_or_else(|| {
+            let began = self.senders[slot.0 as usize].used;
+            self.conversations.add(slot, to, RouteIndex::REPLIES, began)
+        });
         self.senders[slot.0 as usize].lately = Some((to, index));
         index
     }
@@ -187,21 +191,24 @@ impl<D: Driver> Plane<D> {
         self.conversations.lane(base, number.lane())
     }
 
+    /// Finds the way of a conversation that had only replies so far.
     #[cold]
-    fn begin_with(&mut self, slot: SlotIndex, to: AgentId) -> ConversationIndex {
-        if self.routes.forbids(&self.senders[slot.0 as usize].path, to) {
-            let route = self.routes.forbidden();
-            return self.conversations.add(slot, to, route);
-        }
-        let (route, is_new) = self.routes.index(to);
-        if is_new {
-            self.settle_routes();
-        }
-        self.conversations.add(slot, to, route)
+    fn find_route(&mut self, base: ConversationIndex) {
+        let Conversation { from, to, .. } = self.conversations[base];
+        let route = if self.routes.forbids(&self.senders[from.0 as usize].path, to) {
+            self.routes.forbidden()
+        } else {
+            let (route, is_new) = self.routes.index(to);
+            if is_new {
+                self.settle_routes();
+            }
+            route
+        };
+        self.conversations[base].route = route;
     }
 
-    /// Derives all ways anew from what is known.
-    pub fn settle_routes(&mut self) {
+    /// Derives all ways anew from what is known. Whether some way is another than before.
+    pub fn settle_routes(&mut self) -> bool {
         self.settled += 1;
         let (me, now, hosted, links) = (self.me, self.now, &self.hosted, &mut self.links);
         self.routes.settle(|physical, at, address| {
@@ -212,7 +219,7 @@ impl<D: Driver> Plane<D> {
             } else {
                 address.map_or(Via::Nowhere, |address| links.to(at, address, now))
             }
-        });
+        })
     }
 
     /// How whoever has this space is reached, as far as it was heard from.
@@ -524,6 +531,7 @@ impl<D: Driver> Plane<D> {
             }
             Via::Link(link) => {
                 header.emit(record);
+                self.senders[conversation.from.0 as usize].went_over(link);
                 let sent = self.links.send(link, record, at, number);
                 if sent && header.flags & ASKS != 0 {
                     self.asked(at, number, link);
@@ -547,6 +555,14 @@ impl<D: Driver> Plane<D> {
     /// Tells another reactor what became of a record of its.
     pub fn send_back(&mut self, to: u8, record: &Record<'_>, fate: Fate) {
         self.bounced.push_back((to, record.with_fate(fate)));
+        self.push_bounced();
+    }
+
+    /// Tells the other reactors of the box that a space is retired.
+    pub fn tell_rings_of_end(&mut self, source: AgentId, space: Space, is_followed: bool) {
+        let others = self.rings.iter().enumerate().filter(|(_, ring)| ring.is_some());
+        let told = others.map(|(to, _)| (to as u8, end_by_ring(source, space, is_followed)));
+        self.bounced.extend(told);
         self.push_bounced();
     }
 

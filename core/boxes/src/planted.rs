@@ -26,6 +26,8 @@ pub enum Bug {
     PlaceAnew,
     /// What stays in order changes to a new way while messages are under way by the old one.
     OldWayKept,
+    /// The space of an agent that has ended is retired while its messages are under way.
+    RetiredEarly,
     /// A message to one of several copies goes to all of them.
     CopiesAllAsked,
 }

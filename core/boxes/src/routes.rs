@@ -2,7 +2,8 @@
 //! resolved down to where each leaf is, so that a send is one look-up.
 //!
 //! What was decided is kept apart from what follows from it: `settle` derives every way anew whenever a
-//! route, a place or an agent of this reactor changes, which is rare.
+//! route, a place or an agent of this reactor changes, which is rare. Who is written to no more is forgotten
+//! now and then, where there is somebody to ask again.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
@@ -181,9 +182,11 @@ pub(crate) struct Destination {
 type Reach<'a> = dyn FnMut(AgentId, ReactorAddress, Option<SocketAddr>) -> Via + 'a;
 
 /// What is known of routes, places and addresses.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Routes {
+    /// The first is for conversations of replies alone; nobody's are [`NOBODY`].
     destinations: Vec<Destination>,
+    free: Vec<RouteIndex>,
     by_id: HashMap<AgentId, RouteIndex, foldhash::fast::FixedState>,
     decided: BTreeMap<AgentId, Route>,
     /// Logical paths of destinations, for the sibling rule.
@@ -194,16 +197,102 @@ pub(crate) struct Routes {
     fixed: BTreeSet<AgentId>,
 }
 
+/// Id of a destination that is nobody's.
+const NOBODY: AgentId = AgentId(0);
+
+impl Default for Routes {
+    fn default() -> Routes {
+        Routes {
+            destinations: vec![Destination::new(NOBODY, Way::Closed)],
+            free: Vec::new(),
+            by_id: HashMap::default(),
+            decided: BTreeMap::new(),
+            paths: BTreeMap::new(),
+            forbidden: None,
+            places: BTreeMap::new(),
+            boxes: BTreeMap::new(),
+            fixed: BTreeSet::new(),
+        }
+    }
+}
+
 impl Routes {
     /// The place of a destination in the table, and whether it is new there and not yet settled.
     pub fn index(&mut self, id: AgentId) -> (RouteIndex, bool) {
         if let Some(index) = self.by_id.get(&id) {
             return (*index, false);
         }
-        let index = RouteIndex(self.destinations.len() as u32);
-        self.destinations.push(Destination::new(id, Way::Closed));
+        let new = Destination::new(id, Way::Closed);
+        let index = match self.free.pop() {
+            Some(index) => {
+                self.destinations[index.0 as usize] = new;
+                index
+            }
+            None => {
+                self.destinations.push(new);
+                RouteIndex(self.destinations.len() as u32 - 1)
+            }
+        };
         self.by_id.insert(id, index);
         (index, true)
+    }
+
+    /// Forgets the destinations that nobody writes to: those that are not `used`, by their places. `here`:
+    /// what is known of its agents stays.
+    pub fn collect(&mut self, used: &[bool], here: ReactorAddress) {
+        let is_used = |index: usize| used.get(index).copied().unwrap_or(false);
+        let mut gone = Vec::new();
+        for (index, it) in self.destinations.iter_mut().enumerate() {
+            if it.id != NOBODY && !is_used(index) {
+                gone.push(it.id);
+                self.by_id.remove(&it.id);
+                *it = Destination::new(NOBODY, Way::Closed);
+                self.free.push(RouteIndex(index as u32));
+            }
+        }
+        if gone.is_empty() {
+            return;
+        }
+        let needed = self.led_to(self.by_id_in_order());
+        for id in self.led_to(gone).difference(&needed) {
+            let physical = match self.decided.get(id).map(|route| &route.action) {
+                Some(Action::To(physical)) => Some(*physical),
+                _ => None,
+            };
+            if physical.is_some_and(|physical| self.fixed.contains(&physical)) {
+                continue;
+            }
+            self.decided.remove(id);
+            self.paths.remove(id);
+            if let Some(physical) = physical
+                && self.places.get(&physical).is_some_and(|at| *at != here)
+            {
+                self.places.remove(&physical);
+            }
+        }
+    }
+
+    fn by_id_in_order(&self) -> Vec<AgentId> {
+        self.destinations.iter().map(|it| it.id).filter(|id| *id != NOBODY).collect()
+    }
+
+    /// These, and all that the routes to them lead by.
+    fn led_to(&self, mut from: Vec<AgentId>) -> BTreeSet<AgentId> {
+        let mut all = BTreeSet::new();
+        while let Some(id) = from.pop() {
+            if all.insert(id)
+                && let Some(route) = self.decided.get(&id)
+            {
+                from.extend(route.action.next());
+            }
+        }
+        all
+    }
+
+    /// How many destinations, routes, paths and places there are.
+    pub fn counts(&self) -> [usize; 4] {
+        let destinations = self.destinations.len() - self.free.len();
+        [destinations, self.decided.len(), self.paths.len(), self.places.len()]
     }
 
     /// Takes note of a route, unless a newer one is known.
@@ -282,7 +371,14 @@ impl Routes {
             return;
         }
         self.places.remove(&physical);
-        self.decided.retain(|_, route| !matches!(route.action, Action::To(to) if to == physical));
+        let (decided, paths) = (&mut self.decided, &mut self.paths);
+        decided.retain(|id, route| {
+            let leads_there = matches!(route.action, Action::To(to) if to == physical);
+            if leads_there {
+                paths.remove(id);
+            }
+            !leads_there
+        });
     }
 
     /// Whose replies count, and how many of them must say the same, where all of several are asked.
@@ -295,20 +391,22 @@ impl Routes {
         }
     }
 
-    /// Derives all ways anew. `via` says how a placed agent is reached.
+    /// Derives all ways anew. `via` says how a placed agent is reached. Whether some way is another than before.
     pub fn settle(
         &mut self,
         mut via: impl FnMut(AgentId, ReactorAddress, Option<SocketAddr>) -> Via,
-    ) {
+    ) -> bool {
+        let mut is_any_new = false;
         for index in 0..self.destinations.len() {
-            if self.forbidden == Some(RouteIndex(index as u32)) {
+            let id = self.destinations[index].id;
+            if id == NOBODY {
                 continue;
             }
-            let id = self.destinations[index].id;
             let way = self.way(id, DEPTH_MAX, &mut via);
             let is_ordered = self.is_ordered(id, DEPTH_MAX);
             let destination = &mut self.destinations[index];
             if destination.way != way {
+                is_any_new = true;
                 destination.ways += 1;
                 destination.way = way;
             }
@@ -317,6 +415,7 @@ impl Routes {
                 is_ordered || destination.is_ordered && !self.decided.contains_key(&id);
             destination.epoch = self.decided.get(&id).map_or(Epoch(0), |route| route.epoch);
         }
+        is_any_new
     }
 
     /// Whether some part of the way leads through the stage `ordered`, which then holds for all of it.

@@ -16,9 +16,17 @@ use crate::ordered::Egress;
 use crate::plane::{Heads, Via};
 use crate::record::Record;
 
+/// Some spaces.
+pub(crate) type Spaces = hashbrown::HashSet<Space, foldhash::fast::FixedState>;
+
 /// Index of an agent in its reactor.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct SlotIndex(pub u32);
+
+impl SlotIndex {
+    /// No agent's.
+    pub const NOBODY: SlotIndex = SlotIndex(u32::MAX);
+}
 
 /// An agent and its boxes (Ovid §3.1, Escher §2.1): what it is, what it has not done, what it has done.
 pub(crate) struct Slot {
@@ -63,6 +71,26 @@ pub(crate) struct Sender {
     pub is_shim: bool,
     /// Its timers, counted.
     pub timers: u64,
+    /// Numbers of a lane that it may have used in conversations that were freed.
+    pub used: u64,
+    /// Links that something of it went over, or whose peers want to be told when it has ended.
+    pub links: Vec<u32>,
+}
+
+impl Sender {
+    /// Something of it goes over a link.
+    #[inline]
+    pub fn went_over(&mut self, link: u32) {
+        if self.links.last() != Some(&link) {
+            self.went_over_another(link);
+        }
+    }
+
+    #[cold]
+    fn went_over_another(&mut self, link: u32) {
+        self.links.retain(|known| *known != link);
+        self.links.push(link);
+    }
 }
 
 /// A message that could not run when it came: a copy, with where it came from.
@@ -95,10 +123,24 @@ impl DoneBox {
     }
 }
 
+impl DoneBox {
+    /// How many entries there are.
+    pub fn count(&self) -> usize {
+        self.by_sender.len()
+    }
+
+    /// Nothing of these spaces comes any more.
+    pub fn forget(&mut self, retired: &Spaces) {
+        self.by_sender.retain(|(_, space, _), _| !retired.contains(space));
+    }
+}
+
 /// What a done box says of a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Admission {
     New,
+    /// New, and the first of its sender's in this lane.
+    First,
     Seen,
     OutOfWindow,
 }
@@ -108,10 +150,14 @@ impl DoneBox {
     pub fn admit(&mut self, record: &Record<'_>) -> Admission {
         let name = record.name();
         let lane = name.number.lane();
-        let new = || NumberSet::below(Number::first_of(lane));
-        let set = self.by_sender.entry((name.source, name.space, lane)).or_insert_with(new);
+        let mut is_first = false;
+        let set = self.by_sender.entry((name.source, name.space, lane)).or_insert_with(|| {
+            is_first = true;
+            NumberSet::below(Number::first_of(lane))
+        });
         set.raise(record.floor());
         match set.insert(name.number) {
+            Ok(true) if is_first => Admission::First,
             Ok(true) => Admission::New,
             Ok(false) => Admission::Seen,
             Err(_) => Admission::OutOfWindow,

@@ -17,6 +17,7 @@ use daedal_model::path::AgentPath;
 use daedal_net::driver::Driver;
 use daedal_net::wire::padded;
 
+use crate::collect::Remains;
 use crate::conversation::{ConversationIndex, Until};
 use crate::deliver::{Trust, Verdict};
 use crate::links::Links;
@@ -25,7 +26,7 @@ use crate::mesh::RingReceiver;
 use crate::metrics::Counts;
 use crate::plane::{Hand, Plane, Via, Work, nobody};
 use crate::planted::{self, Bug};
-use crate::record::{ASKS, BROADCAST, RETURNED, Record};
+use crate::record::{ASKS, BROADCAST, RETIRED_BY_RING, RETURNED, Record};
 use crate::slot::{Admission, Parked, Slot, SlotIndex};
 use crate::template::Templates;
 use crate::walk::Step;
@@ -69,6 +70,10 @@ pub struct Turn<D> {
     pub(crate) about: String,
     /// What became of messages before the word came that they were parked, by the link that told.
     pub(crate) early: BTreeMap<(u32, Space, AgentId, Number), u32>,
+    /// What is to be collected.
+    pub(crate) remains: Remains,
+    /// Agents that ran here, counted.
+    pub(crate) lives: u32,
 }
 
 impl<D: Driver> Turn<D> {
@@ -87,6 +92,8 @@ impl<D: Driver> Turn<D> {
             manager: None,
             about: "driven by hand".to_owned(),
             early: BTreeMap::new(),
+            remains: Remains::default(),
+            lives: 0,
         }
     }
 
@@ -122,7 +129,7 @@ impl<D: Driver> Turn<D> {
         let alarms = self.plane.timers.next_due();
         let links = self.plane.links.next_due();
         let endings = self.ending.iter().map(Ending::until);
-        alarms.into_iter().chain(links).chain(endings).min()
+        alarms.into_iter().chain(links).chain(endings).chain(self.remains.due()).min()
     }
 
     /// Samples one of `every` visits of shims that do something: what their first message causes can be seen in
@@ -198,6 +205,7 @@ impl<D: Driver> Turn<D> {
             }
             reading.clear();
             cursor = 0;
+            self.remains.passes += 1;
             if self.plane.filling.is_empty() {
                 break;
             }
@@ -298,6 +306,7 @@ impl<D: Driver> Turn<D> {
         self.plane.feed_the_starved();
         self.wake_relieved();
         self.plane.push_bounced();
+        self.collect();
         self.plane.links.flush(self.plane.now)
     }
 
@@ -364,6 +373,9 @@ impl<D: Driver> Turn<D> {
 
     /// Another reactor tells what became of a message of ours: it is not among those that its ring counts.
     fn back_by_ring(&mut self, from: u8, record: &Record<'_>) {
+        if record.header().floor.get() == RETIRED_BY_RING {
+            return self.hear_of_end_by_ring(from, record);
+        }
         let (at, number) = (record.conversation(), record.number());
         if let Some(ring) = self.plane.ring_to(from) {
             ring.told_of(at, number);
@@ -397,9 +409,11 @@ impl<D: Driver> Turn<D> {
             self.pass(index, record);
             return Fate::Returned;
         }
+        let mut is_first = false;
         if matches!(via, Via::Link(_)) {
             match slot.done.admit(record) {
                 Admission::New => {}
+                Admission::First => is_first = true,
                 Admission::Seen => {
                     self.plane.counts.duplicates += 1;
                     return Fate::Done;
@@ -410,7 +424,7 @@ impl<D: Driver> Turn<D> {
                 }
             }
         }
-        if record.has(ASKS) {
+        if is_first || record.has(ASKS) {
             self.plane.origins.insert(record.space(), via);
         }
         self.deliver(index, record, trust, via)

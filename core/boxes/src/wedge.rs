@@ -211,6 +211,7 @@ impl<D: Driver> Turn<D> {
         };
         let Ending { slot: index, path, parts, mut due, .. } = ending;
         let slot = self.slots[index.0 as usize].take().expect("it was ending");
+        self.depart(index, &slot, true);
         due.extend(self.plane.timers.take_all(index));
         let origins = self.origins_known();
         let kept = parts.iter().zip(states).map(|(range, state)| {

@@ -75,6 +75,8 @@ pub enum LinkEvent {
     Broken {
         /// What the link held, to be sent again under its old name.
         undone: Vec<Undone>,
+        /// The peer is another process than before: that one and all that it knew is no more.
+        is_other: bool,
     },
 }
 

@@ -99,8 +99,9 @@ impl Link {
                 schemas: U32::new(self.config.schemas.len() as u32),
                 payload_bytes_max: U32::new(self.config.payload_bytes_max as u32),
                 established: U32::new(u32::from(established)),
+                life: U64::new(self.config.life),
             };
-            let mut area = [0; ControlHead::BYTES + size_of::<Hello>()];
+            let mut area = [0; padded(ControlHead::BYTES + size_of::<Hello>())];
             let parts = [hello.as_bytes()];
             emit_control(&mut area, control::HELLO, control::ARCHIVE_FORMAT, &parts);
             // Without a frame it is lost like any other; who needs it asks again.

@@ -205,16 +205,18 @@ impl Link {
 
     /// A new session: what the old one had not done goes back to the caller.
     fn begin(&mut self, hello: &Hello) {
+        let life = hello.life.get();
         if let Some(live) = self.live.take() {
-            self.end(live);
+            self.end(live, life != self.peer_life);
         }
+        self.peer_life = life;
         let session = self.opening.session().expect("it has just begun");
         self.live = Some(Live::new(&self.config, session, hello));
         self.counters.sessions += 1;
         self.hellos = 0;
     }
 
-    fn end(&mut self, live: Live) {
+    fn end(&mut self, live: Live, is_other: bool) {
         let Live { outbound, mut cutter, .. } = live;
         let (mut undone, notices) = outbound.abandon();
         undone.extend(cutter.drain().map(|large| Undone {
@@ -227,7 +229,7 @@ impl Link {
             self.notices.take_back(&frame);
             self.notice_frame.get_or_insert(frame);
         }
-        self.events.push_back(LinkEvent::Broken { undone });
+        self.events.push_back(LinkEvent::Broken { undone, is_other });
     }
 }
 

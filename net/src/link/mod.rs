@@ -91,6 +91,8 @@ pub struct Link {
     hello_due: u64,
     hellos: u32,
     live: Option<Live>,
+    /// Of the peer's process, as it said when the session began.
+    peer_life: u64,
     /// When the last turn ended.
     turn_at: u64,
     /// How long what came since the last frame of ours may have waited for a turn, nanoseconds.
@@ -129,6 +131,7 @@ impl Link {
             hello_due: now,
             hellos: 0,
             live: None,
+            peer_life: 0,
             turn_at: now,
             away_ns: 0,
             is_watched: false,

@@ -27,7 +27,7 @@ pub const ARCHIVE_FORMAT: u32 = 1;
 
 on_the_wire! {
     /// Who opens a session, and with what.
-    pub struct Hello[32] {
+    pub struct Hello[40] {
         /// Fresh number of the sender. Never 0.
         pub nonce: U64,
         /// The nonce that this answers; 0: an opening question.
@@ -40,6 +40,8 @@ on_the_wire! {
         pub payload_bytes_max: U32,
         /// Not 0: the sender is in the session already, and asks for nothing.
         pub established: U32,
+        /// Of the sender's process: no later one has it.
+        pub life: U64,
     }
 }
 

@@ -22,12 +22,18 @@ impl Conversations {
     #[cold]
     fn begin_lines(&mut self, at: ConversationIndex) -> LinesIndex {
         let base = self.base(at);
-        let lines = self[base].lines.unwrap_or(LinesIndex(self.lines.len() as u32));
-        if lines.0 as usize == self.lines.len() {
-            self.lines.push(Lines::new(base));
-        }
+        let lines = self[base].lines.unwrap_or_else(|| self.add_lines(base));
         (self[base].lines, self[at].lines) = (Some(lines), Some(lines));
         lines
+    }
+
+    fn add_lines(&mut self, base: ConversationIndex) -> LinesIndex {
+        if let Some(free) = self.free_lines.pop() {
+            self.lines[free.0 as usize] = Lines::new(base);
+            return free;
+        }
+        self.lines.push(Lines::new(base));
+        LinesIndex(self.lines.len() as u32 - 1)
     }
 
     #[inline]

@@ -18,7 +18,7 @@ const HIGH: PointRange = PointRange { first: Point(100), last: Point(u64::MAX) }
 
 fn conversations() -> Conversations {
     let mut conversations = Conversations::default();
-    conversations.add(SlotIndex(0), AgentId(1), RouteIndex(0));
+    conversations.add(SlotIndex(0), AgentId(1), RouteIndex(0), 0);
     conversations
 }
 

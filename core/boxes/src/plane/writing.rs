@@ -13,7 +13,7 @@ use daedal_net::wire::message::MessageHeader;
 use daedal_net::wire::padded;
 
 use super::{Hand, Plane, Via};
-use crate::conversation::{Conversation, ConversationIndex, Until};
+use crate::conversation::{Conversation, ConversationIndex, RouteIndex, Until};
 use crate::kinds::Kind;
 use crate::ordered::NO_PLACE;
 use crate::record::{ASKS, BROADCAST, Draft, HAS_POINT, Record, finish};
@@ -70,10 +70,11 @@ impl<D: Driver> Plane<D> {
             }
             Addressee::Myself(delay) => return self.begin_alarm(slot, delay, letter),
         };
-        if let Goes::To(Leaf { via: Via::Link(link), .. }) = goes
-            && !self.links.make_room(link, FRAME_ROOM_BYTES)
-        {
-            goes = Goes::Wait;
+        if let Goes::To(Leaf { via: Via::Link(link), .. }) = goes {
+            self.senders[slot.0 as usize].went_over(link);
+            if !self.links.make_room(link, FRAME_ROOM_BYTES) {
+                goes = Goes::Wait;
+            }
         }
         let draft = self.draft(slot, hand, letter, (conversation, in_order), goes, answers);
         self.keep_head(slot, letter, conversation, &draft, goes);
@@ -132,6 +133,9 @@ impl<D: Driver> Plane<D> {
         letter: &Letter,
     ) -> ConversationIndex {
         let base = self.conversation(slot, to);
+        if self.conversations[base].route == RouteIndex::REPLIES {
+            self.find_route(base);
+        }
         let it = &self.conversations[base];
         let destination = &self.routes[it.route];
         let lane = match &destination.way {

@@ -71,6 +71,7 @@ impl Flow {
                 payload_bytes_max: PAYLOAD,
                 schemas: schemas(1),
                 nonce: u64::from(1 + 2 * index + end),
+                life: 1,
                 limits: LinkLimits::default(),
             };
             Link::new(config, &pools[usize::from(end)], now)

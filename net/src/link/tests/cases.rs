@@ -28,6 +28,7 @@ pub(super) fn config(index: u16, nonce: u64, credit_frames: u32) -> LinkConfig {
         payload_bytes_max: PAYLOAD,
         schemas: schemas(100 + u64::from(index)),
         nonce,
+        life: nonce,
         limits: LinkLimits { credit_frames, ..Default::default() },
     }
 }
@@ -322,7 +323,9 @@ fn a_restarted_peer_gets_everything_that_was_not_done_again() {
     }
     let mut events = pair.events(0);
     assert_eq!(events.remove(0), done(0, 1));
-    let LinkEvent::Broken { undone } = events.remove(0) else { panic!("{events:?}") };
+    let LinkEvent::Broken { undone, is_other: true } = events.remove(0) else {
+        panic!("{events:?}")
+    };
     assert_eq!(events, [LinkEvent::Opened]);
     let numbers: Vec<_> = undone.iter().map(|it| (it.conversation, it.number)).collect();
     assert_eq!(numbers, [(0, 1), (0, 2), (0, 3), (0, 4)]);
@@ -464,7 +467,10 @@ fn a_session_whose_numbers_are_used_up_is_replaced_before_the_last() {
                 LinkEvent::Done { first, count, .. } => {
                     done.extend(first..first + u64::from(count))
                 }
-                LinkEvent::Broken { undone } => done.extend(undone.iter().map(|it| it.number)),
+                LinkEvent::Broken { undone, is_other: false } => {
+                    done.extend(undone.iter().map(|it| it.number))
+                }
+                LinkEvent::Broken { .. } => panic!("the peer's process is the same"),
                 _ => {}
             }
         }

@@ -158,6 +158,7 @@ impl Side {
             payload_bytes_max: PAYLOAD,
             schemas: schemas(40),
             nonce,
+            life: nonce,
             limits,
         };
         Side {
@@ -238,7 +239,7 @@ impl Side {
                 }
             }
             LinkEvent::Large { record } => return Some(record),
-            LinkEvent::Broken { undone } => self.take_back(undone),
+            LinkEvent::Broken { undone, .. } => self.take_back(undone),
         }
         None
     }
