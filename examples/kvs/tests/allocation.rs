@@ -1,14 +1,19 @@
 //! GET, and SET over an older value, allocate nothing: counted, from bytes to requests, in the
 //! agent, through a real turn's local queue, and from replies to bytes.
 
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
+use std::sync::mpsc::channel;
 
+use daedal::boxes::alone::NoNetwork;
 use daedal::boxes::turn::Turn;
 use daedal::prelude::*;
 use daedal::{Parameters, Stamp};
-use daedal_allocations::allocations;
+use daedal_allocations::{allocations, held_bytes};
 use kvs::command::Facts;
 use kvs::connection::Connection;
+use kvs::gateway::Gateway;
 use kvs::key_value::KeyValue;
 use kvs::request::{Condition, Expiry, Reply, ReplyRef, RequestRef};
 
@@ -106,4 +111,48 @@ fn a_get_through_the_local_queue_allocates_nothing() {
     });
     assert!(turn.counts().delivered - before > 1000);
     assert_eq!(counted, 0);
+}
+
+/// Connects, sends one command, and hears the answer, or is gone before.
+fn call(turn: &mut Turn<NoNetwork>, at: SocketAddr, (nth, now): (u64, &mut u64)) {
+    let mut client = TcpStream::connect(at).expect("the gateway listens");
+    client.set_nonblocking(true).expect("a socket can be");
+    let key = nth % 100;
+    client.write_all(format!("SET key{key:03} value\r\n").as_bytes()).expect("there is room");
+    let mut answer = [0; 5];
+    let mut heard = nth.is_multiple_of(3);
+    while !heard {
+        *now += 1_000;
+        turn.take(Stamp(*now), true);
+        heard = client.read(&mut answer).is_ok_and(|bytes| answer[..bytes] == *b"+OK\r\n");
+    }
+}
+
+#[test]
+fn clients_that_send_one_command_and_go_leave_nothing() {
+    let mut templates = Templates::new();
+    let (tell, address) = channel();
+    templates.agent("KeyValue", |_| Ok(KeyValue::default()));
+    templates.shim("Resp", move |parameters| {
+        let gateway = Gateway::open(parameters)?;
+        tell.send(gateway.address()).expect("the test listens");
+        Ok(gateway)
+    });
+    let mut turn = Turn::alone(Arc::new(templates));
+    turn.run_sharded("kvs", 3, "KeyValue", &Parameters::new()).expect("it runs");
+    let listen = Parameters::from([("listen".to_owned(), "127.0.0.1:0".to_owned())]);
+    turn.run("resp", "Resp", &listen).expect("a free port");
+    let address = address.recv().expect("it was made").expect("it listens");
+    let mut now = 0;
+    let mut held = Vec::new();
+    for nth in 0..6_000 {
+        call(&mut turn, address, (nth, &mut now));
+        if nth % 2_000 == 1_999 {
+            while turn.take(Stamp(now), true) {
+                now += 1_000;
+            }
+            held.push((held_bytes(), turn.kept()));
+        }
+    }
+    assert_eq!(held[1], held[2], "after 4,000 clients, and after 6,000");
 }
