@@ -15,13 +15,15 @@ const DIGEST: &str = "digest ";
 /// # Errors
 /// When one fails.
 pub(super) fn sweep(from: u64, seeds: u64, prints_digests: bool) -> Result<Vec<String>> {
-    let (mut failed, mut asked, mut unknown, mut changes) = (Vec::new(), 0, 0, 0);
+    let (mut failed, mut asked, mut unknown) = (Vec::new(), 0, 0);
+    let (mut changes, mut visits) = (0, 0);
     let mut digests = Vec::new();
     for seed in from..from.saturating_add(seeds) {
         let report = run_seed(seed, &options());
         asked += report.asked;
         unknown += report.unknown;
         changes += report.changes;
+        visits += report.visits;
         let (digest, events) = (report.trace.digest(), report.trace.events());
         digests.push(format!("{seed} {digest:032x} of {events} events"));
         if let Some(line) = digests.last().filter(|_| prints_digests) {
@@ -35,7 +37,7 @@ pub(super) fn sweep(from: u64, seeds: u64, prints_digests: bool) -> Result<Vec<S
     }
     println!(
         "{seeds} seeds from {from}: {asked} requests, {unknown} of them with unknown outcome; \
-         shards became others {changes} times"
+         shards became others {changes} times; {visits} visitors came and went"
     );
     ensure!(failed.is_empty(), "{} of {seeds} seeds failed: {failed:?}", failed.len());
     Ok(digests)

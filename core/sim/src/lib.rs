@@ -18,5 +18,6 @@ pub mod reduce;
 pub mod scenario;
 pub mod scribe;
 pub mod trace;
+pub mod visitors;
 pub mod witness;
 pub mod world;

@@ -104,6 +104,8 @@ pub struct Recorder {
     pub violations: Vec<Failure>,
     /// Changes of the system that were finished.
     pub changes: u64,
+    /// Visitors that came.
+    pub visits: u64,
 }
 
 /// A note that was sent to a scribe.
@@ -126,7 +128,7 @@ impl Recorder {
         slots.push(Slot::default());
         let (asked, moments) = (Vec::new(), Vec::new());
         let (notes, seals, violations) = (Vec::new(), BTreeSet::new(), Vec::new());
-        Recorder { clock, asked, moments, slots, notes, seals, violations, changes: 0 }
+        Recorder { clock, asked, moments, slots, notes, seals, violations, changes: 0, visits: 0 }
     }
 
     /// Virtual time, in nanoseconds.

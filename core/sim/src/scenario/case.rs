@@ -20,6 +20,7 @@ use crate::fault::{Fault, FaultEvent, FaultPlan, Kind, Shape};
 use crate::operator::{Change, Operator};
 use crate::random::Random;
 use crate::scribe::Scribe;
+use crate::visitors::{Visitor, VisitorHost};
 use crate::world::{BoxSetup, REACTORS_MAX};
 
 /// How long a frame travels, in virtual nanoseconds.
@@ -32,6 +33,9 @@ const HEAVY_PER_MILLION: u32 = 125_000;
 const BURST_NS: u64 = 120_000_000;
 /// How many seeds change the number of shards while they run, per million.
 const CHANGES_PER_MILLION: u32 = 400_000;
+/// How many seeds have visitors, per million, and how many of them at most.
+const VISITED_PER_MILLION: u32 = 400_000;
+const VISITS_MAX: u64 = 100;
 /// Fewest boxes: the controller's, and the two that agents are pinned to.
 const BOXES_MIN: usize = 3;
 
@@ -110,6 +114,8 @@ pub struct Case {
     pub plan: FaultPlan,
     /// When the sharded map is cut into another number of shards.
     pub changes: Vec<Change>,
+    /// Agents that come, send some notes, and end.
+    pub visits: u32,
 }
 
 impl Case {
@@ -156,6 +162,7 @@ impl Case {
             work,
             credit_frames,
             changes: changes(&mut random.fork("changes")),
+            visits: visits(&mut random.fork("visits")),
         }
         .changed()
     }
@@ -223,14 +230,14 @@ impl Case {
                 (path_of(LEDGER), transformed("scribe", &self.ledger, true)),
                 (path_of(ECHO), transformed("scribe", &self.echo, true)),
             ],
-            templates: Default::default(),
+            templates: [("visitor".to_owned(), plain("visitor", &["a"]))].into(),
             boxes: self.boxes.iter().skip(1).map(site).collect(),
             home: self.boxes[0].name.clone(),
         }
     }
 }
 
-/// Boxes with their reactors, forms, clients and load: four lines.
+/// Boxes with their reactors, forms, changes, visitors, clients and load: a line for each.
 impl fmt::Display for Case {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         let boxes: Vec<String> = (self.boxes.iter())
@@ -243,8 +250,14 @@ impl fmt::Display for Case {
         for Change { at, shards } in &self.changes {
             writeln!(out, "at {at}: {shards} shards")?;
         }
+        writeln!(out, "{} visitors", self.visits)?;
         writeln!(out, "{clients} clients with {requests} requests each: {work:?}")
     }
+}
+
+/// To some seeds visitors come.
+fn visits(random: &mut Random) -> u32 {
+    if random.chance(VISITED_PER_MILLION) { 1 + random.below(VISITS_MAX) as u32 } else { 0 }
 }
 
 /// Some seeds change what stands while there are faults.
@@ -360,6 +373,7 @@ pub fn templates() -> Templates {
     templates.agent("counter", |_| Ok(Counter::default()));
     templates.agent("door", |_| Ok(Door::default()));
     templates.agent("scribe", |_| Ok(Scribe::begin()));
-    templates.talks_to::<Client>().talks_to::<Operator>();
+    templates.agent("visitor", |parameters| Ok(Visitor::made(parameters)?));
+    templates.talks_to::<Client>().talks_to::<Operator>().talks_to::<VisitorHost>();
     templates
 }

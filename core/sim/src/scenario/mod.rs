@@ -21,6 +21,7 @@ use crate::planted::Bug;
 use crate::random::Random;
 use crate::recorder::Recorder;
 use crate::trace::Trace;
+use crate::visitors::VisitorHost;
 use crate::witness;
 use crate::world::{Setup, Starter, Starting, World};
 
@@ -112,6 +113,8 @@ pub struct Report {
     pub held_back: u64,
     /// Changes of the system that were finished.
     pub changes: u64,
+    /// Agents that came, sent something, and ended.
+    pub visits: u64,
     /// Why it failed.
     pub failure: Option<Failure>,
 }
@@ -142,6 +145,7 @@ pub fn run(seed: u64, options: &Options) -> Report {
         returned: sum(|counts| counts.returned),
         held_back: sum(|counts| counts.held_back),
         changes: recorder.changes,
+        visits: recorder.visits,
         failure,
         case: run.case.clone(),
     }
@@ -252,6 +256,13 @@ fn starter(case: &Case, recorder: &Rc<RefCell<Recorder>>, streams: Random) -> St
             let operator = Operator::new(&path, &case.changes, Rc::clone(&recorder));
             let (space, path) = (starting.space(999), format!("operator:{}", starting.life + 1));
             starting.turns[0].host(Placed::alone(path_of(&path), space), hosted(operator));
+        }
+        if starting.agent_box == 1 && case.visits > 0 && case.clients > 0 {
+            let stream = streams.fork(&format!("visitors, life {}", starting.life));
+            let (visits, in_order) = ((starting.life, case.visits), case.work.says_order);
+            let host = VisitorHost::new(visits, in_order, stream, Rc::clone(&recorder));
+            let (space, path) = (starting.space(998), format!("host:{}", starting.life + 1));
+            starting.turns[0].host(Placed::alone(path_of(&path), space), hosted(host));
         }
         for slot in 0..case.clients {
             let (agent_box, reactor) = case.home_of(slot);
