@@ -24,7 +24,7 @@ use hashbrown::HashSet;
 use crate::conversation::{ConversationIndex, RouteIndex};
 use crate::plane::{Heads, Plane, Via};
 use crate::planted::{self, Bug};
-use crate::record::{RETIRED_BY_RING, RETURNED, Record};
+use crate::record::{ASKED_AFTER_BY_RING, RETIRED_BY_RING, RETURNED, Record};
 use crate::slot::{Slot, SlotIndex, Spaces};
 use crate::turn::Turn;
 
@@ -294,9 +294,32 @@ impl<D: Driver> Turn<D> {
         }
     }
 
-    /// Another reactor of the box says so.
-    pub(crate) fn hear_of_end_by_ring(&mut self, from: u8, record: &Record<'_>) {
+    /// Asks whoever runs the agent of a space to be told when it has ended.
+    pub(crate) fn ask_after(&mut self, space: Space, via: Via) {
+        match via {
+            Via::Link(link) => {
+                self.plane.links.tell_of_space(link, (AgentId(0), space), true, ASKED_AFTER);
+            }
+            Via::Ring(reactor) => {
+                let (me, code) = (AgentId::of("ring"), ASKED_AFTER_BY_RING);
+                self.plane.tell_ring(reactor, of_space(me, space, true, code));
+            }
+            Via::Local(_) | Via::Nowhere => {}
+        }
+    }
+
+    /// Another reactor of the box says that a space of one of its agents is retired, or asks after one of ours.
+    pub(crate) fn hear_of_space_by_ring(&mut self, from: u8, record: &Record<'_>) {
         let name = record.name();
+        if record.header().floor.get() == ASKED_AFTER_BY_RING {
+            let is_here = self.plane.spaces.contains_key(&name.space);
+            // Of one that is still to be retired all reactors are told.
+            if !is_here && self.remains.departed(name.space).is_none() {
+                let end = of_space(name.source, name.space, true, RETIRED_BY_RING);
+                self.plane.tell_ring(from, end);
+            }
+            return;
+        }
         if self.plane.origins.get(&name.space) == Some(&Via::Ring(from)) {
             self.retire(name.space);
         }
@@ -318,7 +341,7 @@ impl<D: Driver> Turn<D> {
     }
 
     #[cold]
-    fn forget_retired(&mut self) {
+    pub(crate) fn forget_retired(&mut self) {
         let retired = std::mem::take(&mut self.remains.retired);
         let retired: Spaces = retired.into_iter().collect();
         let mut left = 0;
@@ -348,14 +371,14 @@ impl<D: Driver> Turn<D> {
     }
 }
 
-/// What tells another reactor of the box that a space is retired.
-pub(crate) fn end_by_ring(source: AgentId, space: Space, is_followed: bool) -> Vec<u8> {
+/// What tells another reactor of the box something of a space.
+pub(crate) fn of_space(source: AgentId, space: Space, is_followed: bool, code: u32) -> Vec<u8> {
     let header = MessageHeader {
         destination: source.0.into(),
         source: source.0.into(),
         number: u64::from(is_followed).into(),
         space: space.0.into(),
-        floor: RETIRED_BY_RING.into(),
+        floor: code.into(),
         flags: RETURNED,
         ..MessageHeader::default()
     };

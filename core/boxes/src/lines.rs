@@ -6,6 +6,9 @@
 //! has points which another had gets nothing while something is under way to that other: it is done there,
 //! or comes back, and then leaves by the new way in the order of its ticket. Copies that are alike take no
 //! points over from each other: what one has is not waited for by the others.
+//!
+//! A leaf that the ways lead to no more, though all of them are known, is a life that is over: its line goes
+//! when nothing is under way in it.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -40,8 +43,9 @@ pub(crate) struct Lines {
     /// The state of the destination's ways that the lines follow.
     ways: Option<u32>,
     next: Ticket,
-    /// One for each life of a leaf that there was.
+    /// One for each leaf; the line of leaf 0 is nobody's.
     all: Vec<Line>,
+    free: Vec<LineIndex>,
     by_leaf: HashMap<AgentId, LineIndex, foldhash::fast::FixedState>,
     lately: LineIndex,
     /// Messages under way in lines that the ways do not lead to any more.
@@ -72,6 +76,7 @@ impl Lines {
             ways: None,
             next: 0,
             all: Vec::new(),
+            free: Vec::new(),
             by_leaf: HashMap::default(),
             lately: LineIndex(0),
             strays: 0,
@@ -121,8 +126,8 @@ impl Lines {
         self.ways == Some(ways)
     }
 
-    /// Leads the lines where the ways lead now. All that waits is to be sorted.
-    pub fn follow(&mut self, ways: u32, leaves: &[(AgentId, Option<PointRange>)]) {
+    /// Leads the lines where the ways lead now. All that waits is to be sorted. `is_whole`: all ways are known.
+    pub fn follow(&mut self, ways: u32, leaves: &[(AgentId, Option<PointRange>)], is_whole: bool) {
         self.ways = Some(ways);
         self.unsorted.append(&mut self.adrift);
         for line in &mut self.all {
@@ -134,22 +139,36 @@ impl Lines {
             let it = &mut self.all[line.0 as usize];
             (it.is_led_to, it.range) = (true, *range);
         }
+        if is_whole {
+            self.forget_the_over();
+        }
         let strays = self.all.iter().filter(|line| !line.is_led_to);
         self.strays = strays.map(|line| line.under_way).sum();
     }
 
     fn add(&mut self, leaf: AgentId) -> LineIndex {
-        let line = LineIndex(self.all.len() as u32);
-        self.all.push(Line {
-            leaf,
-            range: None,
-            is_led_to: false,
-            taken: NO_PLACE,
-            under_way: 0,
-            waiting: BTreeMap::new(),
-        });
+        let line = match self.free.pop() {
+            Some(free) => {
+                self.all[free.0 as usize] = Line::new(leaf);
+                free
+            }
+            None => {
+                self.all.push(Line::new(leaf));
+                LineIndex(self.all.len() as u32 - 1)
+            }
+        };
         self.by_leaf.insert(leaf, line);
         line
+    }
+
+    fn forget_the_over(&mut self) {
+        for (index, line) in self.all.iter_mut().enumerate() {
+            if line.leaf != NOBODY && !line.is_led_to && line.under_way == 0 {
+                self.by_leaf.remove(&line.leaf);
+                *line = Line::new(NOBODY);
+                self.free.push(LineIndex(index as u32));
+            }
+        }
     }
 
     #[inline]
@@ -262,7 +281,21 @@ impl Lines {
     }
 }
 
+/// The leaf of a line that is nobody's.
+const NOBODY: AgentId = AgentId(0);
+
 impl Line {
+    fn new(leaf: AgentId) -> Line {
+        Line {
+            leaf,
+            range: None,
+            is_led_to: false,
+            taken: NO_PLACE,
+            under_way: 0,
+            waiting: BTreeMap::new(),
+        }
+    }
+
     fn shares_points_with(&self, other: &Line) -> bool {
         let ranges = self.range.zip(other.range);
         ranges.is_some_and(|(one, other)| one.overlaps(&other))

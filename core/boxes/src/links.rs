@@ -18,6 +18,7 @@ use daedal_net::link::{
     addressed,
 };
 
+use crate::collect::RETIRED;
 use crate::conversation::ConversationIndex;
 use crate::kinds::{Kind, Kinds};
 use crate::plane::Via;
@@ -258,7 +259,8 @@ impl<D: Driver> Links<D> {
         self.links[link as usize].link.settle_by_name(name, outcome);
     }
 
-    /// Tells a peer something of a space, or asks it, if it is there. `is_followed`: others go on from its agent.
+    /// Tells a peer something of a space, or asks it. Who is not there need not be told. `is_followed`: others go on
+    /// from its agent.
     pub(crate) fn tell_of_space(
         &mut self,
         link: u32,
@@ -267,7 +269,7 @@ impl<D: Driver> Links<D> {
         outcome: u32,
     ) {
         let it = &mut self.links[link as usize].link;
-        if it.is_open() {
+        if it.is_open() || outcome != RETIRED {
             let (source, space, number) = (source.0, space.0, u64::from(is_followed));
             it.settle_by_name(Named { source, space, destination: 0, number }, outcome);
         }

@@ -15,7 +15,7 @@ use daedal_net::driver::Driver;
 use daedal_net::wire::message::MessageHeader;
 use hashbrown::HashMap;
 
-use crate::collect::end_by_ring;
+use crate::collect::of_space;
 use crate::conversation::{Conversation, ConversationIndex, RouteIndex, Until, Waiting};
 use crate::conversations::Conversations;
 use crate::gather::{Gathers, Which};
@@ -26,7 +26,7 @@ use crate::mesh::RingSender;
 use crate::metrics::Counts;
 use crate::ordered::NO_PLACE;
 use crate::planted::{self, Bug};
-use crate::record::{ASKS, Record, put_place};
+use crate::record::{ASKS, RETIRED_BY_RING, Record, put_place};
 use crate::routes::{Detour, Leaf, Routes, Way};
 use crate::slot::{Sender, SlotIndex};
 use crate::template::Templates;
@@ -561,8 +561,14 @@ impl<D: Driver> Plane<D> {
     /// Tells the other reactors of the box that a space is retired.
     pub fn tell_rings_of_end(&mut self, source: AgentId, space: Space, is_followed: bool) {
         let others = self.rings.iter().enumerate().filter(|(_, ring)| ring.is_some());
-        let told = others.map(|(to, _)| (to as u8, end_by_ring(source, space, is_followed)));
-        self.bounced.extend(told);
+        let end = || of_space(source, space, is_followed, RETIRED_BY_RING);
+        self.bounced.extend(others.map(|(to, _)| (to as u8, end())));
+        self.push_bounced();
+    }
+
+    /// Tells another reactor of the box something that is no message.
+    pub fn tell_ring(&mut self, to: u8, record: Vec<u8>) {
+        self.bounced.push_back((to, record));
         self.push_bounced();
     }
 

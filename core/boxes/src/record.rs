@@ -377,8 +377,9 @@ pub(crate) fn put_place(bytes: &mut [u8], place: Place) {
 /// What a ring says of a message: 0 when its agent is not there, else how it was refused, or this.
 const PARKED: u8 = 255;
 const DONE: u8 = 254;
-/// What a ring says of a space: it is retired.
+/// What a ring says of a space: it is retired, or asked after.
 pub(crate) const RETIRED_BY_RING: u32 = 253;
+pub(crate) const ASKED_AFTER_BY_RING: u32 = 252;
 
 /// A fate as a number, for a ring.
 pub(crate) fn fate_code(fate: Fate) -> u8 {

@@ -148,6 +148,16 @@ impl Way {
         }
     }
 
+    /// Whether all leaves are known.
+    pub fn is_whole(&self) -> bool {
+        match self {
+            Way::Closed | Way::Held | Way::Refused(_) => false,
+            Way::One(_) => true,
+            Way::Pick(among) => among.iter().all(|(_, way)| way.is_whole()),
+            Way::Spread(_, among) | Way::Each(_, among) => among.iter().all(Way::is_whole),
+        }
+    }
+
     /// The leaves of a message that goes to all, one for each; `None` unless they are known.
     pub fn each(&self, point: Option<Point>, turn: u64) -> Option<Vec<Leaf>> {
         let Way::Each(_, among) = self else { return None };
@@ -304,7 +314,16 @@ impl Routes {
             _ => old.epoch <= route.epoch,
         });
         if is_news {
-            self.decided.insert(id, route);
+            let leads_to = |route: Option<&Route>| match route?.action {
+                Action::To(physical) => Some(physical),
+                _ => None,
+            };
+            let after = leads_to(Some(&route));
+            // The life that was there before is over.
+            let before = leads_to(self.decided.insert(id, route).as_ref());
+            if let Some(before) = before.filter(|_| after.is_some() && after != before) {
+                self.places.remove(&before);
+            }
         }
         self.paths.insert(id, path);
     }

@@ -26,7 +26,7 @@ use crate::mesh::RingReceiver;
 use crate::metrics::Counts;
 use crate::plane::{Hand, Plane, Via, Work, nobody};
 use crate::planted::{self, Bug};
-use crate::record::{ASKS, BROADCAST, RETIRED_BY_RING, RETURNED, Record};
+use crate::record::{ASKED_AFTER_BY_RING, ASKS, BROADCAST, RETIRED_BY_RING, RETURNED, Record};
 use crate::slot::{Admission, Parked, Slot, SlotIndex};
 use crate::template::Templates;
 use crate::walk::Step;
@@ -373,8 +373,8 @@ impl<D: Driver> Turn<D> {
 
     /// Another reactor tells what became of a message of ours: it is not among those that its ring counts.
     fn back_by_ring(&mut self, from: u8, record: &Record<'_>) {
-        if record.header().floor.get() == RETIRED_BY_RING {
-            return self.hear_of_end_by_ring(from, record);
+        if let RETIRED_BY_RING | ASKED_AFTER_BY_RING = record.header().floor.get() {
+            return self.hear_of_space_by_ring(from, record);
         }
         let (at, number) = (record.conversation(), record.number());
         if let Some(ring) = self.plane.ring_to(from) {

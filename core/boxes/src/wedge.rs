@@ -209,6 +209,8 @@ impl<D: Driver> Turn<D> {
                 return Err(why.into());
             }
         };
+        // What is retired is no part of what others go on from.
+        self.forget_retired();
         let Ending { slot: index, path, parts, mut due, .. } = ending;
         let slot = self.slots[index.0 as usize].take().expect("it was ending");
         self.depart(index, &slot, true);
@@ -365,6 +367,8 @@ impl<D: Driver> Turn<D> {
                 Err(_) => continue,
             };
             self.plane.origins.insert(space, via);
+            // It need not know of us, nor be there any more.
+            self.ask_after(space, via);
         }
     }
 }

@@ -55,7 +55,7 @@ fn waits(conversations: &mut Conversations, lane: u16) -> (ConversationIndex, Nu
 
 fn follow(conversations: &mut Conversations, ways: u32, leaves: &[(AgentId, Option<PointRange>)]) {
     let lines = conversations.lines_of(BASE);
-    conversations.lines(lines).follow(ways, leaves);
+    conversations.lines(lines).follow(ways, leaves, true);
 }
 
 #[test]
@@ -176,4 +176,38 @@ fn what_is_given_up_waits_no_longer() {
     conversations.give_up(at, number);
     assert_eq!(conversations[at].kept_count(), 0);
     assert!(conversations.is_open(BASE, 0, ONE));
+}
+
+#[test]
+fn lines_to_leaves_that_are_over_go_when_nothing_is_under_way_in_them() {
+    let mut conversations = conversations();
+    let leaf = |life: u64| AgentId(100 + life);
+    let mut first = None;
+    for life in 0..50 {
+        follow(&mut conversations, life as u32, &[(leaf(life), Some(LOW))]);
+        let sent = sent(&mut conversations, 1, leaf(life));
+        match first {
+            None => first = Some(sent),
+            Some(_) => conversations.done(sent.0, sent.1),
+        }
+        assert!(conversations.line_count() <= 3, "the first, the last, and this one");
+    }
+    assert!(!conversations.is_open(BASE, 49, leaf(49)), "the first has something");
+    let (at, number) = first.expect("it was sent");
+    conversations.done(at, number);
+    assert!(conversations.is_open(BASE, 49, leaf(49)));
+    follow(&mut conversations, 50, &[(leaf(50), Some(LOW))]);
+    assert_eq!(conversations.line_count(), 1);
+}
+
+#[test]
+fn lines_to_leaves_that_may_come_again_stay() {
+    let mut conversations = conversations();
+    follow(&mut conversations, 0, &[(ONE, Some(LOW))]);
+    let (at, number) = sent(&mut conversations, 1, ONE);
+    conversations.done(at, number);
+    let lines = conversations.lines_of(BASE);
+    conversations.lines(lines).follow(1, &[], false);
+    follow(&mut conversations, 2, &[(ONE, Some(LOW))]);
+    assert_eq!(conversations.next_place(BASE, ONE), 2, "places are counted on");
 }

@@ -16,8 +16,8 @@ impl<D: Driver> Plane<D> {
         let destination = &self.routes[self.conversations[base].route];
         let ways = destination.ways;
         if !self.conversations.lines(index).follows(ways) {
-            let leaves = destination.way.lines();
-            self.conversations.lines(index).follow(ways, &leaves);
+            let (leaves, is_whole) = (destination.way.lines(), destination.way.is_whole());
+            self.conversations.lines(index).follow(ways, &leaves, is_whole);
         }
         self.sort_lines(index);
         for line in self.conversations.lines(index).to_leave() {
