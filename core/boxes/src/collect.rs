@@ -38,7 +38,7 @@ const LOOK_MARK: usize = 64;
 /// How long after an end a look is taken at the latest, and how much longer for each conversation.
 const LOOK_NS: u64 = 10_000_000;
 const LOOK_NS_EACH: u64 = 1_000;
-/// How long a conversation rests before its destination's route is given up with it.
+/// How long a conversation of more than replies rests before it is freed.
 const REST_NS: u64 = 1_000_000_000;
 
 /// What is to be collected.
@@ -142,6 +142,7 @@ impl<D: Driver> Plane<D> {
                 if is_gone && self.conversations[at].asks.len() > 0 {
                     self.drop_asks(at);
                 }
+                self.relieve(at);
                 let it = &mut self.conversations[at];
                 is_idle &= it.is_idle();
                 rests_ns = rests_ns.min(it.rests_ns(self.now));
@@ -171,8 +172,8 @@ impl<D: Driver> Turn<D> {
         self.plane.spaces.remove(&slot.space);
         // Whoever it did something for may wait for an answer.
         for ((_, space, _), _) in slot.done.entries() {
-            if let Some(Via::Link(link)) = self.plane.origins.get(&space) {
-                self.plane.senders[index.0 as usize].went_over(*link);
+            if let Some(Via::Link(link)) = self.plane.origins.get(&space).copied() {
+                self.plane.note_link_of(index, link);
             }
         }
         self.remains.departed.insert(slot.space, Departed { slot: index, is_followed });
@@ -280,7 +281,7 @@ impl<D: Driver> Turn<D> {
         if outcome == ASKED_AFTER {
             let here = self.plane.spaces.get(&space).copied();
             match here.or_else(|| self.remains.departed(space)) {
-                Some(slot) => self.plane.senders[slot.0 as usize].went_over(link),
+                Some(slot) => self.plane.note_link_of(slot, link),
                 None => self.plane.links.tell_of_space(link, (source, space), true, RETIRED),
             }
             return;

@@ -51,6 +51,8 @@ pub(crate) struct Conversation {
     pub lately: (Schema, Kind),
     next: u64,
     done: NumberSet,
+    /// The link that the last message went over, if one did.
+    pub over: Option<u32>,
     /// Its sender has used no number of any lane from here on, counted in the lane.
     began: u64,
     /// The number that is next, and since when at least, as idle conversations were looked for.
@@ -116,6 +118,7 @@ impl Conversation {
             lately: (Schema(0), Kind::NONE),
             next: first.0,
             done: NumberSet::below(first),
+            over: None,
             began,
             seen: (first.0, Stamp(0)),
             outbox: BTreeMap::new(),

@@ -239,6 +239,24 @@ impl<D: Driver> Plane<D> {
         }
     }
 
+    /// Something goes over a link, whose peer is to be told when its sender has ended.
+    #[inline]
+    fn note_link(&mut self, at: ConversationIndex, link: u32) {
+        if self.conversations[at].over != Some(link) {
+            self.conversations[at].over = Some(link);
+            let from = self.conversations[at].from;
+            self.note_link_of(from, link);
+        }
+    }
+
+    #[cold]
+    pub fn note_link_of(&mut self, sender: SlotIndex, link: u32) {
+        let links = &mut self.senders[sender.0 as usize].links;
+        if !links.contains(&link) {
+            links.push(link);
+        }
+    }
+
     /// An ask went over a link, whose peer is watched until the answer comes.
     #[inline]
     fn asked(&mut self, at: ConversationIndex, number: Number, link: u32) {
@@ -531,7 +549,7 @@ impl<D: Driver> Plane<D> {
             }
             Via::Link(link) => {
                 header.emit(record);
-                self.senders[conversation.from.0 as usize].went_over(link);
+                self.note_link(at, link);
                 let sent = self.links.send(link, record, at, number);
                 if sent && header.flags & ASKS != 0 {
                     self.asked(at, number, link);

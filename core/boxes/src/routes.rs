@@ -21,6 +21,10 @@ use crate::conversation::RouteIndex;
 use crate::plane::Via;
 use crate::planted::{self, Bug};
 
+/// Destinations that nobody writes to, and that are kept all the same, beside half of the others: while the
+/// controller is away they cannot be asked for.
+const UNUSED_MAX: usize = 1024;
+
 /// How deep ways nest: as deep as a path has segments.
 const DEPTH_MAX: usize = 16;
 
@@ -247,10 +251,14 @@ impl Routes {
         (index, true)
     }
 
-    /// Forgets the destinations that nobody writes to: those that are not `used`, by their places. `here`:
-    /// what is known of its agents stays.
+    /// Forgets the destinations that nobody writes to, if they are many: those that are not `used`, by their
+    /// places. `here`: what is known of its agents stays.
     pub fn collect(&mut self, used: &[bool], here: ReactorAddress) {
         let is_used = |index: usize| used.get(index).copied().unwrap_or(false);
+        let used_count = used.iter().filter(|is_used| **is_used).count();
+        if self.by_id.len() <= used_count + used_count / 2 + UNUSED_MAX {
+            return;
+        }
         let mut gone = Vec::new();
         for (index, it) in self.destinations.iter_mut().enumerate() {
             if it.id != NOBODY && !is_used(index) {

@@ -77,22 +77,6 @@ pub(crate) struct Sender {
     pub links: Vec<u32>,
 }
 
-impl Sender {
-    /// Something of it goes over a link.
-    #[inline]
-    pub fn went_over(&mut self, link: u32) {
-        if self.links.last() != Some(&link) {
-            self.went_over_another(link);
-        }
-    }
-
-    #[cold]
-    fn went_over_another(&mut self, link: u32) {
-        self.links.retain(|known| *known != link);
-        self.links.push(link);
-    }
-}
-
 /// A message that could not run when it came: a copy, with where it came from.
 #[derive(Debug)]
 pub(crate) struct Parked {

@@ -229,10 +229,10 @@ fn processes_that_come_and_go_leave_nothing_where_they_were_heard_of() {
     let mut there = reactor(2, &network);
     there.host(Placed::alone(path("store"), Space(9)), hosted(Store::default()));
     let mut now = 0;
-    for life in 0..300 {
+    for life in 0..200 {
         let mut here = reactor(1, &network);
         (0..4).for_each(|nth| drop(visit(&mut here, 4 * life + nth, nth == 0)));
-        pass(&mut [&mut here, &mut there], &mut now, 500_000);
+        pass(&mut [&mut here, &mut there], &mut now, 50_000);
         assert_eq!(told("replied"), 4 * (life + 1));
         are_few(there.kept());
     }
@@ -252,4 +252,39 @@ fn who_asked_an_agent_that_ends_without_an_answer_is_told_so() {
     assert!(there.unhost(path("store").physical_id()));
     pass(&mut [&mut here, &mut there], &mut now, 1_000_000);
     assert_eq!((told("unknown"), here.kept().asks, there.kept().asks), (2, 0, 0));
+}
+
+/// Does nothing.
+#[state(crate = daedal_model)]
+#[derive(Default)]
+struct Idle {
+    #[combine(sum)]
+    count: u64,
+}
+
+impl Agent for Idle {
+    type Message = ();
+    type Reply = ();
+
+    fn transition(&mut self, _: &Archived<()>, _: &mut Context<'_, Self>) {
+        self.count += 1;
+    }
+}
+
+/// Bytes of an agent that runs, whatever it is beside.
+const AGENT_BYTES_MAX: isize = 1_500;
+
+#[test]
+fn an_agent_that_does_nothing_is_no_more_than_so_many_bytes() {
+    const AGENTS: u32 = 10_000;
+    let network = SimNetwork::perfect(10_000);
+    let mut turn = network::turn(at(1, 0), &network, templates(), &[]);
+    let before = held_bytes();
+    for nth in 0..AGENTS {
+        let placed = Placed::alone(path(&format!("idle{nth}")), Space(1 + nth));
+        turn.host(placed, hosted(Idle::default()));
+    }
+    let bytes = (held_bytes() - before) / AGENTS as isize;
+    println!("an agent takes {bytes} bytes");
+    assert!(bytes < AGENT_BYTES_MAX, "{bytes} bytes");
 }

@@ -43,7 +43,7 @@ impl Bug {
                 (EarlyTaken, 10),
                 (PlaceAnew, 56),
                 (OldWayKept, 19),
-                (RetiredEarly, 0),
+                (RetiredEarly, 13),
                 (CopiesAllAsked, 0),
             ];
             all.into_iter().chain(of_turn.map(|(bug, seed)| (Bug::Turn(bug), seed))).collect()

@@ -8,6 +8,7 @@ use crate::conversation::{ConversationIndex, LinesIndex, Until, Waiting};
 use crate::lines::{At, LineIndex, Lines, Ticket};
 use crate::ordered::Place;
 use crate::record::Record;
+use crate::slot::SlotIndex;
 
 impl Conversations {
     /// The lines of a conversation, which begin with its first message that is to stay in order.
@@ -148,6 +149,7 @@ impl Conversations {
     /// `count` messages from `first` on were processed by those who had them.
     pub fn done_run(&mut self, at: ConversationIndex, first: Number, count: u64) {
         let it = &mut self[at];
+        debug_assert_ne!(it.from, SlotIndex::NOBODY, "what is under way is not freed");
         it.done_run(first, count);
         if !it.stands.is_empty() {
             self.settle_stands(at, first, count);

@@ -71,7 +71,7 @@ impl<D: Driver> Plane<D> {
             Addressee::Myself(delay) => return self.begin_alarm(slot, delay, letter),
         };
         if let Goes::To(Leaf { via: Via::Link(link), .. }) = goes {
-            self.senders[slot.0 as usize].went_over(link);
+            self.note_link(conversation, link);
             if !self.links.make_room(link, FRAME_ROOM_BYTES) {
                 goes = Goes::Wait;
             }
