@@ -2,12 +2,18 @@
 
 use std::path::Path;
 
+#[path = "../../ci/fuzz/bodies/ends.rs"]
+mod ends;
 #[path = "../../ci/fuzz/bodies/frame_records.rs"]
 mod frame_records;
 #[path = "../../ci/fuzz/bodies/link_header.rs"]
 mod link_header;
 #[path = "../../ci/fuzz/bodies/message_header.rs"]
 mod message_header;
+#[path = "../../ci/fuzz/bodies/segments.rs"]
+mod segments;
+#[path = "../../ci/fuzz/bodies/sessions.rs"]
+mod sessions;
 
 fn replay(target: &str, run: fn(&[u8])) {
     let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("../ci/fuzz/corpus").join(target);
@@ -33,4 +39,14 @@ fn the_message_header_corpus_passes() {
 #[test]
 fn the_frame_records_corpus_passes() {
     replay("frame_records", frame_records::run);
+}
+
+#[test]
+fn the_segments_corpus_passes() {
+    replay("segments", segments::run);
+}
+
+#[test]
+fn the_sessions_corpus_passes() {
+    replay("sessions", sessions::run);
 }

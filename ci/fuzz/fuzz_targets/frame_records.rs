@@ -1,6 +1,9 @@
 //! Fuzz target: see the body.
 #![no_main]
 
+#[allow(dead_code, reason = "each target uses its part")]
+#[path = "../bodies/ends.rs"]
+mod ends;
 #[path = "../bodies/frame_records.rs"]
 mod body;
 
