@@ -17,6 +17,7 @@ use daedal::running::RunningBox;
 
 use crate::describe::ask;
 use crate::find::Where;
+use crate::say;
 
 /// How long all reactors together may take to answer: of a box that was killed the controller knows nothing,
 /// and nobody waits for long to see that it does not answer.
@@ -38,8 +39,8 @@ pub fn run(at: &Where, templates: &Arc<Templates>) -> Result<()> {
             let _ = writeln!(text, "    {}.{reactor}  {said}", it.name);
         }
     }
-    print!("{text}");
-    guest.stop().map_err(|why| anyhow!(why))
+    guest.stop().map_err(|why| anyhow!(why))?;
+    say::print(format_args!("{text}"))
 }
 
 /// What each reactor of each box says. All are asked before one is waited for.

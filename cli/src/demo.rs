@@ -22,6 +22,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::find::forget;
 use crate::load;
+use crate::say::say;
 use crate::table::{Row, render};
 
 /// How long the system may take until it serves.
@@ -55,7 +56,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     let mut system = Demo::start(arguments)?;
     system.await_service(&stop)?;
     if !stop.load(Ordering::Relaxed) {
-        system.introduce();
+        system.introduce()?;
         system.show(arguments, &stop)?;
     }
     system.stop()
@@ -102,30 +103,30 @@ impl Demo {
         Ok(())
     }
 
-    fn introduce(&self) {
-        println!("redis-cli -p {}", self.serves.port());
-        println!();
-        println!("  controller {}", self.spec.controller.address);
+    fn introduce(&self) -> Result<()> {
+        say!("redis-cli -p {}", self.serves.port())?;
+        say!("")?;
+        say!("  controller {}", self.spec.controller.address)?;
         for (name, it) in &self.spec.boxes {
             let (address, count, idle) = (it.address, it.reactors, self.idle_text());
             let reactors = if count == 1 { "reactor" } else { "reactors" };
-            println!("  box {name}      {address} ({count} {reactors}, {idle})");
+            say!("  box {name}      {address} ({count} {reactors}, {idle})")?;
         }
-        println!("  agent kvs  {} shards, over all boxes", self.spec.boxes.len());
-        println!();
+        say!("  agent kvs  {} shards, over all boxes", self.spec.boxes.len())?;
+        say!("")
     }
 
     fn show(&mut self, arguments: &Arguments, stop: &AtomicBool) -> Result<()> {
         if arguments.serve {
-            println!("serving until Ctrl-C");
+            say!("serving until Ctrl-C")?;
             return self.watch(stop);
         }
         self.load(Duration::from_secs(arguments.seconds), stop)?;
         if !stop.load(Ordering::Relaxed) {
             // As it was called: who had cargo run it may have no `daedal` installed.
             let daedal = std::env::args().next().unwrap_or_else(|| "daedal".into());
-            println!("Try next: `{daedal} demo --serve`, and beside it `redis-cli` and");
-            println!("`{daedal} tree`, `routes`, `boxes` or `state kvs`.");
+            say!("Try next: `{daedal} demo --serve`, and beside it `redis-cli` and")?;
+            say!("`{daedal} tree`, `routes`, `boxes` or `state kvs`.")?;
         }
         Ok(())
     }
@@ -160,7 +161,7 @@ impl Demo {
             Row { name: "SET", latencies: &measured.sets },
             Row { name: "GET", latencies: &measured.gets },
         ];
-        println!("{}", render(&rows, measured.lasted));
+        say!("{}", render(&rows, measured.lasted))?;
         Ok(())
     }
 

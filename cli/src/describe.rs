@@ -13,6 +13,7 @@ use daedal::running::RunningBox;
 use daedal::{Agent, AgentId, Handle, Templates};
 
 use crate::find::Where;
+use crate::say;
 
 /// How long a command waits for the controller.
 pub const ANSWER_AT_MOST: Duration = Duration::from_secs(5);
@@ -21,11 +22,12 @@ pub const ANSWER_AT_MOST: Duration = Duration::from_secs(5);
 pub fn run(at: &Where, view: View, templates: &Arc<Templates>) -> Result<()> {
     let address = at.controller()?;
     let guest = RunningBox::start_guest(address, templates).map_err(|why| anyhow!(why))?;
-    match ask(&guest, &ToController::Describe(view))? {
-        FromController::Text(text) => print!("{text}"),
+    let answer = ask(&guest, &ToController::Describe(view))?;
+    guest.stop().map_err(|why| anyhow!(why))?;
+    match answer {
+        FromController::Text(text) => say::print(format_args!("{text}")),
         other => bail!("the controller at {address} answers something else: {other:?}"),
     }
-    guest.stop().map_err(|why| anyhow!(why))
 }
 
 /// Asks the controller something.

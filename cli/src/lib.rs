@@ -3,6 +3,12 @@
 //! A program that embeds agents of its own gets the whole command for them by handing its templates to
 //! [`run`].
 
+#![warn(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "`say` and `note` outlive their readers"
+)]
+
 mod bench;
 mod boxes;
 mod demo;
@@ -11,6 +17,7 @@ mod find;
 mod load;
 mod preflight;
 mod reshard;
+mod say;
 mod sim;
 mod start_box;
 mod state;
@@ -87,9 +94,6 @@ pub fn run(templates: Templates) -> ExitCode {
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("daedal: {error:#}");
-            ExitCode::FAILURE
-        }
+        Err(error) => say::end(&error),
     }
 }

@@ -14,6 +14,7 @@ use daedal::boxes::preflight::{Finding, Preflight, Standing, check};
 use daedal::running::{BoxConfig, config_of};
 use daedal::system::SystemSpec;
 
+use crate::say;
 use crate::start_box::journal;
 
 /// What `daedal preflight` takes.
@@ -43,10 +44,7 @@ pub fn run(arguments: &Arguments, templates: &Templates) -> ExitCode {
         Ok(Standing::Ok) => ExitCode::SUCCESS,
         Ok(Standing::Less) => ExitCode::from(2),
         Ok(Standing::Missing) => ExitCode::FAILURE,
-        Err(error) => {
-            eprintln!("daedal: {error:#}");
-            ExitCode::FAILURE
-        }
+        Err(error) => say::end(&error),
     }
 }
 
@@ -62,7 +60,7 @@ fn look(arguments: &Arguments, templates: &Templates) -> Result<Standing> {
             needs.writes.push(journal(None, &spec, &arguments.system));
         }
         let preflight = check(&needs);
-        print!("{}", render(&config, &preflight));
+        say::print(format_args!("{}", render(&config, &preflight)))?;
         worst = worst.max(preflight.standing());
     }
     Ok(worst)

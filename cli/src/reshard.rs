@@ -13,6 +13,7 @@ use daedal::running::RunningBox;
 
 use crate::describe::ask_within;
 use crate::find::Where;
+use crate::say::say;
 
 /// How long the command waits until all shards run. The change goes on without it.
 const DONE_AT_MOST: Duration = Duration::from_secs(60);
@@ -37,21 +38,22 @@ pub fn run(arguments: &Arguments, templates: &Arc<Templates>) -> Result<()> {
     let request = ToController::Reshard { path: agent.clone(), shards: *shards };
     let answer =
         ask_within::<Controller>(guest.handle(), CONTROLLER.into(), &request, DONE_AT_MOST)?;
+    guest.stop().map_err(|why| anyhow!(why))?;
     let s = if *shards == 1 { "" } else { "s" };
     match answer {
         Some(FromController::Resharded { took_ns: 0, .. }) => {
-            println!("{agent} has {shards} shard{s} already");
+            say!("{agent} has {shards} shard{s} already")
         }
         Some(FromController::Resharded { took_ns, paused_ns }) => {
             let ms = |ns: u64| ns.div_ceil(1_000_000);
-            println!(
+            say!(
                 "{agent} has {shards} shard{s} now: it took {} ms, for {} of which its shards did not all run",
                 ms(took_ns),
                 ms(paused_ns)
-            );
-            println!(
+            )?;
+            say!(
                 "(the system's file is as it was: where every box starts anew, {agent} is as that says)"
-            );
+            )
         }
         Some(FromController::Refused(_, why)) => bail!("{why}"),
         Some(other) => bail!("the controller at {address} answers something else: {other:?}"),
@@ -59,5 +61,4 @@ pub fn run(arguments: &Arguments, templates: &Arc<Templates>) -> Result<()> {
             "{agent} is not cut into {shards} shard{s} within {DONE_AT_MOST:?}: `daedal tree` shows what it waits for"
         ),
     }
-    guest.stop().map_err(|why| anyhow!(why))
 }

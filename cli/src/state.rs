@@ -18,6 +18,7 @@ use daedal::running::RunningBox;
 
 use crate::describe::{ANSWER_AT_MOST, ask, ask_within};
 use crate::find::Where;
+use crate::say::say;
 
 /// What `daedal state` takes.
 #[derive(Debug, Args)]
@@ -40,18 +41,18 @@ pub fn run(arguments: &Arguments, templates: &Arc<Templates>) -> Result<()> {
         .map(|(part, port)| capture(&guest, &part, &port))
         .collect::<Result<Vec<_>>>()?;
     let whole = Captured::join(captured).context("the parts' states do not join")?;
+    guest.stop().map_err(|why| anyhow!(why))?;
     if count == 1 {
-        println!("{path}, captured between two of its transitions");
+        say!("{path}, captured between two of its transitions")?;
     } else {
-        println!(
+        say!(
             "{path}, put together from {count} agents, each captured between two of its transitions"
-        );
-        println!(
+        )?;
+        say!(
             "(not one cut across all of them: requests in flight may show in one and not in another)"
-        );
+        )?;
     }
-    println!("{whole}");
-    guest.stop().map_err(|why| anyhow!(why))
+    say!("{whole}")
 }
 
 /// Path of each physical agent, and its reactor's port.

@@ -11,6 +11,7 @@ use clap::Args;
 use daedal::boxes::counters::BoxReading;
 use daedal::boxes::walk::{Note, Step};
 
+use crate::say;
 use crate::watch::boxes_in;
 
 /// What `daedal trace` takes.
@@ -50,8 +51,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     walks.iter_mut().for_each(|hops| hops.sort_by_key(|hop| hop.note.at));
     walks.sort_by_key(|hops| hops[0].note.at);
     let first = walks.len().saturating_sub(arguments.count);
-    walks[first..].iter().for_each(|hops| print!("{}", render(hops)));
-    Ok(())
+    walks[first..].iter().try_for_each(|hops| say::print(format_args!("{}", render(hops))))
 }
 
 fn hops(from: &BoxReading) -> Vec<Hop> {

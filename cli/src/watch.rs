@@ -15,6 +15,7 @@ use daedal::boxes::counters::{BoxReading, ReactorReading, read_all};
 
 use crate::boxes;
 use crate::find::{Where, run_folder};
+use crate::say;
 
 /// What `daedal boxes` takes.
 #[derive(Debug, Args)]
@@ -50,7 +51,7 @@ pub fn run(arguments: &Arguments, templates: &Arc<Templates>) -> Result<()> {
         let seconds = now.duration_since(since).as_secs_f64();
         for look in &looks {
             let before = last.iter().find(|it| it.is_of(look));
-            print!("{}", render(look, before, seconds));
+            say::print(format_args!("{}", render(look, before, seconds)))?;
         }
         (last, since) = (looks, now);
         if arguments.times.is_some_and(|times| round + 1 >= times) {

@@ -7,6 +7,7 @@ use anyhow::{Context, Result, bail};
 use serde::Deserialize;
 
 use super::agents::Figure;
+use crate::say::note;
 
 /// A program of `benches/` with its arguments: `raw ring-ask 64`.
 pub type Name = &'static str;
@@ -36,7 +37,7 @@ impl Baselines {
         else {
             return Ok(None);
         };
-        eprintln!("building the baselines in {}", benches.display());
+        note!("building the baselines in {}", benches.display());
         let built = Command::new("cargo")
             .args(["build", "--release", "--quiet", "--manifest-path"])
             .arg(benches.join("Cargo.toml"))

@@ -23,6 +23,7 @@ use self::agents::Found;
 use self::baseline::{Baselines, Name};
 use self::remote::Pair;
 use self::report::{Beside, Head, Round, Rounds, Row, render, row};
+use crate::say::{self, note};
 
 /// What `daedal bench` takes.
 #[derive(Debug, Args)]
@@ -122,7 +123,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     }
     let baselines = Baselines::build()?;
     if baselines.is_none() {
-        eprintln!(
+        note!(
             "no baselines: they are built from benches/, which is in no directory above this one; \
              run this in a checkout of daedal"
         );
@@ -130,19 +131,18 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     if let Some(why) =
         kvs::lacks_baseline().filter(|_| arguments.scenarios.contains(&Scenario::Kvs))
     {
-        eprintln!("{why}");
+        note!("{why}");
     }
     let mut rows = Vec::new();
     for case in cases().iter().filter(|case| arguments.scenarios.contains(&case.scenario)) {
         rows.extend(case.measure(baselines.as_ref(), arguments.rounds.into())?);
     }
-    print!("{}", render(&rows));
     if let Some(file) = &arguments.json {
         let text = serde_json::to_string_pretty(&rows)?;
         std::fs::write(file, text + "\n")
             .with_context(|| format!("cannot write {}", file.display()))?;
     }
-    Ok(())
+    say::print(format_args!("{}", render(&rows)))
 }
 
 impl Case {
@@ -150,7 +150,7 @@ impl Case {
         let (name, heads) = (self.name(), self.heads());
         let mut rounds = Rounds::default();
         while rounds.counted.len() < count && rounds.mixed < count * (TRIES_PER_ROUND - 1) {
-            eprintln!("{name}: round {} of {count}", rounds.counted.len() + 1);
+            note!("{name}: round {} of {count}", rounds.counted.len() + 1);
             let round = self.round(baselines).with_context(|| name.clone())?;
             if round.is_mixed() {
                 rounds.mixed += 1;

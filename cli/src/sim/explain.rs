@@ -9,6 +9,8 @@ use daedal::sim::reduce::reduce;
 use daedal::sim::scenario::{Cut, Failure, Options, Report, run as run_seed};
 use daedal::sim::trace::Event;
 
+use crate::say::{self, note, say};
+
 /// Bytes of a trace that one explained seed keeps.
 const TRACE_BYTES_MAX: usize = 256 << 20;
 /// Most events that are shown of a run whose failure is about no message in particular.
@@ -22,25 +24,24 @@ pub(super) fn explain(seed: u64, options: &Options, follow: Option<u64>) -> Resu
     let options = Options { trace_bytes_max: TRACE_BYTES_MAX, ..options.clone() };
     let report = run_seed(seed, &options);
     let Some(failure) = report.failure.clone() else {
-        show(&report, follow.map_or_else(|| traces(&report), |only| [only].into()));
-        return Ok(());
+        return show(&report, follow.map_or_else(|| traces(&report), |only| [only].into()));
     };
     let seed = seed.to_string() + &bug_of(&options);
     if !is_whole || follow.is_some() {
-        show(&report, follow.map_or_else(|| concerned(&failure), |only| [only].into()));
+        show(&report, follow.map_or_else(|| concerned(&failure), |only| [only].into()))?;
         bail!("seed {seed}{}: {failure}", options.cut);
     }
-    println!("seed {seed} fails: {failure}\n{}", summary(&report));
-    println!("looking for a shorter run that fails alike …");
+    say!("seed {seed} fails: {failure}\n{}", summary(&report))?;
+    say!("looking for a shorter run that fails alike …")?;
     let silent = Options { trace_bytes_max: 0, ..options.clone() };
     let reduced = reduce(&silent, report);
     let cut = &reduced.cut;
-    println!("after {} runs: daedal sim --seed {seed}{cut}\n", reduced.runs);
+    say!("after {} runs: daedal sim --seed {seed}{cut}\n", reduced.runs)?;
     let report = run_seed(reduced.report.seed, &Options { cut: cut.clone(), ..options });
     let Some(failure) = &report.failure else {
         bail!("seed {seed}: failed, and with{cut} fails no more when its trace is kept")
     };
-    show(&report, concerned(failure));
+    show(&report, concerned(failure))?;
     bail!("seed {seed}{cut}: {failure}")
 }
 
@@ -55,7 +56,7 @@ fn say_where_panics_are_caught() {
         let before = panic::take_hook();
         panic::set_hook(Box::new(move |info| {
             before(info);
-            eprintln!("this build ends here; one without --release goes on, and reduces the run");
+            note!("this build ends here; one without --release goes on, and reduces the run");
         }));
     }
 }
@@ -73,19 +74,19 @@ fn concerned(failure: &Failure) -> BTreeSet<u64> {
 }
 
 /// What a run was, and the walk of these of its messages; without any of all, if they are few.
-fn show(report: &Report, traces: BTreeSet<u64>) {
-    print!("{}{}", report.case, report.case.plan);
+fn show(report: &Report, traces: BTreeSet<u64>) -> Result<()> {
+    say::print(format_args!("{}{}", report.case, report.case.plan))?;
     let is_any = !traces.is_empty();
     for trace in traces {
-        println!("\ntrace {trace:x}");
+        say!("\ntrace {trace:x}")?;
         for record in report.trace.explain(trace) {
-            println!("{record}");
+            say!("{record}")?;
         }
     }
     if !is_any && report.trace.events() <= EVENTS_MAX {
-        println!("\n{}", report.trace);
+        say!("\n{}", report.trace)?;
     }
-    println!("\n{}", summary(report));
+    say!("\n{}", summary(report))
 }
 
 fn summary(report: &Report) -> String {

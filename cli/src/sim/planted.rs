@@ -5,6 +5,7 @@ use daedal::sim::planted::Bug;
 use daedal::sim::scenario::{Options, run as run_seed};
 
 use super::options;
+use crate::say::say;
 
 /// # Errors
 /// When a bug is not found by its seed, or this build has none to put in.
@@ -15,7 +16,7 @@ pub(super) fn plant() -> Result<()> {
              --package daedal-cli --features planted -- sim --planted`"
         );
     }
-    println!("{:<20} {:>5}  what was seen", "bug", "seed");
+    say!("{:<20} {:>5}  what was seen", "bug", "seed")?;
     let mut missed = Vec::new();
     for (bug, seed) in Bug::all() {
         let found = run_seed(seed, &Options { planted: Some(bug), ..options() });
@@ -27,7 +28,7 @@ pub(super) fn plant() -> Result<()> {
         };
         let failure = failure.to_string();
         let line: String = failure.lines().next().unwrap_or_default().chars().take(100).collect();
-        println!("{:<20} {seed:>5}  {line}", bug.to_string());
+        say!("{:<20} {seed:>5}  {line}", bug.to_string())?;
     }
     if missed.is_empty() {
         return Ok(());

@@ -7,6 +7,7 @@ use anyhow::{Context, Result, bail, ensure};
 use daedal::sim::scenario::run as run_seed;
 
 use super::options;
+use crate::say::say;
 
 /// What a line says that has a seed's digest.
 const DIGEST: &str = "digest ";
@@ -27,18 +28,18 @@ pub(super) fn sweep(from: u64, seeds: u64, prints_digests: bool) -> Result<Vec<S
         let (digest, events) = (report.trace.digest(), report.trace.events());
         digests.push(format!("{seed} {digest:032x} of {events} events"));
         if let Some(line) = digests.last().filter(|_| prints_digests) {
-            println!("{DIGEST}{line}");
+            say!("{DIGEST}{line}")?;
         }
         if let Some(failure) = &report.failure {
-            println!("seed {seed} failed: {failure}");
-            println!("  again, reduced and explained: daedal sim --seed {seed}");
+            say!("seed {seed} failed: {failure}")?;
+            say!("  again, reduced and explained: daedal sim --seed {seed}")?;
             failed.push(seed);
         }
     }
-    println!(
+    say!(
         "{seeds} seeds from {from}: {asked} requests, {unknown} of them with unknown outcome; \
          shards became others {changes} times; {visits} visitors came and went"
-    );
+    )?;
     ensure!(failed.is_empty(), "{} of {seeds} seeds failed: {failed:?}", failed.len());
     Ok(digests)
 }
@@ -74,6 +75,5 @@ pub(super) fn compare(from: u64, seeds: u64, program: Option<PathBuf>) -> Result
         there.len(),
         output.status
     );
-    println!("each has the same trace in two processes; the other was {}", program.display());
-    Ok(())
+    say!("each has the same trace in two processes; the other was {}", program.display())
 }
