@@ -28,9 +28,9 @@ pub struct BoxConfig {
     pub executor: Executor,
     /// What they do when there is nothing to do.
     pub idle: Idle,
-    /// Folder for the file of its counters; none: nobody outside sees them.
+    /// Folder for the file of its counters; none: no command of another process sees them.
     pub counters: Option<PathBuf>,
-    /// Where its counters can be had as text for Prometheus; needs `counters`.
+    /// Where its counters can be had as text for Prometheus.
     pub metrics: Option<SocketAddr>,
     /// One of so many visits of its shims has the walk of its first message noted; 0: none.
     pub sample: u64,

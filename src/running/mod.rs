@@ -157,7 +157,7 @@ impl RunningBox {
 
     /// The file of its counters.
     pub fn counters(&self) -> Option<&Path> {
-        self.board.as_ref().map(Board::path)
+        self.board.as_ref().filter(|board| board.is_named()).map(Board::path)
     }
 
     /// Which process of its name it is: no other has the same.
@@ -287,19 +287,22 @@ fn start(
 
 /// The file of a box's counters, or why there is none although there was to be.
 fn board(config: &BoxConfig, clock: Clock) -> (Option<Board>, Option<Finding>) {
-    let Some(folder) = &config.counters else { return (None, None) };
-    let whose = (config.name.as_str(), &*config.address.to_string());
-    match Board::create(folder, whose, config.reactors, clock.now()) {
+    let name = config.name.as_str();
+    let unnamed = || Board::unnamed(name, config.reactors, clock.now()).ok();
+    let Some(folder) = &config.counters else {
+        return (config.metrics.and_then(|_| unnamed()), None);
+    };
+    match Board::create(folder, (name, &config.address.to_string()), config.reactors, clock.now()) {
         Ok(board) => (Some(board), None),
         Err(error) => {
             let unkept = Finding {
                 what: "counters",
                 standing: Standing::Less,
                 found: format!("counters cannot be kept in {}: {error}", folder.display()),
-                follows: "nobody sees them",
+                follows: "no command sees them",
                 mend: "name a folder that may be written by --run".into(),
             };
-            (None, Some(unkept))
+            (config.metrics.and_then(|_| unnamed()), Some(unkept))
         }
     }
 }
@@ -308,7 +311,9 @@ fn board(config: &BoxConfig, clock: Clock) -> (Option<Board>, Option<Finding>) {
 fn server(config: &BoxConfig, board: Option<&Board>) -> Result<Option<Server>, String> {
     let Some(address) = config.metrics else { return Ok(None) };
     let Some(board) = board else {
-        return Err(format!("metrics at {address} need a folder for the box's counters"));
+        return Err(format!(
+            "metrics at {address}: there is no memory for the box's counters; leave `metrics` out"
+        ));
     };
     let server = BoxReading::open(board.path()).and_then(|it| Server::start(address, it));
     server.map(Some).map_err(|error| {

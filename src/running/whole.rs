@@ -108,6 +108,11 @@ impl RunningSystem {
         self.boxes.first().unwrap_or(&self.controller).handle()
     }
 
+    /// The controller's own box.
+    pub fn controller(&self) -> &RunningBox {
+        &self.controller
+    }
+
     /// Its boxes, by name.
     pub fn boxes(&self) -> &[RunningBox] {
         &self.boxes
@@ -119,5 +124,47 @@ impl RunningSystem {
     pub fn stop(self) -> Result<(), String> {
         let all = self.boxes.into_iter().chain([self.controller]);
         all.map(RunningBox::stop).fold(Ok(()), Result::and)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read, Write};
+    use std::net::{SocketAddr, TcpStream, UdpSocket};
+
+    use super::*;
+
+    fn metrics(at: SocketAddr) -> String {
+        let mut client = TcpStream::connect(at).unwrap();
+        client.write_all(b"GET /metrics HTTP/1.1\r\nHost: here\r\n\r\n").unwrap();
+        let mut answer = String::new();
+        client.read_to_string(&mut answer).unwrap();
+        answer
+    }
+
+    #[test]
+    fn a_system_in_this_process_gives_out_the_metrics_that_its_file_asks_for() {
+        let free = || UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let text = format!(
+            "[controller]\naddress = \"{}\"\nmetrics = \"127.0.0.1:0\"\n\
+             [box.a]\naddress = \"{}\"\nmetrics = \"127.0.0.1:0\"\n\
+             [box.b]\naddress = \"{}\"",
+            free(),
+            free(),
+            free()
+        );
+        let spec = crate::system::parse(&text, "system.toml").unwrap();
+        let journal = std::env::temp_dir().join(format!("daedal-metrics-{}", std::process::id()));
+        let templates = Arc::new(Templates::new());
+        let system = RunningSystem::start(&spec, &templates, journal.clone()).unwrap();
+        for (it, name) in [(system.controller(), HOME), (&system.boxes()[0], "a")] {
+            let told = metrics(it.metrics().unwrap());
+            let sample = format!("daedal_turns_busy_total{{box=\"{name}\",reactor=\"0\"}} ");
+            assert!(told.starts_with("HTTP/1.1 200 OK") && told.contains(&sample), "{told}");
+            assert_eq!(it.counters(), None, "nothing is left behind");
+        }
+        assert_eq!(system.boxes()[1].metrics(), None);
+        system.stop().unwrap();
+        std::fs::remove_file(journal).unwrap();
     }
 }

@@ -19,8 +19,9 @@
 //! A field whose name has a `_max` beside it is a level, and that is its bound; `_now` is a level without one; all
 //! others only grow. Fields of one reactor may be of two moments. (Aeron's counters file does likewise.)
 
-use std::fs;
+use std::fs::{self, File};
 use std::io;
+use std::os::fd::AsRawFd;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -150,6 +151,8 @@ impl Layout {
 pub struct Board {
     words: Arc<Words>,
     path: PathBuf,
+    /// The file, if it has no name.
+    unnamed: Option<File>,
 }
 
 /// Where one reactor writes.
@@ -174,20 +177,23 @@ impl Board {
     ) -> io::Result<Board> {
         fs::create_dir_all(folder)?;
         let path = folder.join(format!("{name}@{}.{EXTENSION}", address.replace('/', "-")));
-        let names = names();
-        let layout = Layout::new(names.len(), NOTES_KEPT);
+        let layout = Layout::new(names().len(), NOTES_KEPT);
         let words = Words::create(&path, layout.block(reactors.into()), |words| {
-            let process = u64::from(std::process::id());
-            let (fields, block) = (names.len() as u64, layout.block_words as u64);
-            let head =
-                [MAGIC, VERSION, reactors.into(), fields, block, process, now.0, NOTES_KEPT as u64];
-            head.iter().enumerate().for_each(|(at, word)| words.store(at, *word));
-            put_text(words, NAME_AT, NAME_WORDS, name);
-            for (index, name) in names.iter().enumerate() {
-                put_text(words, FIELDS_AT + index * FIELD_WORDS, FIELD_WORDS, name);
-            }
+            put_head(words, name, reactors, now);
         })?;
-        Ok(Board { words: Arc::new(words), path })
+        Ok(Board { words: Arc::new(words), path, unnamed: None })
+    }
+
+    /// Makes one that has no name: this process alone reads it.
+    /// # Errors
+    /// What the system says.
+    pub fn unnamed(name: &str, reactors: u8, now: Stamp) -> io::Result<Board> {
+        let layout = Layout::new(names().len(), NOTES_KEPT);
+        let (words, file) = Words::unnamed(layout.block(reactors.into()), |words| {
+            put_head(words, name, reactors, now);
+        })?;
+        let path = format!("/proc/self/fd/{}", file.as_raw_fd()).into();
+        Ok(Board { words: Arc::new(words), path, unnamed: Some(file) })
     }
 
     /// For the reactor's spec. One for each.
@@ -196,9 +202,14 @@ impl Board {
         Page { words: self.words.clone(), layout, reactor: reactor.into(), notes: 0 }
     }
 
-    /// The file.
+    /// The file; of one without a name what leads to it in this process.
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// Whether others find it.
+    pub fn is_named(&self) -> bool {
+        self.unnamed.is_none()
     }
 }
 
@@ -207,9 +218,23 @@ impl Drop for Board {
         // Another life of the box may have put its own there by now, which this process did not write.
         let is_ours = View::open(&self.path)
             .is_ok_and(|view| (0..NAME_AT).all(|at| view.load(at) == self.words.load(at)));
-        if is_ours {
+        if is_ours && self.is_named() {
             let _ = fs::remove_file(&self.path);
         }
+    }
+}
+
+/// What a file says of itself and of its box.
+fn put_head(words: &Words, name: &str, reactors: u8, now: Stamp) {
+    let names = names();
+    let layout = Layout::new(names.len(), NOTES_KEPT);
+    let process = u64::from(std::process::id());
+    let (fields, block) = (names.len() as u64, layout.block_words as u64);
+    let head = [MAGIC, VERSION, reactors.into(), fields, block, process, now.0, NOTES_KEPT as u64];
+    head.iter().enumerate().for_each(|(at, word)| words.store(at, *word));
+    put_text(words, NAME_AT, NAME_WORDS, name);
+    for (index, name) in names.iter().enumerate() {
+        put_text(words, FIELDS_AT + index * FIELD_WORDS, FIELD_WORDS, name);
     }
 }
 

@@ -1,4 +1,5 @@
-//! A file of 64-bit words that one process writes and others read, both where it lies in memory.
+//! A file of 64-bit words that one process writes and others read, both where it lies in memory; or one that has
+//! no name, for the process itself.
 //!
 //! Knows nothing of what the words mean. A word is stored and loaded whole, in no order with others but what
 //! [`Words::publish`] says; who reads costs the writer nothing.
@@ -20,6 +21,7 @@ use std::path::Path;
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use rustix::fs::{MemfdFlags, memfd_create};
 use rustix::mm::{MapFlags, ProtFlags, mmap, munmap};
 
 /// Bytes of a word.
@@ -85,10 +87,24 @@ impl Words {
         // What another life of the box left half made is nobody's.
         let _ = fs::remove_file(&beside);
         let file = options.open(&beside)?;
-        file.set_len((words * WORD_BYTES) as u64)?;
-        let made = Words(Mapping::new(&file, words, ProtFlags::READ | ProtFlags::WRITE)?);
-        fill(&made);
+        let made = Words::filled(&file, words, fill)?;
         fs::rename(&beside, path)?;
+        Ok(made)
+    }
+
+    /// The same in a file that has no name, and goes with the last who has it open or mapped.
+    /// # Errors
+    /// What the system says.
+    pub fn unnamed(words: usize, fill: impl FnOnce(&Words)) -> io::Result<(Words, File)> {
+        let file = File::from(memfd_create("daedal", MemfdFlags::CLOEXEC)?);
+        let made = Words::filled(&file, words, fill)?;
+        Ok((made, file))
+    }
+
+    fn filled(file: &File, words: usize, fill: impl FnOnce(&Words)) -> io::Result<Words> {
+        file.set_len((words * WORD_BYTES) as u64)?;
+        let made = Words(Mapping::new(file, words, ProtFlags::READ | ProtFlags::WRITE)?);
+        fill(&made);
         Ok(made)
     }
 
