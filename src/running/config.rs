@@ -9,9 +9,10 @@ use daedal_boxes::idle::Idle;
 use daedal_boxes::preflight::Needs;
 use daedal_model::id::BoxId;
 use daedal_net::driver::fault::Rates;
+use daedal_net::link::LinkLimits;
 
 use crate::assemble::HOME;
-use crate::system::{self, SystemSpec};
+use crate::system::{self, LinkSpec, SystemSpec};
 
 /// How a box is to run.
 #[derive(Clone, Debug)]
@@ -42,6 +43,8 @@ pub struct BoxConfig {
     pub faults: Option<Faults>,
     /// File that its frames are written to, both ways; of reactor k > 0 with `.k` behind.
     pub pcap: Option<PathBuf>,
+    /// Limits of its links.
+    pub links: LinkLimits,
 }
 
 impl BoxConfig {
@@ -114,6 +117,7 @@ pub fn config_of(spec: &SystemSpec, name: &str) -> Result<BoxConfig, String> {
     };
     Ok(BoxConfig {
         name: name.into(),
+            links: limits(spec.controller.links),
         id,
         address: it.address,
         reactors: it.reactors,
@@ -136,3 +140,15 @@ fn idle(idle: system::Idle) -> Idle {
         system::Idle::Frugal => Idle::Frugal,
     }
 }
+        links: limits(it.links),
+/// What the file says, in place of the defaults.
+fn limits(spec: LinkSpec) -> LinkLimits {
+    let ns = |us: Option<u16>| us.map(|us| u64::from(us) * 1000);
+    let default = LinkLimits::default();
+    LinkLimits {
+        queue_ns: ns(spec.queue_us).unwrap_or(default.queue_ns),
+        timeout_ns_min: ns(spec.repeat_us).unwrap_or(default.timeout_ns_min),
+        ..default
+    }
+}
+

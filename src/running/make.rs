@@ -85,7 +85,7 @@ impl Make {
         let me = ReactorAddress { agent_box: self.config.id, reactor: self.reactor };
         let nonce =
             self.incarnation ^ (u64::from(self.reactor) + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-        let links = Links::new(me, driver, self.templates.kinds(), Default::default(), nonce);
+        let links = Links::new(me, driver, self.templates.kinds(), self.config.links, nonce);
         let mut turn = Turn::new(me, self.templates.clone(), links);
         turn.describe_as(self.config.about(self.reactor));
         turn.sample(self.config.sample);

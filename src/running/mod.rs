@@ -210,6 +210,7 @@ fn guest(address: SocketAddr, controller: SocketAddr) -> BoxConfig {
         controller,
         faults: None,
         pcap: None,
+        links: Default::default(),
     }
 }
 

@@ -11,7 +11,7 @@ use crate::assemble::HOME;
 use super::error::{Problem, SystemError, shown};
 use super::section::{Key, Placed, Section};
 use super::source::Source;
-use super::{BOXES_MAX, BoxSpec, ControllerSpec, DriverKind, Idle, names};
+use super::{BOXES_MAX, BoxSpec, ControllerSpec, DriverKind, Idle, LinkSpec, names};
 
 /// Most reactors of a box: frames name a reactor in one byte.
 const REACTORS_MAX: u16 = 255;
@@ -34,7 +34,14 @@ pub(super) fn read_controller(
     let mut controller = ControllerSpec::default();
     let mut owner = "the controller, which has it unless [controller] says another".to_owned();
     if let Some(mut section) = section {
-        section.expect_keys(&["address", "journal", "executor", "metrics"])?;
+        section.expect_keys(&[
+            "address",
+            "journal",
+            "executor",
+            "metrics",
+            "queue_us",
+            "repeat_us",
+        ])?;
         if let Some(address) = take_address(&mut section, 1)? {
             controller.address = address.value;
             owner = format!("the controller on line {}", section.line_of(&address.span));
@@ -42,6 +49,7 @@ pub(super) fn read_controller(
         controller.journal = take_journal(&mut section)?;
         controller.executor = take_executor(&mut section)?;
         controller.metrics = take_metrics(&mut section)?;
+        controller.links = take_links(&mut section)?;
     }
     ports.taken.insert(first_port(controller.address), (controller.address.port(), owner));
     Ok(controller)
@@ -92,7 +100,16 @@ fn read_box(
         return Err(section.error(name.span, problem));
     }
     section.expect_keys(&[
-        "address", "reactors", "executor", "idle", "driver", "cpus", "pcap", "metrics",
+        "address",
+        "reactors",
+        "executor",
+        "idle",
+        "driver",
+        "cpus",
+        "pcap",
+        "metrics",
+        "queue_us",
+        "repeat_us",
     ])?;
     let reactors = section.take_number("reactors", 1, REACTORS_MAX)?.map_or(1, |n| n.value as u8);
     let Some(address) = take_address(&mut section, reactors)? else {
@@ -105,13 +122,14 @@ fn read_box(
     let driver = take_driver(&mut section)?;
     let cpus = take_cpus(&mut section, reactors)?;
     let pcap = take_file(&mut section, "pcap", "a file name, such as \"a.pcap\"")?;
+    let links = take_links(&mut section)?;
 
     let owner = format!("box \"{}\" on line {}", name.value, section.line_of(&address.span));
     ports
         .take(address.value, reactors, owner)
         .map_err(|problem| section.error(address.span, problem))?;
     let address = address.value;
-    Ok(BoxSpec { address, reactors, executor, metrics, idle, driver, cpus, pcap })
+    Ok(BoxSpec { address, reactors, executor, metrics, idle, driver, cpus, pcap, links })
 }
 
 /// Beyond what every name is, it must leave names for the box's manager and reactors.
@@ -150,6 +168,11 @@ fn take_metrics(section: &mut Section<'_>) -> Result<Option<SocketAddr>, SystemE
         Ok(address) => Ok(Some(address)),
         Err(_) => Err(section.error(text.span, Problem::Address { text: shown(text.value) })),
     }
+}
+
+fn take_links(section: &mut Section<'_>) -> Result<LinkSpec, SystemError> {
+    let mut take = |key| section.take_number(key, 1, u16::MAX).map(|it| it.map(|it| it.value));
+    Ok(LinkSpec { queue_us: take("queue_us")?, repeat_us: take("repeat_us")? })
 }
 
 fn take_driver(section: &mut Section<'_>) -> Result<DriverKind, SystemError> {

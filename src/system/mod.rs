@@ -65,6 +65,19 @@ pub struct ControllerSpec {
     pub executor: Executor,
     /// Where its counters can be had as text for Prometheus.
     pub metrics: Option<SocketAddr>,
+    /// What its links are set to.
+    pub links: LinkSpec,
+}
+
+/// Settings of the links that a box's reactors have to others.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct LinkSpec {
+    /// How long packets may wait in the network before a link slows down, microseconds, from 1;
+    /// `None`: [`QUEUE_NS`](daedal_net::limits::QUEUE_NS).
+    pub queue_us: Option<u16>,
+    /// Shortest time before something is sent again that was not heard of, microseconds, from 1;
+    /// `None`: [`TIMEOUT_NS_MIN`](daedal_net::limits::TIMEOUT_NS_MIN).
+    pub repeat_us: Option<u16>,
 }
 
 /// One agent: what it is, what it becomes, where that may run.
@@ -117,6 +130,8 @@ pub struct BoxSpec {
     /// reactor k > 0 it is the file of that name with `.k` behind. A relative name starts at the working
     /// directory of the box.
     pub pcap: Option<String>,
+    /// What its links are set to.
+    pub links: LinkSpec,
 }
 
 impl BoxSpec {
@@ -131,6 +146,7 @@ impl BoxSpec {
             driver: DriverKind::default(),
             cpus: Vec::new(),
             pcap: None,
+            links: LinkSpec::default(),
         }
     }
 }
@@ -162,6 +178,7 @@ impl Default for ControllerSpec {
             journal: None,
             executor: Executor::default(),
             metrics: None,
+            links: LinkSpec::default(),
         }
     }
 }

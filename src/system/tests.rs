@@ -3,6 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::assemble::HOME;
 
 /// What the fuzz target does with its bytes.
 mod fuzz {
@@ -112,6 +113,7 @@ fn what_is_left_out_has_its_default() {
         driver: DriverKind::Kernel,
         cpus: Vec::new(),
         pcap: None,
+        links: LinkSpec::default(),
     };
     assert_eq!(spec.boxes["a"], expect);
     assert_eq!(BoxSpec::at(expect.address), expect);
@@ -131,10 +133,37 @@ fn processors_and_files_of_a_box_are_checked() {
     check(
         "cpu = [0]",
         "unknown key \"cpu\"; did you mean \"cpus\"? Write address, reactors, executor, idle, \
-                        driver, cpus, pcap or metrics",
+                        driver, cpus, pcap, metrics, queue_us or repeat_us",
     );
     check("pcap = \"\"", "pcap is empty; write a file name, such as \"a.pcap\", or leave pcap out");
     check("pcap = true", "pcap is a boolean; write a file name, such as \"a.pcap\"");
+}
+
+#[test]
+fn limits_of_links_are_those_that_the_file_states() {
+    let limits = |text: &str, name: &str| {
+        let config = crate::running::config_of(&read(text), name).expect("it is there");
+        (config.links.queue_ns, config.links.timeout_ns_min)
+    };
+    let default = daedal_net::link::LinkLimits::default();
+    let default = (default.queue_ns, default.timeout_ns_min);
+    assert_eq!((limits(HEAD, "a"), limits(HEAD, HOME)), (default, default));
+    let a = "[box.a]\naddress = \"127.0.0.1:7201\"\n";
+    let text = format!("{a}queue_us = 250\n[controller]\nqueue_us = 1\nrepeat_us = 65535");
+    assert_eq!(limits(&text, "a"), (250_000, default.1));
+    assert_eq!(limits(&text, HOME), (1000, 65_535_000));
+    let check = |keys: &str, expect: &str| {
+        let text = format!("[box.c]\naddress = \"127.0.0.1:7301\"\n{keys}");
+        check(&text, &format!("10: box \"c\": {expect}"));
+    };
+    check("queue_us = 0", "queue_us is 0; write a number from 1 to 65535");
+    check("repeat_us = 65536", "repeat_us is 65536; write a number from 1 to 65535");
+    check("repeat_us = \"5 ms\"", "repeat_us is a string; write a whole number");
+    check(
+        "queue_ns = 1",
+        "unknown key \"queue_ns\"; did you mean \"queue_us\"? Write address, reactors, executor, idle, \
+                        driver, cpus, pcap, metrics, queue_us or repeat_us",
+    );
 }
 
 #[test]
@@ -182,7 +211,7 @@ fn keys_that_nothing_reads_are_refused_with_the_nearest_that_is_read() {
     check("[place]", "8: unknown key \"place\"; write controller, agent or box");
     check(
         "[box.c]\nadress = 1",
-        "9: box \"c\": unknown key \"adress\"; did you mean \"address\"? Write address, reactors, executor, idle, driver, cpus, pcap or metrics",
+        "9: box \"c\": unknown key \"adress\"; did you mean \"address\"? Write address, reactors, executor, idle, driver, cpus, pcap, metrics, queue_us or repeat_us",
     );
     check(
         "[box.c]\naddress = \"127.0.0.1:7203\"\nexecutor = \"glomio\"",
@@ -190,7 +219,7 @@ fn keys_that_nothing_reads_are_refused_with_the_nearest_that_is_read() {
     );
     check(
         "[controller]\njournla = \"\"",
-        "9: controller: unknown key \"journla\"; did you mean \"journal\"? Write address, journal, executor or metrics",
+        "9: controller: unknown key \"journla\"; did you mean \"journal\"? Write address, journal, executor, metrics, queue_us or repeat_us",
     );
     check(
         "transfrom = 3",
@@ -511,7 +540,9 @@ fn specs() -> impl Strategy<Value = SystemSpec> {
     let executor = prop_oneof![Just(Executor::Thread), Just(Executor::Glommio)];
     let cpus = proptest::collection::btree_set(0..1024u16, 0..3);
     let pcap = proptest::option::of("\\PC{1,20}");
-    let keys = (3..9u8, executor, idle, any::<bool>(), cpus, pcap);
+    let us = || proptest::option::of(1..=u16::MAX);
+    let links = (us(), us()).prop_map(|(queue_us, repeat_us)| LinkSpec { queue_us, repeat_us });
+    let keys = (3..9u8, executor, idle, any::<bool>(), cpus, pcap, links);
     let boxes = proptest::collection::vec(keys, 2..4);
     let agents = proptest::collection::btree_map("[A-Za-z][A-Za-z0-9-]{0,62}", agents(), 0..4);
     let journal = proptest::option::of("\\PC{1,20}");
@@ -521,12 +552,13 @@ fn specs() -> impl Strategy<Value = SystemSpec> {
             journal,
             executor: Executor::default(),
             metrics: None,
+            links: LinkSpec::default(),
         },
         agents,
         boxes: boxes
             .into_iter()
             .enumerate()
-            .map(|(place, (reactors, executor, idle, v6, cpus, pcap))| {
+            .map(|(place, (reactors, executor, idle, v6, cpus, pcap, links))| {
                 let ip = if v6 { "::1" } else { "10.0.0.1" }.parse().expect("an address");
                 let address = SocketAddr::new(ip, 7000 + 10 * place as u16);
                 let spec = BoxSpec {
@@ -538,6 +570,7 @@ fn specs() -> impl Strategy<Value = SystemSpec> {
                     driver: DriverKind::Kernel,
                     cpus: cpus.into_iter().collect(),
                     pcap,
+                    links,
                 };
                 (["a", "b", "c"][place].to_owned(), spec)
             })

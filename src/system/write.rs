@@ -4,7 +4,9 @@ use std::fmt::Write;
 
 use daedal_boxes::executor::Executor;
 
-use super::{AgentSpec, BoxSpec, ControllerSpec, DriverKind, Idle, SystemSpec, Transform};
+use super::{
+    AgentSpec, BoxSpec, ControllerSpec, DriverKind, Idle, LinkSpec, SystemSpec, Transform,
+};
 
 impl SystemSpec {
     /// The system file that reads as this spec, if it is one that could be read.
@@ -37,7 +39,7 @@ fn controller(spec: &ControllerSpec) -> String {
         ("executor", executor(spec.executor)),
         ("metrics", spec.metrics.map(|it| text(it.to_string()))),
     ];
-    section("controller", keys)
+    section("controller", keys.into_iter().chain(links(spec.links)))
 }
 
 fn agent(name: &str, spec: &AgentSpec) -> String {
@@ -76,7 +78,13 @@ fn agent_box(name: &str, spec: &BoxSpec) -> String {
         ("pcap", spec.pcap.as_ref().map(text)),
         ("metrics", spec.metrics.map(|it| text(it.to_string()))),
     ];
-    section(&format!("box.{name}"), keys)
+    section(&format!("box.{name}"), keys.into_iter().chain(links(spec.links)))
+}
+
+fn links(spec: LinkSpec) -> [(&'static str, Option<String>); 2] {
+    let LinkSpec { queue_us, repeat_us } = spec;
+    [("queue_us", queue_us), ("repeat_us", repeat_us)]
+        .map(|(key, value)| (key, value.map(|it| it.to_string())))
 }
 
 fn executor(executor: Executor) -> Option<String> {
