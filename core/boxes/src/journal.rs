@@ -19,7 +19,7 @@ use crate::deliver::{Host, Hosted};
 use crate::executor::{Files, Written};
 use crate::shim::Shim;
 
-/// Raises that wait for the disk. The controller has one at a time; who else asks is not answered.
+/// Raises that wait for the disk. The controller has one at a time; who else asks is given nothing.
 const WAITING_MAX: usize = 64;
 
 /// The agent `controller-journal`. It does I/O, so it runs in the controller's box alone.
@@ -94,7 +94,7 @@ impl Journal {
     }
 
     /// Answers those whose numbers are in the file, and writes for those who came meanwhile. What cannot be
-    /// written is not given. Says whether anything happened.
+    /// written is not given, and its askers are told. Says whether anything happened.
     fn go_on(&mut self, context: &mut Context<'_, Self>) -> bool {
         let mut happened = false;
         loop {
@@ -105,11 +105,14 @@ impl Journal {
             }
             let Some((written, count)) = &self.writing else { return happened };
             let Some(done) = written.take() else { return happened };
+            if let Err(error) = &done {
+                tracing::error!(
+                    "journal {}: {error}; nothing new starts until it can be written",
+                    self.path.display()
+                );
+            }
             for (asker, raised) in self.waiting.drain(..*count) {
-                match &done {
-                    Ok(()) => context.reply_to(asker, &raised),
-                    Err(error) => tracing::error!("journal {}: {error}", self.path.display()),
-                }
+                context.reply_to(asker, if done.is_ok() { &raised } else { &Raised::NOTHING });
             }
             self.writing = None;
         }
@@ -135,7 +138,7 @@ impl Agent for Journal {
 
     fn transition(&mut self, message: &Archived<Raise>, context: &mut Context<'_, Self>) {
         if self.waiting.len() >= WAITING_MAX {
-            return;
+            return context.reply(&Raised::NOTHING);
         }
         self.high = Raised {
             space: self.high.space.saturating_add(message.spaces.to_native()),

@@ -506,6 +506,11 @@ pub struct Raised {
     pub epoch: u32,
 }
 
+impl Raised {
+    /// The answer where nothing was given, for it could not be written: the asker may ask again.
+    pub const NOTHING: Raised = Raised { space: 0, epoch: 0 };
+}
+
 /// The system's own agents do not move: what they know, they learn again.
 pub(crate) fn not_restored<S>() -> Result<S, StateError> {
     Err(StateError::Forbidden("agents of the control plane learn their state again".to_owned()))

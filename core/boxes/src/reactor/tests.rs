@@ -421,7 +421,7 @@ fn a_panic_ends_the_process_and_names_the_reactor() {
 
 #[test]
 fn a_journal_on_any_executor_answers_what_is_in_its_file() {
-    use daedal_model::control::Raise;
+    use daedal_model::control::{Raise, Raised};
 
     on_each(|executor| {
         let folder =
@@ -460,6 +460,14 @@ fn a_journal_on_any_executor_answers_what_is_in_its_file() {
             .collect();
         assert_eq!(given, (1..=20).map(|it| it * 10).collect::<Vec<u32>>());
         assert_eq!(Journal::check(&path).unwrap().space, 200);
+        // Who asks while it cannot be written is told so, and may ask again.
+        std::fs::remove_dir_all(&folder).unwrap();
+        let ask = || block_on(handle.ask::<Journal>("journal", &raise)).unwrap();
+        assert_eq!([ask(), ask()], [Raised::NOTHING; 2]);
+        std::fs::create_dir_all(&folder).unwrap();
+        let given = ask();
+        assert!(given.space > 200, "{given:?}");
+        assert_eq!(Journal::check(&path).unwrap(), given);
         reactor.stop(LONG).unwrap();
         std::fs::remove_dir_all(&folder).unwrap();
     });

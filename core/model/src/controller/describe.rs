@@ -12,8 +12,18 @@ use crate::stage::Stage;
 impl Controller {
     pub(super) fn describe(&self, view: View, now: Stamp) -> String {
         match view {
-            View::Tree => self.latt.draw(|node| self.note(node, now)),
+            View::Tree => self.latt.draw(|node| self.note(node, now)) + self.stuck(),
             View::Routes => self.describe_routes(),
+        }
+    }
+
+    /// Why nothing new starts, if it is for want of numbers.
+    fn stuck(&self) -> &'static str {
+        match self.reserve.again {
+            Some(_) => {
+                "the controller's journal cannot be written: nothing new starts until it can; its box logs why\n"
+            }
+            None => "",
         }
     }
 

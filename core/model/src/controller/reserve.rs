@@ -3,11 +3,12 @@
 
 use std::collections::VecDeque;
 use std::ops::Range;
+use std::time::Duration;
 
 use super::{Asked, Controller};
 use crate::context::Context;
-use crate::control::{BOOTSTRAP_SPACES, Raise, Raised};
-use crate::id::{AgentId, Epoch, Space};
+use crate::control::{BOOTSTRAP_SPACES, Raise, Raised, ToController};
+use crate::id::{AgentId, Epoch, Space, Stamp};
 use crate::latt::JOURNAL;
 
 /// How many of each are asked for at once: a restart of the controller wastes fewer than this.
@@ -15,6 +16,9 @@ pub const BLOCK: u32 = 1024;
 
 /// More are asked for when fewer than this are left.
 const LOW: u32 = BLOCK / 4;
+
+/// How long after a journal that could not be written it is asked again.
+const AGAIN: Duration = Duration::from_secs(1);
 
 /// Numbers that are synced and not given.
 #[derive(Debug, Default)]
@@ -26,12 +30,15 @@ pub(super) struct Reserve {
     /// Whether no controller was before this one.
     pub(super) is_first: bool,
     is_asking: bool,
+    /// The journal cannot be written; it is asked again then.
+    pub(super) again: Option<Stamp>,
 }
 
 impl Reserve {
     pub(super) fn wants_more(&self) -> bool {
         let left = |ranges: &VecDeque<Range<u32>>| -> u32 { ranges.iter().map(span).sum() };
-        !self.is_asking && left(&self.spaces).min(left(&self.epochs)) < LOW
+        let may_ask = !self.is_asking && self.again.is_none();
+        may_ask && left(&self.spaces).min(left(&self.epochs)) < LOW
     }
 
     pub(super) fn take_epoch(&mut self) -> Option<Epoch> {
@@ -84,6 +91,12 @@ impl Controller {
     pub(super) fn raised(&mut self, raised: Option<Raised>, context: &mut Context<'_, Controller>) {
         self.reserve.is_asking = false;
         let Some(raised) = raised else { return };
+        if raised == Raised::NOTHING {
+            self.reserve.again =
+                Some(Stamp(context.now().0.saturating_add(AGAIN.as_nanos() as u64)));
+            context.after(AGAIN, &ToController::Retry);
+            return;
+        }
         let is_news = self.reserve.term.is_none();
         self.reserve.add(raised);
         if is_news {

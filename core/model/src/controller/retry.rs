@@ -46,8 +46,9 @@ impl Controller {
         life.stage = Stage::Failed(Failed { why: failure.why, again });
     }
 
-    /// Has those started again whose time has come.
+    /// Has those started again whose time has come, and the journal asked again.
     pub(super) fn retry(&mut self, now: Stamp) {
+        self.reserve.again.take_if(|again| *again <= now);
         for life in self.lives.values_mut() {
             let Stage::Failed(failed) = &life.stage else { continue };
             if failed.again.is_some_and(|again| again <= now) {

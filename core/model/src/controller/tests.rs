@@ -382,6 +382,35 @@ fn an_agent_whose_box_starts_anew_is_tried_as_if_for_the_first_time() {
 }
 
 #[test]
+fn a_journal_that_cannot_be_written_is_asked_again_each_second_and_the_tree_says_so() {
+    let mut world = World::new(system(), 15);
+    world.is_journal_stuck = true;
+    world.start_box("a", "host:1", 2);
+    world.start_box("b", "host:2", 2);
+    world.settle();
+    for _ in 0..3 {
+        assert_eq!(world.alarms().iter().map(|it| it.as_secs()).collect::<Vec<_>>(), [1]);
+        assert_eq!(world.hosted().len(), 0);
+        let tree = text(&mut world, View::Tree);
+        assert!(tree.ends_with("the controller's journal cannot be written: nothing new starts until it can; its box logs why\n"), "{tree}");
+        // Too early, as from somebody else.
+        world.now.0 += 999_999_999;
+        world.ask(&ToController::Retry);
+        world.settle();
+        assert!(world.alarms().is_empty());
+        world.now.0 += 1;
+        world.ask(&ToController::Retry);
+        world.settle();
+    }
+    world.is_journal_stuck = false;
+    world.now.0 += 1_000_000_000;
+    world.ask(&ToController::Retry);
+    world.settle();
+    assert_eq!(world.hosted().len(), 3);
+    assert!(!text(&mut world, View::Tree).contains("journal"));
+}
+
+#[test]
 fn what_will_not_pass_is_not_tried_again_and_the_tree_says_so() {
     let mut world = started(14);
     let why = refusal(world.answer(&create("extra", "missing", Some("a"))));

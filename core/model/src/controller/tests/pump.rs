@@ -237,6 +237,8 @@ pub struct World {
     /// What the journal has synced.
     pub synced: Raised,
     journal: Outbox,
+    /// Whether it cannot be written.
+    pub is_journal_stuck: bool,
     pub boxes: Vec<Option<Process>>,
     /// Boxes that run, and that no message reaches or leaves.
     pub away: BTreeSet<usize>,
@@ -267,6 +269,7 @@ impl World {
             controller_done: Vec::new(),
             synced: Raised { space: 0, epoch: 0 },
             journal: Outbox::new(AgentId::of(JOURNAL), 1),
+            is_journal_stuck: false,
             boxes: Vec::new(),
             away: BTreeSet::new(),
             now: Stamp(0),
@@ -499,9 +502,13 @@ impl World {
         }
         if id == AgentId::of(JOURNAL) && space.is_none() {
             let raise = Raise::owned(Raise::access(&packet.body).unwrap());
-            self.synced.space += raise.spaces;
-            self.synced.epoch += raise.epochs;
-            let body = encode_to_vec::<Raised>(&self.synced);
+            let mut told = Raised::NOTHING;
+            if !self.is_journal_stuck {
+                self.synced.space += raise.spaces;
+                self.synced.epoch += raise.epochs;
+                told = self.synced;
+            }
+            let body = encode_to_vec::<Raised>(&told);
             self.journal.post(To::Asker(packet.name), Raised::SCHEMA, body);
             return true;
         }
