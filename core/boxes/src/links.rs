@@ -333,13 +333,19 @@ impl<D: Driver> Links<D> {
     /// Ends the turn: full and unfinished frames, acknowledgements and repeats leave.
     pub(crate) fn flush(&mut self, now: Stamp) -> bool {
         let pool = self.driver.pool();
+        let mut is_held = false;
         for peer in &mut self.links {
             peer.link.watch(peer.asks > 0);
+            let held = peer.link.repeats_held();
             peer.link.flush(now.0, pool, &mut self.outgoing, peer.at);
+            is_held |= peer.link.repeats_held() != held;
         }
         let any = !self.outgoing.is_empty();
         if any {
             self.driver.transmit(now.0, &mut self.outgoing);
+        }
+        if is_held {
+            self.driver.reclaim();
         }
         any
     }
@@ -383,7 +389,12 @@ fn endpoint(at: ReactorAddress) -> Endpoint {
 
 #[cfg(test)]
 mod tests {
+    use std::cell::Cell;
+
     use daedal_net::driver::sim::{Config, SimDriver, SimNetwork};
+    use daedal_net::driver::{self, Outgoing};
+    use daedal_net::pool::Pool;
+    use daedal_net::wire::message::MessageHeader;
 
     use super::*;
 
@@ -400,13 +411,89 @@ mod tests {
 
     /// Lets all of them speak and hear at `now`.
     fn turn(all: &mut [&mut Links<SimDriver>], now: u64) {
-        for links in all {
-            let mut received = links.poll(Stamp(now));
-            for frame in received.drain(..) {
-                links.receive(Stamp(now), frame);
-            }
-            links.give_back(received);
-            links.flush(Stamp(now));
+        all.iter_mut().for_each(|links| speak_and_hear(links, now));
+    }
+
+    fn speak_and_hear<D: Driver>(links: &mut Links<D>, now: u64) {
+        let mut received = links.poll(Stamp(now));
+        for frame in received.drain(..) {
+            links.receive(Stamp(now), frame);
+        }
+        links.give_back(received);
+        links.flush(Stamp(now));
+    }
+
+    /// A driver that lets go of nothing that it was given, and counts how often it was asked to.
+    struct Holding(SimDriver, Rc<Cell<usize>>);
+
+    impl Driver for Holding {
+        fn pool(&self) -> &Pool {
+            self.0.pool()
+        }
+
+        fn receive_pool(&self) -> &Pool {
+            self.0.receive_pool()
+        }
+
+        fn receive(&mut self, now: u64, limit: usize, into: &mut Vec<Received>) -> usize {
+            self.0.receive(now, limit, into)
+        }
+
+        fn transmit(&mut self, now: u64, frames: &mut VecDeque<Outgoing>) {
+            self.0.transmit(now, frames);
+        }
+
+        fn reclaim(&mut self) {
+            self.1.set(self.1.get() + 1);
+        }
+
+        fn address(&self) -> SocketAddr {
+            self.0.address()
+        }
+
+        fn payload_bytes_max(&self) -> usize {
+            self.0.payload_bytes_max()
+        }
+
+        fn counters(&self) -> driver::Counters {
+            self.0.counters()
+        }
+
+        fn mode(&self) -> String {
+            self.0.mode()
+        }
+    }
+
+    #[test]
+    fn a_driver_that_holds_what_is_due_again_is_asked_once_for_completions() {
+        let network = SimNetwork::perfect(1);
+        let host = |port| SocketAddr::from(([10, 0, 0, 1], port));
+        let config = Config { completion_delay_ns: u64::MAX / 2, ..Config::new(host(1)) };
+        let asked = Rc::new(Cell::new(0));
+        let driver = Holding(SimDriver::start(&network, config, 0).unwrap(), asked.clone());
+        let me = ReactorAddress { agent_box: BoxId(1), reactor: 0 };
+        let mut here = Links::new(me, driver, &Kinds::default(), LinkLimits::default(), 1);
+        let mut there = links(&network, 2, 2);
+        here.to(there.me, host(2), Stamp(0));
+        let mut now = 0;
+        while !here.links[0].link.is_open() {
+            now += 1_000_000;
+            speak_and_hear(&mut here, now);
+            speak_and_hear(&mut there, now);
+            assert!(now < MOVED_NS, "it is not answered");
+        }
+        assert_eq!(asked.get(), 0);
+        drop(there);
+        let link = &mut here.links[0].link;
+        let head = MessageHeader { destination: 1.into(), ..Default::default() };
+        head.emit(link.open(here.driver.pool(), MessageHeader::BYTES).unwrap());
+        link.close(MessageHeader::BYTES, 0, 0);
+        for expect in [(0, 0), (1, 0), (1, 1)] {
+            here.flush(Stamp(now));
+            let counted = here.figures().counters;
+            assert_eq!((counted.repeats_held, counted.repeated_copied), expect);
+            assert_eq!(asked.get() as u64, counted.repeats_held);
+            now += 2_000_000_000;
         }
     }
 

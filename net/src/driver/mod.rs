@@ -82,7 +82,8 @@ pub trait Driver {
     /// counted, never an error: the link repeats it.
     fn transmit(&mut self, now: u64, frames: &mut VecDeque<Outgoing>);
 
-    /// Asks for completions of frames that were sent but are still held.
+    /// Asks for completions of frames that were sent but are still held: called when one of them is due to be
+    /// sent again. Drivers that hold none need not do anything.
     fn reclaim(&mut self) {}
 
     /// The address that peers reach this driver at.

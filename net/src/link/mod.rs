@@ -317,6 +317,12 @@ impl Link {
         self.counters
     }
 
+    /// [`Counters::repeats_held`]: when a flush has added to it, the driver is to be asked for completions.
+    #[inline]
+    pub fn repeats_held(&self) -> u64 {
+        self.counters.repeats_held
+    }
+
     /// What was dropped, and why.
     pub fn drops(&self) -> &Drops {
         &self.drops
