@@ -53,6 +53,15 @@ impl BoxConfig {
         self.cpus.get(usize::from(reactor) % self.cpus.len().max(1)).copied()
     }
 
+    /// The file that a reactor's frames are written to.
+    pub(super) fn pcap_of(&self, reactor: u8) -> Option<PathBuf> {
+        let mut name = self.pcap.as_ref()?.as_os_str().to_owned();
+        if reactor > 0 {
+            name.push(format!(".{reactor}"));
+        }
+        Some(name.into())
+    }
+
     /// How a reactor runs, besides its driver, for people.
     pub(super) fn about(&self, reactor: u8) -> String {
         match self.cpu(reactor) {
@@ -73,6 +82,7 @@ impl BoxConfig {
             cpus: self.cpus.clone(),
             writes: Vec::new(),
         }
+            pcaps: (0..self.reactors).filter_map(|reactor| self.pcap_of(reactor)).collect(),
     }
 }
 

@@ -71,8 +71,8 @@ impl Make {
     /// The driver in its wrappers: what is written down is what the network sees, faults and all.
     fn wrapped(&self) -> Result<Box<dyn Driver>, String> {
         let mut driver: Box<dyn Driver> = Box::new(self.kernel()?);
-        if let Some(file) = &self.config.pcap {
-            driver = Box::new(written_down(driver, file, self.reactor)?);
+        if let Some(file) = self.config.pcap_of(self.reactor) {
+            driver = Box::new(written_down(driver, &file)?);
         }
         if let Some(faults) = self.config.faults {
             let seed = faults.seed.wrapping_add(u64::from(self.reactor));
@@ -166,19 +166,14 @@ fn parse(path: &str) -> AgentPath {
 /// A driver whose frames are written to a file, each at once: a process that is killed leaves all of them.
 fn written_down(
     driver: Box<dyn Driver>,
-    file: &Path,
-    reactor: u8,
+    path: &Path,
 ) -> Result<Pcap<Box<dyn Driver>, File>, String> {
-    let mut name = file.as_os_str().to_owned();
-    if reactor > 0 {
-        name.push(format!(".{reactor}"));
-    }
-    let opened = File::create(&name).and_then(|file| Pcap::new(driver, file));
+    let opened = File::create(path).and_then(|file| Pcap::new(driver, file));
     opened.map_err(|error| {
         format!(
             "cannot write frames to \"{}\": {error}; name another file by `pcap` in the system file or \
              by --pcap, or leave it out",
-            Path::new(&name).display()
+            path.display()
         )
     })
 }

@@ -28,8 +28,10 @@ pub struct Needs {
     pub idle: Idle,
     /// Cores that they are pinned to, in turn; none: they are not pinned.
     pub cpus: Vec<usize>,
-    /// Files that it writes: a journal, say.
+    /// Files that it replaces by whole ones: a journal, say.
     pub writes: Vec<PathBuf>,
+    /// Files that it writes its frames to, from their beginning.
+    pub pcaps: Vec<PathBuf>,
 }
 
 /// How it stands with something that a box needs.

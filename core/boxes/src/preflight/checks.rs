@@ -6,6 +6,7 @@ use std::path::Path;
 
 use daedal_net::driver::kernel::{Config, Kernel};
 use daedal_net::driver::{Driver, DriverError};
+use rustix::fs::Access;
 use rustix::process::{Resource, getrlimit};
 use rustix::thread::CapabilitySet;
 
@@ -246,12 +247,31 @@ fn offloads(mode: &str) -> Finding {
 
 /// Whether files can be made where the box writes them.
 pub(super) fn writable(needs: &Needs) -> Vec<Finding> {
-    needs.writes.iter().map(|path| writable_one(path)).collect()
+    let whole = needs.writes.iter().map(|path| writable_one(path));
+    whole.chain(needs.pcaps.iter().map(|path| writable_pcap(path))).collect()
+}
+
+/// Whether frames can be written to a file: it is written over, if it is there.
+fn writable_pcap(path: &Path) -> Finding {
+    let wanted = if path.exists() { path } else { crate::executor::folder(path) };
+    let access = if path.exists() { Access::WRITE_OK } else { Access::WRITE_OK | Access::EXEC_OK };
+    let written = match rustix::fs::access(wanted, access) {
+        Ok(()) if path.is_dir() => Err(std::io::ErrorKind::IsADirectory.into()),
+        told => told.map_err(std::io::Error::from),
+    };
+    match written {
+        Ok(()) => Finding::ok("files", format!("{} can be written", path.display())),
+        Err(error) => Finding::missing(
+            "files",
+            format!("cannot write frames to \"{}\": {error}", path.display()),
+            "name another file by `pcap` in the system file or by --pcap, or leave it out",
+        ),
+    }
 }
 
 fn writable_one(path: &Path) -> Finding {
     let folder = crate::executor::folder(path);
-    match rustix::fs::access(folder, rustix::fs::Access::WRITE_OK | rustix::fs::Access::EXEC_OK) {
+    match rustix::fs::access(folder, Access::WRITE_OK | Access::EXEC_OK) {
         Ok(()) => Finding::ok("files", format!("{} can be written", path.display())),
         Err(error) => Finding::missing(
             "files",

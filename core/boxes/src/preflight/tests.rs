@@ -10,6 +10,7 @@ fn needs() -> Needs {
         idle: Idle::Frugal,
         cpus: Vec::new(),
         writes: vec![std::env::temp_dir().join("file")],
+        pcaps: Vec::new(),
     }
 }
 
@@ -68,6 +69,24 @@ fn cores_and_folders_that_are_not_there_are_found() {
     let writes = vec!["/no/such/folder/journal".into()];
     let finding = only(&Needs { writes, ..needs() }, Standing::Missing);
     assert!(finding.mend.contains("mkdir -p /no/such/folder"), "{finding}");
+}
+
+#[test]
+fn files_for_frames_that_cannot_be_written_are_found() {
+    // A folder, whoever runs this; and a file in none.
+    for pcap in [std::env::temp_dir(), "/no/such/folder/a.pcap".into()] {
+        let finding = only(&Needs { pcaps: vec![pcap.clone()], ..needs() }, Standing::Missing);
+        assert!(finding.found.contains(&*pcap.display().to_string()), "{finding}");
+        assert!(finding.mend.contains("`pcap` in the system file"), "{finding}");
+    }
+    let file = std::env::temp_dir().join(format!("daedal-{}.pcap", std::process::id()));
+    let needs = Needs { pcaps: vec![file.clone()], ..needs() };
+    assert_eq!(check(&needs).with(Standing::Missing).next(), None);
+    assert!(!file.exists(), "who only looks makes no file");
+    std::fs::write(&file, "kept").unwrap();
+    assert_eq!(check(&needs).with(Standing::Missing).next(), None);
+    assert_eq!(std::fs::read(&file).unwrap(), b"kept");
+    std::fs::remove_file(file).unwrap();
 }
 
 #[test]
