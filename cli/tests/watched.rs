@@ -107,10 +107,10 @@ fn boxes_shows_how_each_reactor_runs() {
         let line = boxes.lines().find(|line| line.trim_start().starts_with(start));
         assert!(line.is_some_and(|line| line.ends_with(end)), "{start} {end}: {boxes}");
     };
-    shown("a.0  fault over pcap over kernel (", "); balanced; not pinned");
-    shown("b.0  kernel (", "); frugal; pinned to processor 0");
-    shown("b.1  kernel (", "); frugal; pinned to processor 0");
-    shown("controller.0  kernel (", "); frugal; not pinned");
+    shown("a.0  fault over pcap over kernel (", "); executor thread; balanced; not pinned");
+    shown("b.0  kernel (", "); executor thread; frugal; pinned to processor 0");
+    shown("b.1  kernel (", "); executor thread; frugal; pinned to processor 0");
+    shown("controller.0  kernel (", "); executor thread; frugal; not pinned");
     // What the kernel says of the threads.
     let threads = fs::read_dir(format!("/proc/{}/task", system.processes["b"].id())).unwrap();
     let pinned = threads.flatten().filter(|it| {

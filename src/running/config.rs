@@ -64,9 +64,10 @@ impl BoxConfig {
 
     /// How a reactor runs, besides its driver, for people.
     pub(super) fn about(&self, reactor: u8) -> String {
+        let BoxConfig { executor, idle, .. } = self;
         match self.cpu(reactor) {
-            Some(cpu) => format!("{}; pinned to processor {cpu}", self.idle),
-            None => format!("{}; not pinned", self.idle),
+            Some(cpu) => format!("executor {executor}; {idle}; pinned to processor {cpu}"),
+            None => format!("executor {executor}; {idle}; not pinned"),
         }
     }
 }
@@ -81,8 +82,8 @@ impl BoxConfig {
             idle: self.idle,
             cpus: self.cpus.clone(),
             writes: Vec::new(),
-        }
             pcaps: (0..self.reactors).filter_map(|reactor| self.pcap_of(reactor)).collect(),
+        }
     }
 }
 
@@ -116,6 +117,7 @@ pub fn config_of(spec: &SystemSpec, name: &str) -> Result<BoxConfig, String> {
             controller,
             faults: None,
             pcap: None,
+            links: limits(spec.controller.links),
         });
     }
     let (Some(it), Some(id)) = (spec.boxes.get(name), spec.box_id(name)) else {
@@ -127,7 +129,6 @@ pub fn config_of(spec: &SystemSpec, name: &str) -> Result<BoxConfig, String> {
     };
     Ok(BoxConfig {
         name: name.into(),
-            links: limits(spec.controller.links),
         id,
         address: it.address,
         reactors: it.reactors,
@@ -140,17 +141,10 @@ pub fn config_of(spec: &SystemSpec, name: &str) -> Result<BoxConfig, String> {
         controller,
         faults: None,
         pcap: it.pcap.as_ref().map(PathBuf::from),
+        links: limits(it.links),
     })
 }
 
-fn idle(idle: system::Idle) -> Idle {
-    match idle {
-        system::Idle::Latency => Idle::Latency,
-        system::Idle::Balanced => Idle::Balanced,
-        system::Idle::Frugal => Idle::Frugal,
-    }
-}
-        links: limits(it.links),
 /// What the file says, in place of the defaults.
 fn limits(spec: LinkSpec) -> LinkLimits {
     let ns = |us: Option<u16>| us.map(|us| u64::from(us) * 1000);
@@ -162,3 +156,10 @@ fn limits(spec: LinkSpec) -> LinkLimits {
     }
 }
 
+fn idle(idle: system::Idle) -> Idle {
+    match idle {
+        system::Idle::Latency => Idle::Latency,
+        system::Idle::Balanced => Idle::Balanced,
+        system::Idle::Frugal => Idle::Frugal,
+    }
+}

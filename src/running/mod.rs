@@ -286,7 +286,7 @@ fn start(
     })
 }
 
-/// The file of a box's counters, or why there is none although there was to be.
+/// A box's counters, for others or for its own metrics, and why others do not see them although they were to.
 fn board(config: &BoxConfig, clock: Clock) -> (Option<Board>, Option<Finding>) {
     let name = config.name.as_str();
     let unnamed = || Board::unnamed(name, config.reactors, clock.now()).ok();
