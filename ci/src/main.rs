@@ -9,6 +9,7 @@ use clap::{Parser, Subcommand};
 
 mod fuzz;
 mod lint;
+mod memory;
 mod setup;
 mod step;
 mod test;
@@ -47,6 +48,10 @@ enum Task {
     Seeds,
     /// The simulator, over bugs that are put in: it finds each
     Planted,
+    /// Unsafe code that calls nothing foreign, under miri (nightly)
+    Miri,
+    /// The other unsafe code, with the address sanitizer (nightly)
+    Asan,
     /// One fuzz target, for a while
     Fuzz {
         /// A file of ci/fuzz/fuzz_targets, without .rs
@@ -71,6 +76,8 @@ fn main() -> ExitCode {
         Task::Loom => test::loom(&mut report),
         Task::Seeds => test::seeds(&mut report),
         Task::Planted => test::planted(&mut report),
+        Task::Miri => memory::miri(&mut report),
+        Task::Asan => memory::asan(&mut report),
         Task::Fuzz { target, seconds } => fuzz::fuzz(&mut report, &target, seconds),
     }
     print!("{report}");

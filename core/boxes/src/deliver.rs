@@ -301,3 +301,74 @@ impl<A: Agent> Host for Hosted<A> {
         self.outside.as_ref().and_then(|outside| (outside.descriptor)(&self.agent))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fmt::Debug;
+
+    use daedal_model::encode::{Body, Encode, Encoder, encode_to_vec};
+    use daedal_model::message;
+    use daedal_model::message::Message;
+
+    use super::*;
+
+    /// One of everything that a message may hold.
+    #[message(crate = daedal_model)]
+    #[derive(Clone, Debug, PartialEq, Eq)]
+    enum Everything {
+        Put { key: String, value: Vec<u8>, part: Option<Part> },
+        Numbers(u8, i16, u32, i64, bool, (), [u8; 5]),
+        Lists(Vec<Vec<String>>, Vec<(bool, Part)>, Option<Vec<Option<u32>>>),
+        Nothing,
+    }
+
+    /// Smaller than the largest archive.
+    #[message(crate = daedal_model)]
+    #[derive(Clone, Debug, PartialEq, Eq)]
+    enum Part {
+        Empty,
+        Text(String),
+    }
+
+    /// What is believed is what a check finds, wherever the bytes lie and however they came there.
+    fn check<M: Message + Body<Message = M> + Encode<M> + Debug + PartialEq>(told: &M) {
+        let body = encode_to_vec::<M>(told);
+        for start in [0, 1, 4, 7] {
+            let mut place = vec![0xff; start + body.len()];
+            place[start..].copy_from_slice(&body);
+            let believed = open::<M>(&place[start..], Trust::Ours).unwrap();
+            let checked = open::<M>(&place[start..], Trust::Nobody).unwrap();
+            assert_eq!(format!("{believed:?}"), format!("{checked:?}"));
+            assert_eq!(&M::owned(believed), told);
+        }
+        let mut room = vec![0xff; body.len() + 24];
+        let mut encoder = Encoder::new(&mut room);
+        told.encode(&mut encoder).unwrap();
+        let written = encoder.written();
+        assert_eq!(&M::owned(open::<M>(&room[..written], Trust::Ours).unwrap()), told);
+        // Even of ours, what is too short for its root is checked.
+        let root = size_of::<M::Archived>();
+        assert!(root == 0 || open::<M>(&body[..root - 1], Trust::Ours).is_err());
+    }
+
+    #[test]
+    fn what_was_encoded_here_is_read_without_a_check_as_with_one() {
+        let text = |length: usize| "ä".repeat(length);
+        for length in [0, 3, 9, 20] {
+            let part = Some(Part::Text(text(length)));
+            let value = vec![7; length];
+            check(&Everything::Put { key: text(length), value, part });
+            let texts = vec![vec![text(length); length % 5], Vec::new()];
+            let parts = vec![(true, Part::Empty), (false, Part::Text(text(length)))];
+            check(&Everything::Lists(texts, parts, Some(vec![None, Some(length as u32)])));
+            check(&Part::Text(text(length)));
+            check(&text(length));
+            check(&vec![(length as u32, text(length)); length % 3]);
+        }
+        check(&Everything::Put { key: String::new(), value: Vec::new(), part: None });
+        check(&Everything::Numbers(1, -2, u32::MAX, i64::MIN, true, (), *b"bytes"));
+        check(&Everything::Nothing);
+        check(&Part::Empty);
+        check(&());
+    }
+}
