@@ -347,7 +347,8 @@ impl Agent for Port {
             ToPort::MissAgain { destination, source } => {
                 let key = (destination, source);
                 self.later.remove(&key);
-                if !self.lookups.contains_key(&key) {
+                // What was held when it was asked about may have been told since, in the other order.
+                if !matches!(self.lookups.get(&key), Some(Some(_))) {
                     self.look_up(key, context);
                 }
             }
@@ -410,6 +411,7 @@ impl State for Port {
 mod tests {
     use super::*;
     use crate::context::{Addressee, Effects, Envelope, Letter, Timer};
+    use crate::control::{ActionEntry, RouteEntry};
     use crate::encode::encode_to_vec;
     use crate::point::Point;
 
@@ -454,6 +456,34 @@ mod tests {
         fn is_pressed_towards(&self, _: AgentId, _: Option<Point>) -> bool {
             false
         }
+    }
+
+    /// What was held when it was asked about may have been told meanwhile, and have come first.
+    #[test]
+    fn what_is_held_is_asked_for_again_when_its_time_has_come() {
+        let (mut port, mut sent) = (Port::default(), Sent::default());
+        let destination = AgentId::from("there").0;
+        let route = RouteEntry { path: "there".to_owned(), epoch: 1, action: ActionEntry::Hold };
+        let held = Knowledge { routes: vec![route], ..Knowledge::default() };
+        let body = encode_to_vec::<FromController>(&FromController::Learned(held));
+        let envelope = Envelope::default();
+        let tell = |port: &mut Port, sent: &mut Sent, message: &ToPort| {
+            let body = encode_to_vec::<ToPort>(message);
+            let message = ToPort::access(&body).expect("it was encoded just now");
+            port.transition(message, &mut Context::new(AgentId(1), &envelope, sent));
+        };
+        for asked in 1..=3 {
+            tell(&mut port, &mut sent, &ToPort::Miss { destination, source: "client".to_owned() });
+            if !sent.waits.is_empty() {
+                let again = ToPort::MissAgain { destination, source: "client".to_owned() };
+                tell(&mut port, &mut sent, &again);
+            }
+            assert_eq!(sent.asked, asked);
+            let outcome = Outcome::Reply { schema: FromController::SCHEMA, body: &body };
+            let answer = Answer { from: AgentId::of(CONTROLLER), to: Number(asked), outcome };
+            port.answered(&answer, &mut Context::new(AgentId(1), &envelope, &mut sent));
+        }
+        assert_eq!(sent.waits.len(), 1);
     }
 
     /// A route that leads to where nobody is is asked for again as soon as it is answered: the controller may not
