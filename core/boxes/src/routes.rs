@@ -181,7 +181,7 @@ pub(crate) enum Detour {
 }
 
 /// A destination that somebody of this reactor writes to.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Destination {
     pub id: AgentId,
     pub epoch: Epoch,
@@ -196,13 +196,15 @@ pub(crate) struct Destination {
 type Reach<'a> = dyn FnMut(AgentId, ReactorAddress, Option<SocketAddr>) -> Via + 'a;
 
 /// What is known of routes, places and addresses.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Routes {
     /// The first is for conversations of replies alone; nobody's are [`NOBODY`].
     destinations: Vec<Destination>,
     free: Vec<RouteIndex>,
     by_id: HashMap<AgentId, RouteIndex, foldhash::fast::FixedState>,
     decided: BTreeMap<AgentId, Route>,
+    /// The last epochs of routes that did not lead there any more.
+    forgotten: BTreeMap<AgentId, Epoch>,
     /// Logical paths of destinations, for the sibling rule.
     paths: BTreeMap<AgentId, AgentPath>,
     forbidden: Option<RouteIndex>,
@@ -221,6 +223,7 @@ impl Default for Routes {
             free: Vec::new(),
             by_id: HashMap::default(),
             decided: BTreeMap::new(),
+            forgotten: BTreeMap::new(),
             paths: BTreeMap::new(),
             forbidden: None,
             places: BTreeMap::new(),
@@ -272,6 +275,7 @@ impl Routes {
             return;
         }
         let needed = self.led_to(self.by_id_in_order());
+        self.forgotten.retain(|id, _| needed.contains(id));
         for id in self.led_to(gone).difference(&needed) {
             let physical = match self.decided.get(id).map(|route| &route.action) {
                 Some(Action::To(physical)) => Some(*physical),
@@ -316,11 +320,14 @@ impl Routes {
     /// Takes note of a route, unless a newer one is known.
     pub fn learn(&mut self, path: AgentPath, route: Route) {
         let id = path.logical_id();
-        // Messages overtake each other: what was held under an epoch may be told after what came of it.
-        let is_news = self.decided.get(&id).is_none_or(|old| match route.action {
-            Action::Hold => old.epoch < route.epoch,
-            _ => old.epoch <= route.epoch,
-        });
+        // Messages overtake each other: what was held under an epoch may be told after what came of it, which
+        // may even be over. Nobody would tell that twice.
+        let is_news = match (self.decided.get(&id), &route.action) {
+            (Some(old), Action::Hold) => old.epoch < route.epoch,
+            (Some(old), _) => old.epoch <= route.epoch,
+            (None, Action::Hold) => self.forgotten.get(&id).is_none_or(|old| *old <= route.epoch),
+            (None, _) => true,
+        };
         if is_news {
             let leads_to = |route: Option<&Route>| match route?.action {
                 Action::To(physical) => Some(physical),
@@ -339,7 +346,8 @@ impl Routes {
     /// Forgets the route to a destination, unless it is newer than `epoch`.
     pub fn forget_route(&mut self, id: AgentId, epoch: Epoch) {
         if self.decided.get(&id).is_some_and(|route| route.epoch <= epoch) {
-            self.decided.remove(&id);
+            let route = self.decided.remove(&id).expect("it was seen there");
+            self.forgotten.insert(id, route.epoch);
         }
     }
 
@@ -398,14 +406,11 @@ impl Routes {
             return;
         }
         self.places.remove(&physical);
-        let (decided, paths) = (&mut self.decided, &mut self.paths);
-        decided.retain(|id, route| {
-            let leads_there = matches!(route.action, Action::To(to) if to == physical);
-            if leads_there {
-                paths.remove(id);
-            }
-            !leads_there
-        });
+        let leads_there = |_: &AgentId, route: &mut Route| matches!(route.action, Action::To(to) if to == physical);
+        for (id, route) in self.decided.extract_if(.., leads_there) {
+            self.paths.remove(&id);
+            self.forgotten.insert(id, route.epoch);
+        }
     }
 
     /// Whose replies count, and how many of them must say the same, where all of several are asked.
@@ -501,5 +506,36 @@ impl std::ops::Index<RouteIndex> for Routes {
     #[inline]
     fn index(&self, index: RouteIndex) -> &Destination {
         &self.destinations[index.0 as usize]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_held_before_a_route_that_is_forgotten_is_not_held_again() {
+        let path = AgentPath::parse("there").expect("a path");
+        let (id, physical) = (path.logical_id(), path.physical_id());
+        let at = ReactorAddress { agent_box: BoxId(1), reactor: 0 };
+        let told = |routes: &mut Routes, epoch, action| {
+            routes.learn(path.clone(), Route { epoch: Epoch(epoch), action });
+            routes.settle(|_, _, _| Via::Ring(0));
+            let index = routes.by_id[&id];
+            routes[index].way.clone()
+        };
+        let mut routes = Routes::default();
+        routes.index(id);
+        routes.place(physical, at);
+        let one = Way::One(Leaf { physical, via: Via::Ring(0) });
+        assert_eq!(told(&mut routes, 4, Action::To(physical)), one);
+        routes.forget(physical);
+        // It was told before, and comes behind.
+        assert_eq!(told(&mut routes, 3, Action::Hold), Way::Closed);
+        assert_eq!(told(&mut routes, 4, Action::Hold), Way::Held);
+        routes.place(physical, at);
+        assert_eq!(told(&mut routes, 5, Action::To(physical)), one);
+        routes.forget_route(id, Epoch(5));
+        assert_eq!(told(&mut routes, 4, Action::Hold), Way::Closed);
     }
 }

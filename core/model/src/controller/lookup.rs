@@ -167,7 +167,8 @@ impl Controller {
                             });
                             (life.epoch, Action::To(physical))
                         }
-                        None => (life.epoch, Action::Hold),
+                        // Not older than what was told of it before the change that it waits for.
+                        None => (life.epoch.max(Epoch(self.cut_of(node).since)), Action::Hold),
                     }
                 }
             };
