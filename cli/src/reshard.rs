@@ -42,7 +42,7 @@ pub fn run(arguments: &Arguments, templates: &Arc<Templates>) -> Result<()> {
     let s = if *shards == 1 { "" } else { "s" };
     match answer {
         Some(FromController::Resharded { took_ns: 0, .. }) => {
-            say!("{agent} has {shards} shard{s} already")
+            say!("{agent} has {shards} shard{s}: nothing was left to do")
         }
         Some(FromController::Resharded { took_ns, paused_ns }) => {
             let ms = |ns: u64| ns.div_ceil(1_000_000);

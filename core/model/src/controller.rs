@@ -248,8 +248,8 @@ impl Controller {
             }
             (Asked::Stop(id), Ok(FromManager::Refused(_))) => self.not_stopped(*id),
             (Asked::Wedge(id, path), Ok(FromManager::Wedged(_))) => self.part_wedged(*id, path),
-            (Asked::Wedge(id, path), Ok(FromManager::Refused(_))) => {
-                self.part_not_wedged(*id, path, context);
+            (Asked::Wedge(id, path), Ok(FromManager::Refused(failure))) => {
+                self.part_not_wedged(*id, path, failure, context);
             }
             // Another process of the box was meant, or the box listens to another controller; or the
             // link broke. Whoever is there registers, and reports.

@@ -237,8 +237,8 @@ impl BoxManager {
         }
         let found = self.running.iter().find(|(_, hosting)| is_it(hosting));
         let Some(logical) = found.map(|(logical, _)| logical.clone()) else {
-            let why = format!("{path} does not run here");
-            return context.reply(&FromManager::Refused(why.into()));
+            let why = Failure::for_now(format!("{path} does not run here"));
+            return context.reply(&FromManager::Refused(why));
         };
         let hosting = self.running.remove(&logical).expect("it was found there");
         let port = self.port_of(&hosting);

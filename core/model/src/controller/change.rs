@@ -5,8 +5,9 @@
 //! hold what they have for them meanwhile; they are told of a new part once it runs. When all do, what was
 //! kept of the old ones is collected.
 //!
-//! A change goes on once it has begun, also by the next controller: boxes report what they keep. A part whose
-//! box dies meanwhile is lost as by any crash.
+//! A change goes on once the first part has ended, also by the next controller: boxes report what they keep. A part
+//! whose box dies meanwhile is lost as by any crash. Before that it ends when some part says that it can never
+//! end so, since what its state is does not split: all parts are of one kind, and go on.
 //! Invariant: no new part starts before every old one has said that it ended, or its process has.
 
 use super::life::Stage;
@@ -14,8 +15,8 @@ use super::{Asked, Controller};
 use crate::agent::ReplyTo;
 use crate::context::Context;
 use crate::control::{
-    Cut, FromController, Hosting, Legacy, PartEntry, Reason, ToController, ToManager, Wedged,
-    manager_path, port_path,
+    Cut, Failure, FromController, Hosting, Legacy, PartEntry, Reason, ToController, ToManager,
+    Wedged, manager_path, port_path,
 };
 use crate::id::{AgentId, Epoch, Stamp};
 use crate::latt::{Kind, Latt, Node};
@@ -26,12 +27,14 @@ use crate::point::PointRange;
 const AGAIN: std::time::Duration = std::time::Duration::from_millis(200);
 
 /// A change under way.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Change {
     into: Cut,
     old: Vec<Old>,
     /// Whether the tree is cut anew: the old ones have ended.
     is_recut: bool,
+    /// Why some part will never end.
+    refused: Option<String>,
     askers: Vec<ReplyTo>,
     began: Stamp,
     /// Since when some part does not run.
@@ -39,7 +42,7 @@ pub(super) struct Change {
 }
 
 /// A part that ends.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Old {
     hosting: Hosting,
     site: String,
@@ -85,6 +88,11 @@ impl Controller {
         let node = self.latt.at(&path).ok_or_else(|| {
             format!("there is no agent {path}; `daedal tree` shows those that there are")
         })?;
+        if !self.knows_all() {
+            // The statement may not be how it is cut.
+            return Err("the controller does not know yet what all boxes run: try again, and see `daedal boxes` \
+                        for those that have not come".to_owned());
+        }
         let (id, path) = (node.path.logical_id(), node.path.logical());
         let Kind::Virtual { transformation, children } = &node.kind else {
             return Err(format!("{path} is in one piece: only what is sharded can be resharded"));
@@ -118,9 +126,7 @@ impl Controller {
         let epoch = self.reserve.take_epoch();
         let Epoch(since) = epoch.ok_or("the controller waits for its journal: try again")?;
         let into = Cut { since, children: shards };
-        let change =
-            Change { into, old, is_recut: false, askers: Vec::new(), began: now, paused: None };
-        Ok(Some(self.changes.entry(id).or_insert(change)))
+        Ok(Some(self.changes.entry(id).or_insert(Change::new(into, old, now))))
     }
 
     /// The parts that the agent with this id has, all of which run.
@@ -153,6 +159,21 @@ impl Controller {
         let ids: Vec<AgentId> = self.changes.keys().copied().collect();
         for id in ids {
             let Some(mut change) = self.changes.remove(&id) else { continue };
+            match change.refused.take() {
+                // Those that were asked too have not said what became of them.
+                Some(why) if change.old.iter().any(Old::is_asked) => {
+                    change.refused = Some(why);
+                    self.changes.insert(id, change);
+                    continue;
+                }
+                Some(why) if !change.old.iter().any(Old::is_wedged) => {
+                    change.refuse(&why, context);
+                    continue;
+                }
+                // Some part has ended for it: there is no way back.
+                Some(_) => drop(context.after(AGAIN, &ToController::Retry)),
+                None => {}
+            }
             if !change.is_recut {
                 self.wedge_parts(id, &mut change, context);
             }
@@ -260,7 +281,7 @@ impl Controller {
 
     fn finish_change(&mut self, change: Change, context: &mut Context<'_, Controller>) {
         let now = context.now().0;
-        for old in change.old.iter().filter(|old| old.stage == OldStage::Wedged) {
+        for old in change.old.iter().filter(|old| old.is_wedged()) {
             self.collect(&old.hosting.path, &old.site, context);
         }
         let took_ns = now.saturating_sub(change.began.0);
@@ -289,14 +310,25 @@ impl Controller {
         &mut self,
         id: AgentId,
         path: &str,
+        failure: Failure,
         context: &mut Context<'_, Controller>,
     ) {
         let again = Stamp(context.now().0.saturating_add(AGAIN.as_nanos() as u64));
-        let Some(old) = self.old_part(id, path) else { return };
+        let Some(change) = self.changes.get_mut(&id) else { return };
+        let old = change.old.iter_mut().find(|old| old.hosting.path == path);
+        let Some(old) = old else { return };
         old.stage = OldStage::Again(again);
         let hosting = old.hosting.clone();
+        match failure.may_pass {
+            true => drop(context.after(AGAIN, &ToController::Retry)),
+            false => {
+                let agent = self.latt.get(id).map(|node| node.path.logical().to_string());
+                let (agent, site) = (agent.unwrap_or_default(), &old.site);
+                let why = format!("{agent} stays cut as it was; box {site}: {}", failure.why);
+                change.refused = Some(why);
+            }
+        }
         self.set_stage(logical(&hosting), Stage::Running(hosting));
-        context.after(AGAIN, &ToController::Retry);
     }
 
     fn old_part(&mut self, id: AgentId, path: &str) -> Option<&mut Old> {
@@ -330,9 +362,7 @@ impl Controller {
         let above = self.latt.cut_above(&node.path).map(|node| node.path.logical_id());
         let change = above.and_then(|id| self.changes.get(&id));
         let old = change.into_iter().flat_map(|change| &change.old);
-        let old = old.filter(|old| {
-            old.stage == OldStage::Wedged && old.hosting.range().overlaps(&node.range)
-        });
+        let old = old.filter(|old| old.is_wedged() && old.hosting.range().overlaps(&node.range));
         old.filter_map(|old| {
             let port = port_path(&old.site, old.hosting.reactor.unwrap_or(0)).ok()?;
             Some(Legacy { path: old.hosting.path.clone(), port: port.to_string() })
@@ -373,13 +403,11 @@ impl Controller {
         if wedged.into.since < known.since {
             return self.collect(&wedged.hosting.path, site, context);
         }
+        let now = context.now();
         let change = self.changes.entry(id).or_insert_with(|| Change {
-            into: wedged.into,
-            old: Vec::new(),
             is_recut: wedged.into == known,
-            askers: Vec::new(),
-            began: context.now(),
-            paused: Some(context.now()),
+            paused: Some(now),
+            ..Change::new(wedged.into, Vec::new(), now)
         });
         if change.into != wedged.into {
             return;
@@ -390,9 +418,29 @@ impl Controller {
     }
 }
 
+impl Change {
+    fn new(into: Cut, old: Vec<Old>, began: Stamp) -> Change {
+        let askers = Vec::new();
+        Change { into, old, is_recut: false, refused: None, askers, began, paused: None }
+    }
+
+    fn refuse(self, why: &str, context: &mut Context<'_, Controller>) {
+        let told = FromController::Refused(Reason::Invalid, why.to_owned());
+        self.askers.into_iter().for_each(|asker| context.reply_to(asker, &told));
+    }
+}
+
 impl Old {
     fn has_ended(&self) -> bool {
         matches!(self.stage, OldStage::Wedged | OldStage::Gone)
+    }
+
+    fn is_wedged(&self) -> bool {
+        self.stage == OldStage::Wedged
+    }
+
+    fn is_asked(&self) -> bool {
+        self.stage == OldStage::Asked
     }
 }
 

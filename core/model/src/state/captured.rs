@@ -157,6 +157,16 @@ impl Captured {
         }
     }
 
+    /// # Errors
+    /// When it has a field of which there is one, so that nobody can have it in part or from several.
+    pub fn expect_divisible(&self) -> Result<(), StateError> {
+        let is_one = |part: &Part| matches!(part, Part::Whole { rule: Combine::Forbid, .. });
+        match self.fields.iter().find(|(_, part)| is_one(part)) {
+            Some((field, _)) => Err(StateError::Forbidden(field.clone())),
+            None => Ok(()),
+        }
+    }
+
     /// One part a range, in their order: pieces go to the range of their point, other fields by rule.
     /// Cost: linear in the state; constant fields are copied.
     /// # Errors

@@ -82,6 +82,63 @@ fn what_cannot_be_resharded_is_refused_with_the_reason() {
     assert_eq!(told, Some(FromController::Resharded { took_ns: 0, paused_ns: 0 }));
 }
 
+#[test]
+fn what_does_not_split_is_not_tried_again_and_goes_on_as_it_was() {
+    for seed in 0..100 {
+        let mut world = started(seed);
+        let before = parts(&world);
+        world.indivisible = before.iter().map(|it| it.path.clone()).collect();
+        let why = refusal(world.answer(&reshard("kvs", 3)));
+        assert!(why.starts_with("kvs stays cut as it was; box "), "{why}");
+        assert!(why.ends_with(": field `entries` can neither be split nor joined"), "{why}");
+        assert_eq!((parts(&world), world.alarms()), (before, Vec::new()));
+        let found = world.reach(0, "gateway", "kvs", HIGH);
+        assert!(world.is_there(found), "{found:?}");
+        // Nothing is left of the change.
+        world.indivisible.clear();
+        let told = world.answer(&reshard("kvs", 4));
+        assert!(matches!(told, Some(FromController::Resharded { .. })), "{told:?}");
+        assert_cut_into(&world, 4);
+    }
+}
+
+/// Where one part has ended, there is no way back: what the other lacks may come with a new process of its box.
+#[test]
+fn a_part_that_does_not_split_is_asked_again_where_another_has_ended() {
+    for seed in 0..100 {
+        let mut world = started(seed);
+        let before = parts(&world);
+        world.indivisible.insert(before[1].path.clone());
+        assert_eq!(world.answer(&reshard("kvs", 3)), None);
+        assert_eq!(parts(&world), before[1..]);
+        assert!(!world.alarms().is_empty());
+        world.indivisible.clear();
+        world.now.0 += 200_000_000;
+        world.ask(&ToController::Retry);
+        world.settle();
+        assert!(matches!(world.told[..], [FromController::Resharded { .. }]), "{:?}", world.told);
+        assert_cut_into(&world, 3);
+        assert_all_inherited(&world, &before);
+    }
+}
+
+/// A controller that begins knows how an agent is stated, not how it is cut.
+#[test]
+fn a_controller_that_does_not_know_all_says_so_and_not_that_nothing_is_to_do() {
+    let mut world = started(1);
+    world.answer(&reshard("kvs", 3));
+    world.kill_controller();
+    world.away = [0, 1].into();
+    world.start_controller();
+    let why = refusal(world.answer(&reshard("kvs", 2)));
+    assert!(why.contains("does not know yet what all boxes run"), "{why}");
+    world.away.clear();
+    world.settle();
+    let told = world.answer(&reshard("kvs", 2));
+    assert!(matches!(told, Some(FromController::Resharded { .. })), "{told:?}");
+    assert_cut_into(&world, 2);
+}
+
 /// A controller that comes in the middle finishes what the one before began, though it is told of two parts.
 #[test]
 fn a_change_goes_on_under_the_next_controller_whenever_the_first_one_ends() {

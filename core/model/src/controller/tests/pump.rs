@@ -246,6 +246,8 @@ pub struct World {
     pub now: Stamp,
     /// Templates whose agents cannot be run for now.
     pub unfit: BTreeSet<String>,
+    /// Lives whose state does not split, by path.
+    pub indivisible: BTreeSet<String>,
     /// Whether what boxes are told to start does not arrive as yet.
     pub are_starts_late: bool,
     client: Outbox,
@@ -274,6 +276,7 @@ impl World {
             away: BTreeSet::new(),
             now: Stamp(0),
             unfit: BTreeSet::new(),
+            indivisible: BTreeSet::new(),
             are_starts_late: false,
             client: Outbox::new(AgentId::of(CLIENT), 2),
             told: Vec::new(),
@@ -597,6 +600,10 @@ impl World {
                 let process = self.boxes[index].as_mut().unwrap();
                 process.hosted.insert(path.clone(), hosting);
                 self.tell_port(index, reactor, &finished(path, None, None));
+            }
+            Command::Wedge(path, _) if self.indivisible.contains(&path) => {
+                let why = format!("{path}: field `entries` can neither be split nor joined");
+                self.tell_port(index, reactor, &finished(path, Some(why.into()), None));
             }
             Command::Wedge(path, parts) => {
                 let process = self.boxes[index].as_mut().unwrap();
