@@ -32,6 +32,8 @@ pub mod preflight;
 pub mod prometheus;
 pub mod reactor;
 mod record;
+#[cfg(test)]
+mod resharded;
 mod routes;
 pub mod shim;
 mod slot;

@@ -87,7 +87,7 @@ pub(crate) struct Parked {
 
 /// Which messages an agent has processed, by source, space and lane. Only those that came over links are
 /// written down: within a box each message is handed over once.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct DoneBox {
     by_sender: HashMap<(AgentId, Space, u16), NumberSet, foldhash::fast::FixedState>,
 }

@@ -25,7 +25,7 @@ use crate::deliver::Host;
 use crate::kinds::Kind;
 use crate::plane::Via;
 use crate::record::{Draft, HAS_POINT, Record, finish};
-use crate::slot::{Slot, SlotIndex};
+use crate::slot::{DoneBox, Slot, SlotIndex};
 use crate::timer::Alarm;
 use crate::turn::{Fate, Turn};
 
@@ -81,6 +81,26 @@ pub struct DoneEntry {
     pub floor: u64,
     /// Of those above, as [`NumberSet::words`] gives them.
     pub words: Vec<u64>,
+}
+
+impl DoneEntry {
+    /// What a life has processed.
+    pub(crate) fn all_of(done: &DoneBox) -> Vec<DoneEntry> {
+        let entry = |((source, space, lane), set): ((AgentId, Space, u16), &NumberSet)| DoneEntry {
+            source: source.0,
+            space: space.0,
+            lane,
+            floor: set.floor().0,
+            words: set.words(),
+        };
+        done.entries().into_iter().map(entry).collect()
+    }
+
+    /// Whoever goes on from that life has processed it, too.
+    pub(crate) fn pass_to(&self, heir: &mut DoneBox) {
+        let set = NumberSet::from_words(Number(self.floor), &self.words);
+        heir.inherit((AgentId(self.source), Space(self.space), self.lane), &set);
+    }
 }
 
 /// A timer that is pending.
@@ -240,13 +260,6 @@ impl<D: Driver> Turn<D> {
         timers: &[(Stamp, Alarm)],
         origins: &[OriginEntry],
     ) -> Bequest {
-        let done = slot.done.entries().into_iter().map(|((source, space, lane), set)| DoneEntry {
-            source: source.0,
-            space: space.0,
-            lane,
-            floor: set.floor().0,
-            words: set.words(),
-        });
         let timer = |(due, alarm): &(Stamp, Alarm)| {
             let record = Record::of(&alarm.record);
             let is_here = record.point().is_none_or(|point| range.contains(point));
@@ -261,7 +274,7 @@ impl<D: Driver> Turn<D> {
         };
         Bequest {
             state: state.to_bytes(),
-            done: done.collect(),
+            done: DoneEntry::all_of(&slot.done),
             timers: timers.iter().filter_map(timer).collect(),
             stamp: slot.last_stamp.0,
             origins: origins.to_vec(),
@@ -313,11 +326,7 @@ impl<D: Driver> Turn<D> {
             self.learn_origins(&bequest.origins);
             let Some(slot) = &mut self.slots[index.0 as usize] else { return };
             slot.last_stamp = slot.last_stamp.max(Stamp(bequest.stamp));
-            for entry in &bequest.done {
-                let set = NumberSet::from_words(Number(entry.floor), &entry.words);
-                let sender = (AgentId(entry.source), Space(entry.space), entry.lane);
-                slot.done.inherit(sender, &set);
-            }
+            bequest.done.iter().for_each(|entry| entry.pass_to(&mut slot.done));
         }
         // A message that is for no point in particular was each owner's: it is this one's once.
         let mut seen: Vec<&TimerEntry> = Vec::new();

@@ -63,7 +63,7 @@ pub enum SystemError {
 }
 
 /// The agent.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Controller {
     latt: Latt,
     templates: BTreeMap<String, Specification>,

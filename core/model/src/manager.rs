@@ -51,7 +51,7 @@ pub enum Registration {
 }
 
 /// The agent.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct BoxManager {
     own: BoxDescription,
     ports: Vec<AgentId>,
@@ -73,7 +73,7 @@ pub struct BoxManager {
 }
 
 /// An agent that is being started, stopped or wedged.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Busy {
     path: AgentPath,
     hosting: Hosting,

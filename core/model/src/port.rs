@@ -75,7 +75,7 @@ pub enum Command {
 }
 
 /// The agent.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Port {
     commands: Vec<Command>,
     /// Destination and sender of look-ups that are not answered in full, with the ask's number while the
@@ -107,7 +107,7 @@ pub struct Kept {
 }
 
 /// An agent whose parts are being fetched, one after another.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Heir {
     hosting: Hosting,
     /// What it goes on from, the next one last.

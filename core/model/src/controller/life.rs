@@ -12,7 +12,7 @@ use crate::path::AgentPath;
 use crate::place::{self, Candidate, PlaceError, Site};
 
 /// A physical agent, through all its lives.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Life {
     /// The box that it runs in, in all its lives.
     pub(super) site: String,

@@ -20,7 +20,7 @@ const PROCESSES_MAX: usize = 64;
 /// Messages come in any order, so a registration may be of a process that is long gone. Only a report
 /// shows that a process was there after this controller heard of it; and of two that report, the one that
 /// was heard of first was first.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Member {
     pub(super) id: BoxId,
     /// The process that has said what it runs, and has not ended.

@@ -21,7 +21,7 @@ const LOW: u32 = BLOCK / 4;
 const AGAIN: Duration = Duration::from_secs(1);
 
 /// Numbers that are synced and not given.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Reserve {
     spaces: VecDeque<Range<u32>>,
     epochs: VecDeque<Range<u32>>,
