@@ -4,7 +4,9 @@ mod pump;
 use pump::{Found, World};
 
 use super::*;
-use crate::control::{BoxState, FromPort, ProcessState, Standing, ToPort, View, port_path};
+use crate::control::{
+    ActionEntry, BoxState, FromPort, ProcessState, Standing, ToPort, View, port_path,
+};
 use crate::id::BoxId;
 use crate::latt::tests::{keyed, path};
 use crate::manager::Registration;

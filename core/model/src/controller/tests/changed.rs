@@ -139,6 +139,25 @@ fn a_controller_that_does_not_know_all_says_so_and_not_that_nothing_is_to_do() {
     assert_cut_into(&world, 2);
 }
 
+/// A client may remember the epoch of a part that was of this name in an earlier cut.
+#[test]
+fn a_part_that_has_not_begun_is_held_under_an_epoch_later_than_all_before_the_change() {
+    let mut world = started(1);
+    world.ask(&reshard("kvs", 3));
+    while world.controller().cuts.is_empty() {
+        assert!(world.step());
+    }
+    let since = world.controller().cuts.values().next().expect("there is one").since;
+    world.away.insert(1);
+    world.settle();
+    let source = "gateway".to_owned();
+    let told = world.answer(&ToController::Lookup { destination: AgentId::of("kvs").0, source });
+    let Some(FromController::Learned(knowledge)) = told else { panic!("{told:?}") };
+    let held = knowledge.routes.iter().filter(|it| it.action == ActionEntry::Hold);
+    let held: Vec<u32> = held.map(|it| it.epoch).collect();
+    assert!(!held.is_empty() && held.iter().all(|epoch| *epoch >= since), "{held:?} {since}");
+}
+
 /// A controller that comes in the middle finishes what the one before began, though it is told of two parts.
 #[test]
 fn a_change_goes_on_under_the_next_controller_whenever_the_first_one_ends() {
