@@ -63,6 +63,15 @@ pub(crate) struct Gathers {
 }
 
 impl Gathers {
+    /// Whether a message is a part of a request, and whether somebody waits for what is answered to it: to the
+    /// parts of a request that was given up nobody listens, however often they are cut.
+    pub fn stands_for(&self, which: Which) -> (bool, bool) {
+        match self.parts.get(&which) {
+            Some((_, whole)) => (true, self.all.contains_key(whole)),
+            None => (false, true),
+        }
+    }
+
     /// A request, or a part of one, was cut: these stand for it now, each with its first point.
     pub fn cut(&mut self, which: Which, request: &Record<'_>, parts: &[(Point, Which)]) {
         let whole = self.parts.remove(&which).map(|(_, whole)| whole);
@@ -119,5 +128,29 @@ impl Gathers {
                 Some(which)
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::record::{Draft, finish};
+
+    /// One of its parts went to who died unheard; another comes back, to be cut again.
+    #[test]
+    fn nobody_waits_for_the_parts_of_a_request_that_was_given_up() {
+        let mut draft = Draft::default();
+        draft.header.destination = 1.into();
+        let mut bytes = vec![0; draft.bytes()];
+        draft.write(&mut bytes);
+        finish(&mut bytes, draft.bytes(), 0);
+        let which = |index, number| (ConversationIndex(index), Number(number));
+        let (whole, one, other) = (which(0, 0), which(1, 1), which(2, 2));
+        let mut gathers = Gathers::default();
+        assert_eq!(gathers.stands_for(whole), (false, true));
+        gathers.cut(whole, &Record::of(&bytes), &[(Point(0), one), (Point(9), other)]);
+        assert_eq!(gathers.stands_for(other), (true, true));
+        assert_eq!(gathers.give_up(one), Some(whole));
+        assert_eq!(gathers.stands_for(other), (true, false));
     }
 }

@@ -434,12 +434,13 @@ impl<D: Driver> Plane<D> {
         let (base, route) = (self.conversations.base(at), self.conversations[at].route);
         let ticket = self.conversations.ticket(at, read.number());
         let lanes = self.routes[route].way.cut(range);
+        let (is_part, is_awaited) = self.gathers.stands_for((at, read.number()));
         let mut parts = Vec::new();
         for (lane, part) in &lanes {
             let lane = self.conversations.in_lane(base, *lane);
             let it = &mut self.conversations[lane];
             let number = it.number();
-            if read.has(ASKS) {
+            if read.has(ASKS) && is_awaited {
                 it.asks.open(number);
             }
             if read.place().is_some() {
@@ -450,6 +451,9 @@ impl<D: Driver> Plane<D> {
         }
         if read.has(ASKS) {
             self.gathers.cut((at, read.number()), &read, &parts);
+        }
+        if is_part {
+            self.close_ask(at, read.number());
         }
         self.conversations.give_up(at, read.number());
         if read.place().is_some() {
