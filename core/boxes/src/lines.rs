@@ -48,7 +48,7 @@ pub(crate) struct Lines {
     free: Vec<LineIndex>,
     by_leaf: HashMap<AgentId, LineIndex, foldhash::fast::FixedState>,
     lately: LineIndex,
-    /// Messages under way in lines that the ways do not lead to any more.
+    /// Messages under way in lines that the ways do not lead to any more, or for other points.
     strays: u64,
     /// What has to find its line.
     unsorted: BTreeMap<Waits, Vec<u8>>,
@@ -60,8 +60,11 @@ pub(crate) struct Lines {
 #[derive(Debug)]
 struct Line {
     leaf: AgentId,
-    /// The leaf's points; `None`: it is one of several copies.
+    /// The leaf's points, as the ways have it; `None`: it is one of several copies.
     range: Option<PointRange>,
+    /// The points for which something may be under way to it: the ways may give a life that is ending the points
+    /// of the one after it.
+    had: Option<PointRange>,
     /// Whether the ways lead there.
     is_led_to: bool,
     taken: Place,
@@ -116,8 +119,9 @@ impl Lines {
 
     /// Whether something is under way to who had points of this leaf before.
     fn is_awaited(&self, it: &Line) -> bool {
-        let mut strays = self.all.iter().filter(|old| !old.is_led_to && old.under_way > 0);
-        !planted::is(Bug::OldWayKept) && strays.any(|old| old.shares_points_with(it))
+        let others = self.all.iter().filter(|old| old.leaf != it.leaf && old.under_way > 0);
+        let mut strays = others.filter(|old| old.is_stray());
+        !planted::is(Bug::OldWayKept) && strays.any(|old| old.had_points_of(it))
     }
 
     /// Whether the lines lead where the ways do in this state of theirs.
@@ -138,11 +142,20 @@ impl Lines {
             let line = self.find(*leaf).unwrap_or_else(|| self.add(*leaf));
             let it = &mut self.all[line.0 as usize];
             (it.is_led_to, it.range) = (true, *range);
+            it.had = match (it.under_way, it.had, *range) {
+                (1.., Some(had), Some(range)) => {
+                    Some(PointRange {
+                        first: had.first.min(range.first),
+                        last: had.last.max(range.last),
+                    })
+                }
+                _ => *range,
+            };
         }
         if is_whole {
             self.forget_the_over();
         }
-        let strays = self.all.iter().filter(|line| !line.is_led_to);
+        let strays = self.all.iter().filter(|line| line.is_stray());
         self.strays = strays.map(|line| line.under_way).sum();
     }
 
@@ -205,7 +218,7 @@ impl Lines {
         let line = self.find(leaf).unwrap_or_else(|| self.add(leaf));
         let it = &mut self.all[line.0 as usize];
         it.under_way += 1;
-        self.strays += u64::from(!it.is_led_to);
+        self.strays += u64::from(it.is_stray());
         line
     }
 
@@ -214,7 +227,10 @@ impl Lines {
     pub fn arrived(&mut self, line: LineIndex) {
         let it = &mut self.all[line.0 as usize];
         it.under_way -= 1;
-        self.strays -= u64::from(!it.is_led_to);
+        self.strays -= u64::from(it.is_stray());
+        if it.under_way == 0 && it.is_led_to {
+            it.had = it.range;
+        }
     }
 
     /// Keeps a message in a line, or until it has found one.
@@ -289,6 +305,7 @@ impl Line {
         Line {
             leaf,
             range: None,
+            had: None,
             is_led_to: false,
             taken: NO_PLACE,
             under_way: 0,
@@ -296,8 +313,12 @@ impl Line {
         }
     }
 
-    fn shares_points_with(&self, other: &Line) -> bool {
-        let ranges = self.range.zip(other.range);
+    fn is_stray(&self) -> bool {
+        !self.is_led_to || self.had != self.range
+    }
+
+    fn had_points_of(&self, other: &Line) -> bool {
+        let ranges = self.had.zip(other.range);
         ranges.is_some_and(|(one, other)| one.overlaps(&other))
     }
 }

@@ -71,6 +71,25 @@ fn who_takes_points_over_is_waited_for_and_nobody_else() {
     assert!(conversations.is_open(BASE, 1, THREE));
 }
 
+/// The ways are told before the lives: for a while they give one that is ending the points of the next.
+#[test]
+fn a_life_that_is_ending_keeps_its_points_whatever_the_ways_say() {
+    let mut conversations = conversations();
+    follow(&mut conversations, 0, &[(ONE, Some(LOW)), (TWO, Some(HIGH))]);
+    let (at, number) = sent(&mut conversations, 1, TWO);
+    let end = PointRange { first: Point(150), last: HIGH.last };
+    follow(&mut conversations, 1, &[(TWO, Some(MIDDLE)), (THREE, Some(end))]);
+    assert!(!conversations.is_open(BASE, 1, THREE), "the ways lead to its old owner for others");
+    assert!(conversations.is_open(BASE, 1, TWO));
+    follow(&mut conversations, 2, &[(THREE, Some(end))]);
+    assert!(!conversations.is_open(BASE, 2, THREE), "they lead there no more");
+    follow(&mut conversations, 3, &[(TWO, Some(MIDDLE)), (THREE, Some(end))]);
+    conversations.done(at, number);
+    assert!(conversations.is_open(BASE, 3, THREE));
+    let _ = sent(&mut conversations, 1, TWO);
+    assert!(conversations.is_open(BASE, 3, THREE), "what leaves now is for these points");
+}
+
 #[test]
 fn an_owner_of_points_of_two_waits_for_both() {
     let mut conversations = conversations();
