@@ -143,9 +143,9 @@ impl<D: Driver> Plane<D> {
                     self.drop_asks(at);
                 }
                 self.relieve(at);
-                let it = &mut self.conversations[at];
+                rests_ns = rests_ns.min(self.conversations.rests_ns(at, self.now));
+                let it = &self.conversations[at];
                 is_idle &= it.is_idle();
-                rests_ns = rests_ns.min(it.rests_ns(self.now));
                 used = used.max(it.used());
             }
             let it = &self.conversations[base];

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use daedal_model::done::{NumberSet, WINDOW};
-use daedal_model::id::{AgentId, Number, Stamp};
+use daedal_model::id::{AgentId, Number};
 use daedal_model::message::Schema;
 
 use crate::asks::OpenAsks;
@@ -51,12 +51,6 @@ pub(crate) struct Conversation {
     pub lately: (Schema, Kind),
     next: u64,
     done: NumberSet,
-    /// The link that the last message went over, if one did.
-    pub over: Option<u32>,
-    /// Its sender has used no number of any lane from here on, counted in the lane.
-    began: u64,
-    /// The number that is next, and since when at least, as idle conversations were looked for.
-    seen: (u64, Stamp),
     /// Messages that are not on their way, by number and part: of a message that went to several, each
     /// leaf that has it parked keeps a part of its own here. [`WHOLE`] is what is to be sent.
     outbox: BTreeMap<(Number, AgentId), Waiting>,
@@ -118,9 +112,6 @@ impl Conversation {
             lately: (Schema(0), Kind::NONE),
             next: first.0,
             done: NumberSet::below(first),
-            over: None,
-            began,
-            seen: (first.0, Stamp(0)),
             outbox: BTreeMap::new(),
             sendable: 0,
             is_asked_for: false,
@@ -198,11 +189,6 @@ impl Conversation {
         self.next - Number::first_of(self.lane()).0
     }
 
-    /// As [`Conversation::used`], when the first conversation of its destination began.
-    pub fn began(&self) -> u64 {
-        self.began
-    }
-
     /// Whether all that was sent is done, and all that was asked answered.
     pub fn is_idle(&self) -> bool {
         self.outstanding() == 0
@@ -211,15 +197,6 @@ impl Conversation {
             && self.stands.is_empty()
             && self.in_line == 0
             && !self.is_starved
-    }
-
-    /// For how long nothing was sent, as far as this was asked before.
-    pub fn rests_ns(&mut self, now: Stamp) -> u64 {
-        if self.seen != (self.next, self.seen.1) {
-            self.seen = (self.next, now);
-        }
-        // What was seen before rests, though no time has passed.
-        1 + now.0.saturating_sub(self.seen.1.0)
     }
 
     /// Whether nothing of it is in the way of one more message.

@@ -6,7 +6,7 @@
 
 use std::collections::VecDeque;
 
-use daedal_model::id::{AgentId, Number};
+use daedal_model::id::{AgentId, Number, Stamp};
 use daedal_model::route::PickBy;
 use hashbrown::HashMap;
 
@@ -14,10 +14,23 @@ use crate::conversation::{Conversation, ConversationIndex, LinesIndex, RouteInde
 use crate::lines::Lines;
 use crate::slot::SlotIndex;
 
+/// What is seldom looked at of a conversation.
+#[derive(Clone, Copy, Debug, Default)]
+struct About {
+    /// How many numbers of a lane its sender may have used when the first of its destination began.
+    began: u64,
+    /// The number that was next when idle ones were looked for, and since when at least.
+    seen: (u64, Stamp),
+    /// The link that the last message went over, if one did.
+    over: Option<u32>,
+}
+
 /// All conversations of a reactor.
 #[derive(Debug, Default)]
 pub(crate) struct Conversations {
     all: Vec<Conversation>,
+    /// Of each of `all`, what no message looks at that stays in the box.
+    about: Vec<About>,
     by_pair: HashMap<(SlotIndex, AgentId), ConversationIndex, foldhash::fast::FixedState>,
     lines: Vec<Lines>,
     /// Those of `all` and `lines` that are nobody's.
@@ -53,7 +66,7 @@ impl Conversations {
         route: RouteIndex,
         began: u64,
     ) -> ConversationIndex {
-        let index = self.push(Conversation::new((from, to), route, 0, began));
+        let index = self.push(Conversation::new((from, to), route, 0, began), began);
         self.by_pair.insert((from, to), index);
         index
     }
@@ -80,8 +93,8 @@ impl Conversations {
     #[cold]
     fn add_lane(&mut self, base: ConversationIndex, lane: u16) -> ConversationIndex {
         let Conversation { from, to, route, .. } = self[base];
-        let (lines, began) = (self[base].lines, self[base].began());
-        let index = self.push(Conversation::new((from, to), route, lane, began));
+        let (lines, began) = (self[base].lines, self.about[base.0 as usize].began);
+        let index = self.push(Conversation::new((from, to), route, lane, began), began);
         self[index].lines = lines;
         let lanes = &mut self[base].lanes;
         if lanes.len() <= usize::from(lane) {
@@ -91,18 +104,39 @@ impl Conversations {
         index
     }
 
-    fn push(&mut self, new: Conversation) -> ConversationIndex {
+    fn push(&mut self, new: Conversation, began: u64) -> ConversationIndex {
         self.begun += 1;
+        let about = About { began, ..About::default() };
         match self.free.pop() {
             Some(index) => {
                 self[index] = new;
+                self.about[index.0 as usize] = about;
                 index
             }
             None => {
                 self.all.push(new);
+                self.about.push(about);
                 ConversationIndex(self.all.len() as u32 - 1)
             }
         }
+    }
+
+    /// For how long nothing was sent, as far as this was asked before.
+    pub fn rests_ns(&mut self, at: ConversationIndex, now: Stamp) -> u64 {
+        let next = self[at].next_number().0;
+        let seen = &mut self.about[at.0 as usize].seen;
+        if seen.0 != next {
+            *seen = (next, now);
+            return 0;
+        }
+        // What was seen before rests, though no time has passed.
+        1 + now.0.saturating_sub(seen.1.0)
+    }
+
+    /// Something goes over a link: whether what went before did not.
+    #[inline]
+    pub fn goes_over(&mut self, at: ConversationIndex, link: u32) -> bool {
+        self.about[at.0 as usize].over.replace(link) != Some(link)
     }
 
     /// How many there are.

@@ -242,8 +242,7 @@ impl<D: Driver> Plane<D> {
     /// Something goes over a link, whose peer is to be told when its sender has ended.
     #[inline]
     fn note_link(&mut self, at: ConversationIndex, link: u32) {
-        if self.conversations[at].over != Some(link) {
-            self.conversations[at].over = Some(link);
+        if self.conversations.goes_over(at, link) {
             let from = self.conversations[at].from;
             self.note_link_of(from, link);
         }
