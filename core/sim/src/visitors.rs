@@ -17,7 +17,7 @@ use crate::clients::{ECHO, LEDGER, Wake};
 use crate::random::Random;
 use crate::recorder::{Noted, Recorder};
 use crate::scribe::Note;
-use crate::witness::Deed;
+use crate::witness::{self, Deed};
 
 /// How long the host waits between two of them, in nanoseconds, on average.
 const PAUSE_NS: u64 = 20_000_000;
@@ -48,6 +48,10 @@ impl Agent for Visitor {
     type Reply = Wake;
 
     fn start(&mut self, context: &mut Context<'_, Visitor>) {
+        // The controller starts it again when its box does, if it had not been ended.
+        if !witness::begins(self.by) {
+            return;
+        }
         for number in 1..=NOTES {
             let (key, by, asks) = (format!("k{}", number % 3), self.by, number % 3 == 0);
             let note = Note::Line { key, by, number, asks };

@@ -71,6 +71,7 @@ struct Witness {
     /// By life and writer: the highest number.
     last: BTreeMap<(u64, u64), u64>,
     offences: Vec<(Deed, Offence)>,
+    writers: BTreeSet<u64>,
 }
 
 impl Witness {
@@ -100,6 +101,11 @@ thread_local! {
 pub fn begin(ordered: impl IntoIterator<Item = AgentId>) {
     let ordered = ordered.into_iter().collect();
     WITNESS.set(Witness { ordered, ..Witness::default() });
+}
+
+/// Whether no life of this writer has begun before: a later one must not ask for the same deeds.
+pub fn begins(by: u64) -> bool {
+    WITNESS.with_borrow_mut(|witness| witness.writers.insert(by))
 }
 
 /// What was done that must not be, in the order in which it was.
