@@ -143,12 +143,10 @@ impl Lines {
             let it = &mut self.all[line.0 as usize];
             (it.is_led_to, it.range) = (true, *range);
             it.had = match (it.under_way, it.had, *range) {
-                (1.., Some(had), Some(range)) => {
-                    Some(PointRange {
-                        first: had.first.min(range.first),
-                        last: had.last.max(range.last),
-                    })
-                }
+                (1.., Some(had), Some(range)) => Some(PointRange {
+                    first: had.first.min(range.first),
+                    last: had.last.max(range.last),
+                }),
                 _ => *range,
             };
         }

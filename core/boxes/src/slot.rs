@@ -147,6 +147,15 @@ impl DoneBox {
             Err(_) => Admission::OutOfWindow,
         }
     }
+
+    /// A message goes back to its sender: it is not done here.
+    pub fn give_back(&mut self, record: &Record<'_>) {
+        let name = record.name();
+        let sender = (name.source, name.space, name.number.lane());
+        if let Some(set) = self.by_sender.get_mut(&sender) {
+            set.remove(name.number);
+        }
+    }
 }
 
 impl Slot {

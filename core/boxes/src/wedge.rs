@@ -157,6 +157,8 @@ impl<D: Driver> Turn<D> {
         let waiting = std::mem::take(&mut slot.inbox).into_all();
         let held = std::mem::take(&mut slot.egress).into_held();
         let returned: Vec<_> = waiting.chain(held).collect();
+        // Whoever is next gets them under the same names.
+        returned.iter().for_each(|parked| slot.done.give_back(&Record::of(&parked.record)));
         self.settle_routes();
         returned.iter().for_each(|parked| self.settle_parked(parked, Fate::Returned));
         let until = Stamp(self.plane.now.0.saturating_add(PATIENCE_NS));
@@ -399,9 +401,12 @@ mod tests {
 
     use daedal_model::agent::{Agent, Archived};
     use daedal_model::context::Context;
+    use daedal_model::message::Wire;
     use daedal_model::{message, state};
 
     use super::*;
+    use crate::alone::NoNetwork;
+    use crate::deliver::Trust;
     use crate::hosting::Placed;
     use crate::template::Templates;
 
@@ -413,7 +418,7 @@ mod tests {
         Any,
     }
 
-    /// There is one, and it stays one.
+    /// There is one, and it stays one. It wants one entry.
     #[state(crate = daedal_model)]
     #[derive(Default)]
     struct Ledger {
@@ -428,10 +433,14 @@ mod tests {
         fn transition(&mut self, _: &Archived<Entry>, _: &mut Context<'_, Self>) {
             self.entries += 1;
         }
+
+        fn wants(&self, _: &Archived<Entry>) -> bool {
+            self.entries == 0
+        }
     }
 
-    #[test]
-    fn a_life_whose_state_does_not_split_goes_on() {
+    /// A ledger that wants nothing more, and where it is.
+    fn ledger() -> (Turn<NoNetwork>, AgentPath) {
         let mut templates = Templates::new();
         templates.talks_to::<Ledger>();
         let mut turn = Turn::alone(Arc::new(templates));
@@ -439,11 +448,48 @@ mod tests {
         let path = AgentPath::parse("ledger").expect("a path");
         let ledger = crate::deliver::hosted(Ledger { entries: 41 });
         turn.host(Placed::alone(path.clone(), Space(8)), ledger);
+        (turn, path)
+    }
+
+    fn wedge(turn: &mut Turn<NoNetwork>, path: &AgentPath, parts: usize) {
+        turn.obey_wedge(path.to_string(), PointRange::ALL.split(parts));
+        for now in 1..5 {
+            turn.take(Stamp(now), true);
+        }
+    }
+
+    /// Whoever has its points next is to take it, under the same name.
+    #[test]
+    fn what_goes_back_from_a_life_that_ends_is_not_done() {
+        let (mut turn, path) = ledger();
+        let peer = ReactorAddress { agent_box: BoxId(2), reactor: 0 };
+        let link = turn.plane.links.to(peer, ([10, 0, 0, 2], 7000).into(), Stamp(0));
+        let header = MessageHeader {
+            destination: path.physical_id().0.into(),
+            source: 5.into(),
+            space: 9.into(),
+            number: 3.into(),
+            floor: 3.into(),
+            kind: turn.plane.templates.kinds().kind(Entry::SCHEMA).expect("it takes them").0.into(),
+            ..MessageHeader::default()
+        };
+        let (draft, body) = (Draft { header, ..Draft::default() }, encode_to_vec(&Entry::Any));
+        let mut bytes = vec![0; draft.bytes() + body.len()];
+        draft.write(&mut bytes);
+        bytes[draft.bytes()..].copy_from_slice(&body);
+        finish(&mut bytes, draft.bytes(), body.len());
+        for _ in 0..2 {
+            let fate = turn.arrive(&Record::of(&bytes), Trust::Nobody, link);
+            assert_eq!(fate, Fate::Parked);
+            wedge(&mut turn, &path, 2);
+        }
+    }
+
+    #[test]
+    fn a_life_whose_state_does_not_split_goes_on() {
+        let (mut turn, path) = ledger();
         for parts in [2, 1] {
-            turn.obey_wedge(path.to_string(), PointRange::ALL.split(parts));
-            for now in 1..5 {
-                turn.take(Stamp(now), true);
-            }
+            wedge(&mut turn, &path, parts);
             let runs = turn.plane.hosted.contains_key(&path.physical_id());
             assert_eq!((runs, turn.capture(&path).is_ok()), (true, true));
         }

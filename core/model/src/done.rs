@@ -105,6 +105,28 @@ impl NumberSet {
         (first.0..first.0 + count).try_for_each(|number| self.insert(Number(number)).map(|_| ()))
     }
 
+    /// Takes a number out again, if it is in the set: what was here, and went back. Cost: how far below the
+    /// floor it is. One more than [`WINDOW`] below it stays: no honest sender still keeps that.
+    pub fn remove(&mut self, number: Number) {
+        let (number, floor) = (number.0, self.floor);
+        if number >= floor {
+            let found = self.place(number);
+            if let Some((word, bit)) = found.filter(|(word, _)| *word < self.above.len()) {
+                self.above[word] &= !bit;
+            }
+        } else if floor - number <= WINDOW {
+            (number / WORD..floor / WORD).for_each(|_| self.above.push_front(0));
+            self.floor = number;
+            let last = (floor / WORD - number / WORD) as usize;
+            self.above.resize(self.above.len().max(last + 1), 0);
+            for done in number + 1..floor {
+                let (word, bit) = self.place(done).expect("it is within the window");
+                self.above[word] |= bit;
+            }
+        }
+        self.settle();
+    }
+
     /// Adds all numbers below `floor`.
     pub fn raise(&mut self, floor: Number) {
         if floor.0 <= self.floor {
@@ -196,6 +218,7 @@ mod tests {
         Insert(u64),
         Run(u64, u64),
         Raise(u64),
+        Remove(u64),
     }
 
     fn step() -> impl Strategy<Value = Step> {
@@ -204,6 +227,7 @@ mod tests {
             8 => (0..300u64).prop_map(Step::Insert),
             2 => (0..300u64, 0..9u64).prop_map(|(first, count)| Step::Run(first, count)),
             1 => (0..300u64).prop_map(Step::Raise),
+            2 => (0..300u64).prop_map(Step::Remove),
         ]
     }
 
@@ -224,6 +248,10 @@ mod tests {
                     Step::Run(first, count) => {
                         prop_assert_eq!(set.insert_run(Number(first), count), Ok(()));
                         oracle.extend(first..first + count);
+                    }
+                    Step::Remove(n) => {
+                        set.remove(Number(n));
+                        oracle.remove(&n);
                     }
                     Step::Raise(n) => {
                         set.raise(Number(n));
