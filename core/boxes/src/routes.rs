@@ -336,7 +336,8 @@ impl Routes {
             let after = leads_to(Some(&route));
             // The life that was there before is over.
             let before = leads_to(self.decided.insert(id, route).as_ref());
-            if let Some(before) = before.filter(|_| after.is_some() && after != before) {
+            let before = before.filter(|it| after.is_some_and(|after| after != *it));
+            if let Some(before) = before.filter(|it| !self.fixed.contains(it)) {
                 self.places.remove(&before);
             }
         }
@@ -410,6 +411,11 @@ impl Routes {
         for (id, route) in self.decided.extract_if(.., leads_there) {
             self.paths.remove(&id);
             self.forgotten.insert(id, route.epoch);
+        }
+        // It matters where somebody writes to.
+        if self.forgotten.len() > 2 * self.by_id.len() + UNUSED_MAX {
+            let needed = self.led_to(self.by_id_in_order());
+            self.forgotten.retain(|id, _| needed.contains(id));
         }
     }
 

@@ -390,7 +390,7 @@ impl AgentBox {
             None => Fate::Returned,
             Some(running) => {
                 match running.done.admit(&read) {
-                    Admission::New => {
+                    Admission::New | Admission::First => {
                         let key = point.0.to_be_bytes().to_vec();
                         let writes = running.writes(point);
                         running.tally.writes.insert(key, writes + 1);
