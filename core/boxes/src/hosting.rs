@@ -18,6 +18,7 @@ use crate::deliver::{Host, Hosted};
 use crate::kinds::Kind;
 use crate::ordered::Egress;
 use crate::plane::{Hand, Heads, Work, nobody};
+use crate::planted::{self, Bug};
 use crate::record::Record;
 use crate::slot::{DoneBox, Sender, Slot, SlotIndex};
 use crate::template::parameters;
@@ -278,6 +279,9 @@ impl<D: Driver> Turn<D> {
         let host = Self::restored(host, &bequests).map_err(|error| error.to_string())?;
         let index = self.seat(Placed { path, source, space, range }, host);
         self.inherit(index, &bequests);
+        if planted::is(Bug::PartTwice) {
+            self.inherit(index, &bequests);
+        }
         self.settle_routes();
         Ok(())
     }

@@ -30,6 +30,20 @@ pub enum Bug {
     RetiredEarly,
     /// A message to one of several copies goes to all of them.
     CopiesAllAsked,
+    /// Who goes on from a life does not know what that has done.
+    DoneBoxLeft,
+    /// Nor what it would have sent itself.
+    TimersLeft,
+    /// Nor what time it was for it.
+    StampLeft,
+    /// What a life leaves is taken over twice.
+    PartTwice,
+    /// A life that has said what it was goes on.
+    LifeGoesOn,
+    /// What goes back from a life that ends stays written down as done.
+    GoneBackDone,
+    /// What is for a part of a life's points reaches all that it has.
+    PartReachesAll,
 }
 
 #[cfg(feature = "planted")]

@@ -14,6 +14,7 @@ use crate::inbox::Inbox;
 use crate::kinds::Kind;
 use crate::ordered::Egress;
 use crate::plane::{Heads, Via};
+use crate::planted::{self, Bug};
 use crate::record::Record;
 
 /// Some spaces.
@@ -191,7 +192,9 @@ impl Slot {
         effects: &mut dyn Effects,
     ) -> Result<Verdict, Invalid> {
         let (id, body) = (self.source, record.body());
-        match record.range().filter(|range| *range != self.range) {
+        let is_for_some =
+            |range: &PointRange| *range != self.range && !planted::is(Bug::PartReachesAll);
+        match record.range().filter(is_for_some) {
             None => self.host.offer(id, body, trust, envelope, effects),
             Some(range) => {
                 let part = Part { range, others: self.range.without(&range) };

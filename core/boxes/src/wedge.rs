@@ -24,6 +24,7 @@ use daedal_net::wire::message::MessageHeader;
 use crate::deliver::Host;
 use crate::kinds::Kind;
 use crate::plane::Via;
+use crate::planted::{self, Bug};
 use crate::record::{Draft, HAS_POINT, Record, finish};
 use crate::slot::{DoneBox, Slot, SlotIndex};
 use crate::timer::Alarm;
@@ -158,7 +159,8 @@ impl<D: Driver> Turn<D> {
         let held = std::mem::take(&mut slot.egress).into_held();
         let returned: Vec<_> = waiting.chain(held).collect();
         // Whoever is next gets them under the same names.
-        returned.iter().for_each(|parked| slot.done.give_back(&Record::of(&parked.record)));
+        let given_back = returned.iter().filter(|_| !planted::is(Bug::GoneBackDone));
+        given_back.for_each(|parked| slot.done.give_back(&Record::of(&parked.record)));
         self.settle_routes();
         returned.iter().for_each(|parked| self.settle_parked(parked, Fate::Returned));
         let until = Stamp(self.plane.now.0.saturating_add(PATIENCE_NS));
@@ -238,9 +240,8 @@ impl<D: Driver> Turn<D> {
         };
         // What is retired is no part of what others go on from.
         self.forget_retired();
-        let Ending { slot: index, path, parts, mut due, .. } = ending;
+        let Ending { slot: index, physical, path, parts, until, mut due } = ending;
         let slot = self.slots[index.0 as usize].take().expect("it was ending");
-        self.depart(index, &slot, true);
         due.extend(self.plane.timers.take_all(index));
         let origins = self.origins_known();
         let kept = parts.iter().zip(states).map(|(range, state)| {
@@ -249,7 +250,13 @@ impl<D: Driver> Turn<D> {
         });
         let kept = kept.collect();
         if let Some(port) = self.port.and_then(|port| self.slots[port.0 as usize].as_mut()) {
-            port.host.keep(path, kept);
+            port.host.keep(path.clone(), kept);
+        }
+        if planted::is(Bug::LifeGoesOn) {
+            self.slots[index.0 as usize] = Some(slot);
+            self.go_on(Ending { slot: index, physical, path, parts, until, due });
+        } else {
+            self.depart(index, &slot, true);
         }
         Ok(())
     }
@@ -327,8 +334,12 @@ impl<D: Driver> Turn<D> {
         for bequest in bequests {
             self.learn_origins(&bequest.origins);
             let Some(slot) = &mut self.slots[index.0 as usize] else { return };
-            slot.last_stamp = slot.last_stamp.max(Stamp(bequest.stamp));
-            bequest.done.iter().for_each(|entry| entry.pass_to(&mut slot.done));
+            if !planted::is(Bug::StampLeft) {
+                slot.last_stamp = slot.last_stamp.max(Stamp(bequest.stamp));
+            }
+            for entry in bequest.done.iter().filter(|_| !planted::is(Bug::DoneBoxLeft)) {
+                entry.pass_to(&mut slot.done);
+            }
         }
         // A message that is for no point in particular was each owner's: it is this one's once.
         let mut seen: Vec<&TimerEntry> = Vec::new();
@@ -336,7 +347,7 @@ impl<D: Driver> Turn<D> {
             let is_same = |other: &&TimerEntry| {
                 entry.point.is_none() && (other.schema, &other.body) == (entry.schema, &entry.body)
             };
-            if !seen.iter().any(is_same) {
+            if !seen.iter().any(is_same) && !planted::is(Bug::TimersLeft) {
                 self.arm(index, entry);
                 seen.push(entry);
             }

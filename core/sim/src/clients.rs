@@ -37,6 +37,9 @@ pub const LEDGER: &str = "ledger";
 /// Agent in copies.
 pub const ECHO: &str = "echo";
 
+/// After how long a bell rings for a note, on average.
+const BELL_NS: u64 = 100_000_000;
+
 /// What a client sends itself.
 #[message(crate = daedal_model)]
 #[derive(Clone, Copy, Debug)]
@@ -71,8 +74,8 @@ pub struct Work {
     pub keys: u64,
     /// Whether the ledger's notes go in order because the client says so, and not only its route.
     pub says_order: bool,
-    /// Whether the ledger takes notes for every part.
-    pub seals: bool,
+    /// Whether the ledger has copies: then it takes no notes for every part, and rings no bells.
+    pub in_copies: bool,
 }
 
 /// What a client does.
@@ -182,11 +185,14 @@ impl Client {
         let deed = Deed { agent: to, by, number: *number };
         let number = deed.number;
         let is_ledger = agent == LEDGER;
-        let is_seal = is_ledger && work.seals && self.random.below(5) == 0;
+        let is_alone = is_ledger && !work.in_copies;
+        let is_seal = is_alone && self.random.below(5) == 0;
+        let has_bell = is_alone && self.random.below(4) == 0;
+        let bell_ns = if has_bell { 1 + self.random.delay(BELL_NS) } else { 0 };
         let asks = self.random.below(3) > 0;
         let note = match is_seal {
             true => Note::Seal { by, number, asks },
-            false => Note::Line { key: self.key(work), by, number, asks },
+            false => Note::Line { key: self.key(work), by, number, asks, bell_ns },
         };
         let noted = Noted { deed, is_seal, slot: self.slot, life: self.life };
         self.recorder.borrow_mut().note(noted);

@@ -1,4 +1,4 @@
-//! Changes what stands while it runs: has an agent cut into another number of shards, at times that a seed draws.
+//! Changes what stands while it runs: has agents cut into other numbers of shards, at times that a seed draws.
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -23,10 +23,12 @@ pub enum Time {
 }
 
 /// One change.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Change {
     /// When, in virtual nanoseconds.
     pub at: u64,
+    /// Path of the agent whose parts become others.
+    pub path: String,
     /// Into how many shards.
     pub shards: u32,
 }
@@ -34,17 +36,16 @@ pub struct Change {
 /// The agent. One that dies with its box is followed by one that goes on with what is left.
 #[derive(Debug)]
 pub struct Operator {
-    path: String,
     changes: Vec<Change>,
     now: u64,
     recorder: Rc<RefCell<Recorder>>,
 }
 
 impl Operator {
-    /// Who has the agent at `path` changed, from `now` on.
-    pub fn new(path: &str, changes: &[Change], recorder: Rc<RefCell<Recorder>>) -> Operator {
+    /// Who makes the changes that are still to come.
+    pub fn new(changes: &[Change], recorder: Rc<RefCell<Recorder>>) -> Operator {
         let now = recorder.borrow().now();
-        Operator { path: path.to_owned(), changes: changes.to_vec(), now, recorder }
+        Operator { changes: changes.to_vec(), now, recorder }
     }
 }
 
@@ -63,7 +64,7 @@ impl Agent for Operator {
     fn transition(&mut self, message: &Archived<Time>, context: &mut Context<'_, Operator>) {
         let Time::For(index) = Time::owned(message);
         let Some(change) = self.changes.get(index as usize) else { return };
-        let (path, shards) = (self.path.clone(), change.shards);
+        let Change { path, shards, .. } = change.clone();
         context.ask(CONTROLLER, &ToController::Reshard { path, shards });
     }
 

@@ -1,13 +1,16 @@
-//! The agent behind order and load balancing: it has no state that a message could change, and tells the
-//! [`witness`](crate::witness) what it does.
+//! The agent behind order and load balancing: it tells the [`witness`](crate::witness) what it does. All that
+//! it remembers is which *line* of deeds is that of which key, so that a line goes on where the key goes.
 
 #![expect(missing_docs, reason = "rkyv documents no resolvers of variants with named fields")]
+
+use std::collections::BTreeMap;
+use std::time::Duration;
 
 use daedal_model::agent::{Agent, Archived};
 use daedal_model::context::Context;
 use daedal_model::message;
 use daedal_model::message::Wire;
-use daedal_model::state::{Captured, State, StateError};
+use daedal_model::state::{Captured, Keyed, State, StateError};
 
 use crate::agents::{Reply, Told};
 use crate::witness::{Deed, Life};
@@ -27,6 +30,18 @@ pub enum Note {
         number: u64,
         /// Whether the writer waits for an answer.
         asks: bool,
+        /// In how many nanoseconds a bell is to ring for it; 0: none.
+        bell_ns: u64,
+    },
+    /// From itself: a bell rings.
+    Bell {
+        /// The key.
+        #[point]
+        key: String,
+        /// The writer.
+        by: u64,
+        /// The note's number.
+        number: u64,
     },
     /// For every part.
     #[broadcast]
@@ -42,12 +57,21 @@ pub enum Note {
 
 /// The agent.
 #[derive(Debug)]
-pub struct Scribe(Life);
+pub struct Scribe {
+    life: Life,
+    /// By key.
+    lines: BTreeMap<String, u64>,
+}
 
 impl Scribe {
     /// One that begins to live.
     pub fn begin() -> Scribe {
-        Scribe(Life::begin())
+        Scribe { life: Life::begin(), lines: BTreeMap::new() }
+    }
+
+    fn line(&mut self, key: &str) -> u64 {
+        let life = &self.life;
+        *self.lines.entry(key.to_owned()).or_insert_with(|| life.begin_line())
     }
 }
 
@@ -56,14 +80,29 @@ impl Agent for Scribe {
     type Reply = Reply;
 
     fn transition(&mut self, message: &Archived<Note>, context: &mut Context<'_, Scribe>) {
-        let agent = context.id();
-        let (deed, is_for_one, asks) = match Note::owned(message) {
-            Note::Line { by, number, asks, .. } => (Deed { agent, by, number }, true, asks),
-            Note::Seal { by, number, asks } => (Deed { agent, by, number }, false, asks),
+        let (agent, now) = (context.id(), context.now());
+        let asks = match Note::owned(message) {
+            Note::Line { key, by, number, asks, bell_ns } => {
+                let (deed, line) = (Deed { agent, by, number }, self.line(&key));
+                self.life.does(deed, now, Some(line));
+                if bell_ns > 0 {
+                    self.life.hangs_bell(line, deed);
+                    let after = Duration::from_nanos(bell_ns);
+                    context.after(after, &Note::Bell { key, by, number });
+                }
+                asks
+            }
+            Note::Bell { key, by, number } => {
+                let line = self.line(&key);
+                return self.life.rings_bell(line, Deed { agent, by, number });
+            }
+            Note::Seal { by, number, asks } => {
+                self.life.does(Deed { agent, by, number }, now, None);
+                asks
+            }
         };
-        self.0.does(deed, is_for_one);
         if asks {
-            context.reply(&Reply { life: self.0.number(), told: Told::Done });
+            context.reply(&Reply { life: self.life.number(), told: Told::Done });
         }
     }
 
@@ -78,10 +117,18 @@ impl State for Scribe {
     const VERSION: u16 = 1;
 
     fn capture(&self) -> Captured {
-        Captured::new::<Scribe>()
+        let mut captured = Captured::new::<Scribe>();
+        captured.add_keyed("lines", self.lines.pieces());
+        captured
     }
 
-    fn restore(_: Captured) -> Result<Scribe, StateError> {
-        Err(StateError::Forbidden("a life does not move".to_owned()))
+    /// A life does not move: another begins, which has the lines of those before.
+    fn restore(mut captured: Captured) -> Result<Scribe, StateError> {
+        captured.expect::<Scribe>()?;
+        let lines: BTreeMap<String, u64> = captured.take_keyed("lines")?;
+        captured.expect_empty()?;
+        let life = Life::begin();
+        lines.values().for_each(|line| life.takes_over(*line));
+        Ok(Scribe { life, lines })
     }
 }

@@ -54,7 +54,7 @@ impl Agent for Visitor {
         }
         for number in 1..=NOTES {
             let (key, by, asks) = (format!("k{}", number % 3), self.by, number % 3 == 0);
-            let note = Note::Line { key, by, number, asks };
+            let note = Note::Line { key, by, number, asks, bell_ns: 0 };
             match (self.in_order, asks) {
                 (true, true) => drop(context.ask_in_order(LEDGER, &note)),
                 (true, false) => context.send_in_order(LEDGER, &note),

@@ -312,6 +312,8 @@ impl World {
         match fault {
             Fault::PartitionSet(index) => self.note_partition(index, false),
             Fault::PartitionHealed(index) => self.note_partition(index, true),
+            // Its frames show it.
+            Fault::SlownessSet(_) | Fault::SlownessOver(_) => {}
             Fault::Paused(agent_box) => {
                 self.machines[usize::from(agent_box)].is_paused = true;
                 self.note(agent_box, BoxStep::Paused);

@@ -143,9 +143,12 @@ fn are_alike(before: &[Kept], after: &[Kept]) {
 fn fifty_changes_of_the_number_of_shards_leave_no_more_than_ten() {
     const EVERY_NS: u64 = 100_000_000;
     let (mut world, recorder) = world(|starting, recorder| {
-        let change = |nth| Change { at: nth * EVERY_NS, shards: 2 + (nth % 2) as u32 };
+        let change = |nth| {
+            let (at, shards) = (nth * EVERY_NS, 2 + (nth % 2) as u32);
+            Change { at, path: "kvs".to_owned(), shards }
+        };
         let changes: Vec<_> = (1..=50).map(change).collect();
-        let operator = Operator::new("kvs", &changes, Rc::clone(recorder));
+        let operator = Operator::new(&changes, Rc::clone(recorder));
         let (at, space) = (Placed::alone(path("operator"), starting.space(1)), 2);
         starting.turns[0].host(at, hosted(operator));
         for nth in 0..6 {

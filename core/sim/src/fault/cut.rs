@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use super::{Fault, FaultEvent, FaultPlan};
 
 impl FaultPlan {
-    /// How many outages there are: partitions, pauses and crashes, numbered in the order in which they
+    /// How many outages there are: partitions, slownesses, pauses and crashes, numbered in the order in which they
     /// begin.
     pub fn outages(&self) -> usize {
         self.events.iter().filter(|event| begins(event.fault)).count()
@@ -35,6 +35,7 @@ impl FaultPlan {
             .retain(|event| event.at < last || !matches!(event.fault, Fault::ClockSet { .. }));
         self.events.iter_mut().for_each(|event| event.at = event.at.min(last));
         self.partitions.iter_mut().for_each(|partition| partition.ends = partition.ends.min(last));
+        self.slownesses.iter_mut().for_each(|slowness| slowness.ends = slowness.ends.min(last));
         self.events.sort_unstable();
     }
 
@@ -43,15 +44,17 @@ impl FaultPlan {
         // Ends of what was left out: a box has one outage at a time, so the next end is that of the last
         // beginning.
         let mut left_out = BTreeSet::new();
-        let partitions = &mut self.partitions;
+        let (partitions, slownesses) = (&mut self.partitions, &mut self.slownesses);
         self.events.retain(|event| {
             let Some(end) = end_of(event.fault) else { return !left_out.remove(&event.fault) };
             let is_kept = is_kept(event);
             if !is_kept {
                 left_out.insert(end);
-                if let Fault::PartitionSet(index) = event.fault {
-                    // Events number partitions: it stays, and lasts no time.
-                    partitions[index].ends = partitions[index].begins;
+                // Events number them: it stays, and lasts no time.
+                match event.fault {
+                    Fault::PartitionSet(at) => partitions[at].ends = partitions[at].begins,
+                    Fault::SlownessSet(at) => slownesses[at].ends = slownesses[at].begins,
+                    _ => {}
                 }
             }
             is_kept
@@ -67,6 +70,7 @@ fn begins(fault: Fault) -> bool {
 fn end_of(fault: Fault) -> Option<Fault> {
     match fault {
         Fault::PartitionSet(index) => Some(Fault::PartitionHealed(index)),
+        Fault::SlownessSet(index) => Some(Fault::SlownessOver(index)),
         Fault::Paused(agent_box) => Some(Fault::Resumed(agent_box)),
         Fault::Crashed(agent_box) => Some(Fault::Restarted(agent_box)),
         _ => None,
@@ -103,7 +107,8 @@ mod tests {
     proptest! {
         #[test]
         fn what_is_left_is_where_it_was(seed in any::<u64>(), kept in any::<u64>()) {
-            let plan = FaultPlan::of(SHAPE, Kind::ALL, &Random::new(seed));
+            let mut plan = FaultPlan::of(SHAPE, Kind::ALL, &Random::new(seed));
+            plan.aim(&[SHAPE.quiet_from / 2, SHAPE.quiet_from / 3], &Random::new(seed));
             let outages = whole(&plan);
             let kept: BTreeSet<usize> = (0..outages).filter(|it| kept >> (it % 64) & 1 == 1).collect();
             let mut cut = plan.clone();

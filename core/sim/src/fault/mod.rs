@@ -14,6 +14,7 @@ use std::str::FromStr;
 
 use crate::random::Random;
 
+mod aim;
 mod cut;
 
 /// Most partitions of each kind in a run, and most outages of a box: enough for one to meet the
@@ -52,11 +53,15 @@ pub enum Kind {
     ControllerCrash,
     /// Boxes start with wrong clocks.
     ClockSkew,
+    /// Some boxes do not hear some others, and hear and are heard by the rest.
+    PartialPartition,
+    /// Frames from and to some boxes travel far longer, all of them.
+    Slowness,
 }
 
 impl Kind {
     /// All kinds.
-    pub const ALL: [Kind; 9] = [
+    pub const ALL: [Kind; 11] = [
         Kind::Drop,
         Kind::Duplicate,
         Kind::Delay,
@@ -66,6 +71,8 @@ impl Kind {
         Kind::Crash,
         Kind::ControllerCrash,
         Kind::ClockSkew,
+        Kind::PartialPartition,
+        Kind::Slowness,
     ];
 }
 
@@ -92,7 +99,7 @@ pub struct LinkFaults {
     pub delay_ns_mean: u64,
 }
 
-/// Frames of the boxes of one side do not reach the others.
+/// Frames of the boxes of one side do not reach those of the other.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Partition {
     /// From when, in virtual nanoseconds.
@@ -101,18 +108,30 @@ pub struct Partition {
     pub ends: u64,
     /// The boxes of the one side.
     pub side: BTreeSet<u16>,
-    /// Whether those of the others do not reach that side either.
+    /// The boxes of the other: all others, or some.
+    pub other: BTreeSet<u16>,
+    /// Whether those of the other do not reach the one side either.
     pub is_two_way: bool,
+}
+
+/// Frames from and to some boxes travel longer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Slowness {
+    /// From when, in virtual nanoseconds.
+    pub begins: u64,
+    /// Until when, exclusive.
+    pub ends: u64,
+    /// The boxes.
+    pub boxes: BTreeSet<u16>,
+    /// How much longer a frame travels, on average; at least half of it.
+    pub longer_ns: u64,
 }
 
 impl Partition {
     /// Whether it keeps frames of box `from` from box `to`, while it lasts.
     pub fn cuts(&self, from: u16, to: u16) -> bool {
-        match (self.side.contains(&from), self.side.contains(&to)) {
-            (true, false) => true,
-            (false, true) => self.is_two_way,
-            _ => false,
-        }
+        let parts = |from, to| self.side.contains(from) && self.other.contains(to);
+        parts(&from, &to) || self.is_two_way && parts(&to, &from)
     }
 }
 
@@ -139,6 +158,10 @@ pub enum Fault {
     },
     /// A box that died is started anew.
     Restarted(u16),
+    /// This one of [`FaultPlan::slownesses`] begins.
+    SlownessSet(usize),
+    /// This one of [`FaultPlan::slownesses`] ends.
+    SlownessOver(usize),
 }
 
 /// A fault and its moment.
@@ -185,6 +208,7 @@ pub struct FaultPlan {
     /// By sending box, then by receiving box.
     links: Vec<LinkFaults>,
     partitions: Vec<Partition>,
+    slownesses: Vec<Slowness>,
     events: Vec<FaultEvent>,
 }
 
@@ -197,8 +221,8 @@ impl FaultPlan {
     /// All links are equally bad; nothing else goes wrong.
     pub fn uniform(shape: Shape, faults: LinkFaults) -> FaultPlan {
         let links = vec![faults; usize::from(shape.boxes).pow(2)];
-        let kinds = BTreeSet::new();
-        FaultPlan { shape, kinds, links, partitions: Vec::new(), events: Vec::new() }
+        let (kinds, partitions) = (BTreeSet::new(), Vec::new());
+        FaultPlan { shape, kinds, links, partitions, slownesses: Vec::new(), events: Vec::new() }
     }
 
     /// A random subset of all kinds, each as strong as chance has it.
@@ -215,6 +239,8 @@ impl FaultPlan {
         plan.spoil_links(random);
         plan.part(Kind::OneWayPartition, &mut random.fork("one-way partitions"));
         plan.part(Kind::Partition, &mut random.fork("partitions"));
+        plan.part(Kind::PartialPartition, &mut random.fork("partial partitions"));
+        plan.slow_down(&mut random.fork("slownesses"));
         for agent_box in 0..shape.boxes {
             plan.stop(agent_box, &mut random.fork(&format!("outages of {agent_box}")));
         }
@@ -239,9 +265,17 @@ impl FaultPlan {
         if random.chance(link.drop_per_million) {
             return Fate::Dropped;
         }
-        let mut arrival = || match random.chance(link.delay_per_million) {
-            true => travel.saturating_add(1).saturating_add(random.delay(link.delay_ns_mean)),
-            false => travel,
+        let longer = |it: &Slowness| {
+            let is_slow = (it.begins..it.ends).contains(&now)
+                && (it.boxes.contains(&from) || it.boxes.contains(&to));
+            is_slow.then_some(it.longer_ns)
+        };
+        let longer_ns = self.slownesses.iter().filter_map(longer).max();
+        let mut arrival = || {
+            let late = random.chance(link.delay_per_million);
+            let late = late.then(|| 1 + random.delay(link.delay_ns_mean));
+            let slow = longer_ns.map(|mean| mean / 2 + random.delay(mean / 2));
+            travel.saturating_add(late.unwrap_or(0)).saturating_add(slow.unwrap_or(0))
         };
         let after = arrival();
         let again = arrival();
@@ -269,6 +303,11 @@ impl FaultPlan {
     /// All partitions, as the events number them.
     pub fn partitions(&self) -> &[Partition] {
         &self.partitions
+    }
+
+    /// All slownesses, as the events number them.
+    pub fn slownesses(&self) -> &[Slowness] {
+        &self.slownesses
     }
 
     fn spoil_links(&mut self, random: &Random) {
@@ -303,17 +342,50 @@ impl FaultPlan {
             let Some((begins, ends)) = self.period(0, random) else { return };
             let mut boxes: Vec<u16> = (0..self.shape.boxes).collect();
             random.shuffle(&mut boxes);
-            boxes.truncate(random.range(1..u64::from(self.shape.boxes)) as usize);
-            let partition = self.partitions.len();
-            self.partitions.push(Partition {
-                begins,
-                ends,
-                side: boxes.into_iter().collect(),
-                is_two_way: kind == Kind::Partition,
-            });
-            self.at(begins, Fault::PartitionSet(partition));
-            self.at(ends, Fault::PartitionHealed(partition));
+            let count = random.range(1..u64::from(self.shape.boxes)) as usize;
+            let mut other: BTreeSet<u16> = boxes.drain(count..).collect();
+            let mut is_two_way = kind == Kind::Partition;
+            if kind == Kind::PartialPartition {
+                let heard = random.below(other.len() as u64) as usize;
+                other = other.into_iter().skip(heard).collect();
+                is_two_way = random.chance(500_000);
+            }
+            let side = boxes.into_iter().collect();
+            self.set_partition(Partition { begins, ends, side, other, is_two_way });
         }
+    }
+
+    fn set_partition(&mut self, partition: Partition) {
+        let index = self.partitions.len();
+        self.at(partition.begins, Fault::PartitionSet(index));
+        self.at(partition.ends, Fault::PartitionHealed(index));
+        self.partitions.push(partition);
+    }
+
+    fn slow_down(&mut self, random: &mut Random) {
+        if !self.kinds.contains(&Kind::Slowness) {
+            return;
+        }
+        for _ in 0..=random.below(EACH_MAX as u64 - 1) {
+            let Some((begins, ends)) = self.period(0, random) else { return };
+            let is_slow = |_: &u16| random.chance(500_000);
+            let boxes = (0..self.shape.boxes).filter(is_slow).collect();
+            let longer_ns = self.longer_ns(random);
+            self.set_slowness(Slowness { begins, ends, boxes, longer_ns });
+        }
+    }
+
+    /// A few round trips of a good day, or many.
+    fn longer_ns(&self, random: &mut Random) -> u64 {
+        let times = random.choose(&[10, 100, 400]).copied().unwrap_or(1);
+        self.shape.travel_ns.saturating_mul(times)
+    }
+
+    fn set_slowness(&mut self, slowness: Slowness) {
+        let index = self.slownesses.len();
+        self.at(slowness.begins, Fault::SlownessSet(index));
+        self.at(slowness.ends, Fault::SlownessOver(index));
+        self.slownesses.push(slowness);
     }
 
     /// Gives a box its outages, one after the other.
@@ -380,11 +452,16 @@ impl fmt::Display for FaultPlan {
             write!(out, "{at:>15}  ")?;
             match fault {
                 Fault::PartitionSet(index) => {
-                    let Partition { side, is_two_way, .. } = &self.partitions[*index];
+                    let Partition { side, other, is_two_way, .. } = &self.partitions[*index];
                     let way = if *is_two_way { "and" } else { "to" };
-                    writeln!(out, "partition {index} set: boxes {side:?} {way} the others")?;
+                    writeln!(out, "partition {index} set: boxes {side:?} {way} {other:?}")?;
                 }
                 Fault::PartitionHealed(index) => writeln!(out, "partition {index} healed")?,
+                Fault::SlownessSet(index) => {
+                    let Slowness { boxes, longer_ns, .. } = &self.slownesses[*index];
+                    writeln!(out, "slowness {index}: boxes {boxes:?} by {longer_ns} ns a frame")?;
+                }
+                Fault::SlownessOver(index) => writeln!(out, "slowness {index} over")?,
                 Fault::Paused(agent_box) => writeln!(out, "box {agent_box} paused")?,
                 Fault::Resumed(agent_box) => writeln!(out, "box {agent_box} resumed")?,
                 Fault::Crashed(agent_box) => writeln!(out, "box {agent_box} crashed")?,

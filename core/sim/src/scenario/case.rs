@@ -31,8 +31,8 @@ const QUIET_NS: u64 = 3_000_000_000;
 const HEAVY_PER_MILLION: u32 = 125_000;
 /// How often clients under heavy load fill their windows: some 25 times while there are faults.
 const BURST_NS: u64 = 120_000_000;
-/// How many seeds change the number of shards while they run, per million.
-const CHANGES_PER_MILLION: u32 = 400_000;
+/// How many seeds change the number of shards of each agent that has some, per million.
+const CHANGES_PER_MILLION: u32 = 500_000;
 /// How many seeds have visitors, per million, and how many of them at most.
 const VISITED_PER_MILLION: u32 = 400_000;
 const VISITS_MAX: u64 = 100;
@@ -68,11 +68,11 @@ impl Form {
         self.0.contains(&Part::Ordered)
     }
 
-    /// Path of the agent whose parts are the shards, if there is one such.
-    pub fn path_of_shards(&self) -> Option<String> {
+    /// Of the agent of this name: path of the one whose parts are the shards, if there is one such.
+    fn path_of_shards(&self, name: &str) -> Option<String> {
         match self.0[..] {
-            [Part::Shard(_)] | [Part::Shard(_), Part::Ordered] => Some(SHARDED.to_owned()),
-            [Part::Ordered, Part::Shard(_)] => Some(format!("{SHARDED}/line1")),
+            [Part::Shard(_)] | [Part::Shard(_), Part::Ordered] => Some(name.to_owned()),
+            [Part::Ordered, Part::Shard(_)] => Some(format!("{name}/line1")),
             _ => None,
         }
     }
@@ -112,7 +112,7 @@ pub struct Case {
     pub credit_frames: u32,
     /// What goes wrong.
     pub plan: FaultPlan,
-    /// When the sharded map is cut into another number of shards.
+    /// When the sharded map or the ledger is cut into another number of shards.
     pub changes: Vec<Change>,
     /// Agents that come, send some notes, and end.
     pub visits: u32,
@@ -123,7 +123,7 @@ impl Case {
     pub fn draw(seed: u64, options: &Options) -> Case {
         let (random, cut) = (Random::new(seed), &options.cut);
         let mut shape = random.fork("shape");
-        let boxes_drawn = BOXES_MIN + shape.below(3) as usize;
+        let boxes_drawn = BOXES_MIN + shape.below(4) as usize;
         let per_box = 1 + shape.below(2) as usize;
         let credit_frames = *shape.choose(&[2, 4, 16, 256]).unwrap_or(&256);
         let boxes = boxes_drawn.min(cut.boxes.unwrap_or(boxes_drawn)).max(BOXES_MIN);
@@ -140,19 +140,21 @@ impl Case {
         let mut forms = random.fork("forms");
         let (sharded, ledger, echo) = (sharded(&mut forms), ledger(&mut forms), echo(&mut forms));
         let says_order = forms.chance(500_000) || !ledger.is_ordered();
+        let changes = changes(&sharded, &ledger, &random);
         let mut load = random.fork("load");
         let is_heavy = load.chance(HEAVY_PER_MILLION);
         let (mut work, requests) = match options.is_heavy.unwrap_or(is_heavy) {
-            false => light(&mut load),
+            false if changes.is_empty() => light(&mut load),
+            false => lasting(&mut load),
             true => heavy(&mut load),
         };
         work.says_order = says_order;
         // What is for every part and meets copies goes to one here and to all there; nobody says which.
-        work.seals = !ledger.has_copies();
+        work.in_copies = ledger.has_copies();
         work.window = work.window.min(cut.window.unwrap_or(u32::MAX)).max(1);
         let clients = (boxes_drawn - 1) * per_box;
         Case {
-            plan: plan(boxes.len(), options, &random),
+            plan: plan(boxes.len(), &changes, options, &random),
             boxes,
             sharded,
             ledger,
@@ -161,28 +163,26 @@ impl Case {
             requests: requests.min(cut.requests.unwrap_or(requests)),
             work,
             credit_frames,
-            changes: changes(&mut random.fork("changes")),
+            changes,
             visits: visits(&mut random.fork("visits")),
         }
-        .changed()
     }
 
-    /// Without changes, where the sharded map is none that can be cut anew.
-    fn changed(mut self) -> Case {
-        if self.sharded.path_of_shards().is_none() {
-            self.changes.clear();
-        }
-        self
+    /// How many parts of the sharded map do what is for all, at the least and at the most: as many as it is
+    /// cut for, and that may be for the shards of before and of after a change.
+    pub fn parts_of_sharded(&self) -> (u64, u64) {
+        self.parts(SHARDED, &self.sharded)
     }
 
-    /// How often the parts of the sharded map count one mark, at the least and at the most: as often as it is
-    /// cut for them, and that may be for the shards of before and of after a change.
-    pub fn marks_counted(&self) -> (u64, u64) {
-        let leaves = self.sharded.leaves() as u64;
-        if self.changes.is_empty() {
-            return (leaves, leaves);
-        }
-        let counts = self.changes.iter().map(|change| u64::from(change.shards));
+    /// The same of the ledger.
+    pub fn parts_of_ledger(&self) -> (u64, u64) {
+        self.parts(LEDGER, &self.ledger)
+    }
+
+    fn parts(&self, name: &str, form: &Form) -> (u64, u64) {
+        let (leaves, path) = (form.leaves() as u64, form.path_of_shards(name));
+        let changes = self.changes.iter().filter(|change| Some(&change.path) == path.as_ref());
+        let counts = changes.map(|change| u64::from(change.shards));
         let fewest = counts.clone().chain([leaves]).min().unwrap_or(leaves);
         (fewest, counts.sum::<u64>() + leaves)
     }
@@ -247,8 +247,8 @@ impl fmt::Display for Case {
         let Case { sharded, ledger, echo, clients, requests, work, .. } = self;
         let Form(sharded) = sharded;
         writeln!(out, "{SHARDED}: {sharded:?}; {LEDGER}: {:?}; {ECHO}: {:?}", ledger.0, echo.0)?;
-        for Change { at, shards } in &self.changes {
-            writeln!(out, "at {at}: {shards} shards")?;
+        for Change { at, path, shards } in &self.changes {
+            writeln!(out, "at {at}: {path} in {shards} shards")?;
         }
         writeln!(out, "{} visitors", self.visits)?;
         writeln!(out, "{clients} clients with {requests} requests each: {work:?}")
@@ -261,17 +261,23 @@ fn visits(random: &mut Random) -> u32 {
 }
 
 /// Some seeds change what stands while there are faults.
-fn changes(random: &mut Random) -> Vec<Change> {
-    let count = match random.chance(CHANGES_PER_MILLION) {
-        true => 1 + random.below(5),
-        false => 0,
-    };
-    (0..count)
-        .map(|_| Change { at: random.below(QUIET_NS), shards: 1 + random.below(5) as u32 })
-        .collect()
+fn changes(sharded: &Form, ledger: &Form, random: &Random) -> Vec<Change> {
+    let mut changes = Vec::new();
+    for (name, form) in [(SHARDED, sharded), (LEDGER, ledger)] {
+        let mut random = random.fork(&format!("changes of {name}"));
+        let path = form.path_of_shards(name);
+        let Some(path) = path.filter(|_| random.chance(CHANGES_PER_MILLION)) else { continue };
+        let count = 1 + random.below(5);
+        changes.extend((0..count).map(|_| {
+            let (at, shards) = (random.below(QUIET_NS), 1 + random.below(5) as u32);
+            Change { at, path: path.clone(), shards }
+        }));
+    }
+    changes.sort_unstable_by_key(|change| change.at);
+    changes
 }
 
-fn plan(boxes: usize, options: &Options, random: &Random) -> FaultPlan {
+fn plan(boxes: usize, changes: &[Change], options: &Options, random: &Random) -> FaultPlan {
     let shape = Shape { boxes: boxes as u16, travel_ns: TRAVEL_NS, quiet_from: QUIET_NS };
     let random = random.fork("faults");
     let mut plan = FaultPlan::swarm(shape, &random);
@@ -279,6 +285,8 @@ fn plan(boxes: usize, options: &Options, random: &Random) -> FaultPlan {
         let kept: Vec<Kind> = plan.kinds().intersection(kinds).copied().collect();
         plan = FaultPlan::of(shape, kept, &random);
     }
+    let moments: Vec<u64> = changes.iter().map(|change| change.at).collect();
+    plan.aim(&moments, &random.fork("aimed"));
     if let Some(outages) = &options.cut.outages {
         plan.keep_outages(outages);
     }
@@ -295,6 +303,15 @@ fn light(random: &mut Random) -> (Work, u32) {
     (Work { window, keys: 5, ..work(Pace::Thinks { mean_ns }) }, requests)
 }
 
+/// Clients that are at work as long as there are faults, so that changes meet them.
+fn lasting(random: &mut Random) -> (Work, u32) {
+    let window = 1 + random.below(6) as u32;
+    let requests = 100 + random.below(100) as u32;
+    // Every second answer is thought about.
+    let mean_ns = QUIET_NS * 2 * u64::from(window) / u64::from(requests);
+    (Work { window, keys: 5, ..work(Pace::Thinks { mean_ns }) }, requests)
+}
+
 /// Deep pipelines, over all the time in which there are faults. Many keys, since what overlaps on one key
 /// is hard to judge.
 fn heavy(random: &mut Random) -> (Work, u32) {
@@ -304,7 +321,7 @@ fn heavy(random: &mut Random) -> (Work, u32) {
 }
 
 fn work(pace: Pace) -> Work {
-    Work { window: 1, pace, keys: 1, says_order: false, seals: false }
+    Work { window: 1, pace, keys: 1, says_order: false, in_copies: false }
 }
 
 fn sharded(random: &mut Random) -> Form {

@@ -25,10 +25,12 @@ pub enum Rule {
     CountedOnce,
     /// What was noted was done, by all that were to.
     Done,
-    /// A life does nothing twice, and one of several parts does what is for one.
+    /// A life or a line does nothing twice, and one of several parts does what is for one.
     DoneOnce,
     /// What one writer sent to one leaf is done in order.
     Order,
+    /// An agent's time does not go back, whoever goes on from it.
+    Time,
 }
 
 /// Why a run failed.
@@ -61,8 +63,12 @@ impl Failure {
 impl From<Offence> for Rule {
     fn from(offence: Offence) -> Rule {
         match offence {
-            Offence::Again { .. } | Offence::Both { .. } => Rule::DoneOnce,
-            Offence::Late { .. } => Rule::Order,
+            Offence::Again { .. }
+            | Offence::Both { .. }
+            | Offence::AgainInLine { .. }
+            | Offence::RangUnhung { .. } => Rule::DoneOnce,
+            Offence::Late { .. } | Offence::LateInLine { .. } => Rule::Order,
+            Offence::TimeWentBack { .. } => Rule::Time,
         }
     }
 }

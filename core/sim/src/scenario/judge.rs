@@ -39,11 +39,15 @@ fn judge_notes(case: &Case, recorder: &Recorder) -> Result<(), Failure> {
         let text = format!("{deed:?}: {offence}");
         return Err(Failure::new(Rule::from(*offence), text).about(recorder.trace_of(deed)));
     }
+    if let Some(deed) = witness::silent_bell() {
+        let text = format!("no bell rang for {deed:?}");
+        return Err(Failure::new(Rule::Done, text).about(recorder.trace_of(&deed)));
+    }
     let lives = |slot: u32| recorder.slots[slot as usize].lives;
     for noted in recorder.notes.iter().filter(|it| it.life == lives(it.slot)) {
         let deed = &noted.deed;
-        let wanted = if noted.is_seal { case.ledger.leaves() } else { 1 };
-        let did = witness::lives_that_did(deed);
+        let wanted = if noted.is_seal { case.parts_of_ledger().0 } else { 1 };
+        let did = witness::lives_that_did(deed) as u64;
         if did < wanted {
             let text = format!("{deed:?} was done by {did} of {wanted}");
             return Err(Failure::new(Rule::Done, text).about(recorder.trace_of(deed)));
@@ -63,7 +67,7 @@ fn judge_told(case: &Case, recorder: &Recorder) -> Result<(), Failure> {
 
 fn judge_marks(case: &Case, recorder: &Recorder) -> Result<(), Failure> {
     let marks = recorder.asked.iter().filter(|it| matches!(it.about, About::Mark));
-    let (mut most, mut least, (fewest, cuts)) = (0, 0, case.marks_counted());
+    let (mut most, mut least, (fewest, cuts)) = (0, 0, case.parts_of_sharded());
     for mark in marks {
         most += cuts;
         least += if mark.ended.is_some() { fewest } else { 0 };
