@@ -10,6 +10,8 @@
 //! end so, since what its state is does not split: all parts are of one kind, and go on.
 //! Invariant: no new part starts before every old one has said that it ended, or its process has.
 
+use std::collections::BTreeSet;
+
 use super::life::Stage;
 use super::{Asked, Controller};
 use crate::agent::ReplyTo;
@@ -33,6 +35,8 @@ pub(super) struct Change {
     old: Vec<Old>,
     /// Whether the tree is cut anew: the old ones have ended.
     is_recut: bool,
+    /// New parts that have run.
+    begun: BTreeSet<AgentId>,
     /// Why some part will never end.
     refused: Option<String>,
     askers: Vec<ReplyTo>,
@@ -153,6 +157,7 @@ impl Controller {
 
     /// Does what can be done of all changes now.
     pub(super) fn go_on_with_changes(&mut self, context: &mut Context<'_, Controller>) {
+        self.note_heirs();
         if self.reserve.term.is_none() || !self.knows_all() {
             return;
         }
@@ -186,6 +191,18 @@ impl Controller {
                 true => self.finish_change(change, context),
                 false => drop(self.changes.insert(id, change)),
             }
+        }
+    }
+
+    /// New parts that run have what was kept for them. One whose box dies then begins anew, as after any crash: what
+    /// is kept is from before all that it has done.
+    fn note_heirs(&mut self) {
+        let (lives, latt) = (&self.lives, &self.latt);
+        for (id, change) in self.changes.iter_mut().filter(|(_, change)| change.is_recut) {
+            let leaves = latt.leaves_of(*id).map(|(node, _)| node.path.logical_id());
+            let runs =
+                |leaf: &AgentId| lives.get(leaf).is_some_and(|it| it.stage.running().is_some());
+            change.begun.extend(leaves.filter(runs));
         }
     }
 
@@ -361,6 +378,7 @@ impl Controller {
     pub(super) fn legacies(&self, node: &Node) -> Vec<Legacy> {
         let above = self.latt.cut_above(&node.path).map(|node| node.path.logical_id());
         let change = above.and_then(|id| self.changes.get(&id));
+        let change = change.filter(|change| !change.begun.contains(&node.path.logical_id()));
         let old = change.into_iter().flat_map(|change| &change.old);
         let old = old.filter(|old| old.is_wedged() && old.hosting.range().overlaps(&node.range));
         old.filter_map(|old| {
@@ -406,6 +424,7 @@ impl Controller {
         let now = context.now();
         let change = self.changes.entry(id).or_insert_with(|| Change {
             is_recut: wedged.into == known,
+            begun: BTreeSet::new(),
             paused: Some(now),
             ..Change::new(wedged.into, Vec::new(), now)
         });
@@ -421,7 +440,8 @@ impl Controller {
 impl Change {
     fn new(into: Cut, old: Vec<Old>, began: Stamp) -> Change {
         let askers = Vec::new();
-        Change { into, old, is_recut: false, refused: None, askers, began, paused: None }
+        let begun = BTreeSet::new();
+        Change { into, old, is_recut: false, begun, refused: None, askers, began, paused: None }
     }
 
     fn refuse(self, why: &str, context: &mut Context<'_, Controller>) {

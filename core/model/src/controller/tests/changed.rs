@@ -198,3 +198,33 @@ fn a_change_is_finished_though_a_box_dies_in_the_middle() {
         assert!(world.is_there(found), "{found:?}, {before:?}");
     }
 }
+
+/// What is kept is from before all that a new part has done: who has run does not begin there again.
+#[test]
+fn a_new_part_that_has_run_and_dies_begins_anew() {
+    let mut died = 0;
+    for seed in 0..300 {
+        let (mut world, before) = begun(seed);
+        let is_new = |it: &Hosting| before.iter().all(|old| old.path != it.path);
+        let ran: Vec<Hosting> =
+            world.controller().running().filter(|it| is_new(it)).cloned().collect();
+        let victim = world.random.below(2);
+        let dies = |it: &&Hosting| {
+            it.path.starts_with("kvs/")
+                && world.boxes[victim].as_ref().unwrap().hosted.contains_key(&it.path)
+        };
+        let dying: Vec<Hosting> = ran.iter().filter(dies).cloned().collect();
+        world.kill_box(victim);
+        let (name, address) = [("a", "host:1"), ("b", "host:2")][victim];
+        world.start_box(name, address, 2);
+        world.settle();
+        assert_cut_into(&world, parts(&world).len());
+        for gone in dying {
+            died += 1;
+            let next = parts(&world).into_iter().find(|it| it.range() == gone.range()).unwrap();
+            assert_ne!(next.path, gone.path);
+            assert_eq!(world.inherited[&next.path], Vec::<String>::new());
+        }
+    }
+    assert!(died > 50, "{died}");
+}
