@@ -56,6 +56,8 @@ pub(crate) struct Conversation {
     outbox: BTreeMap<(Number, AgentId), Waiting>,
     /// How many of those could be sent, if there were a route and room.
     sendable: usize,
+    /// How many of those are replies, which need no route.
+    replies: usize,
     /// The controller is to be asked for the destination, or was.
     pub is_asked_for: bool,
     pub asks: OpenAsks,
@@ -77,6 +79,12 @@ pub(crate) struct Conversation {
 pub(crate) struct Waiting {
     pub record: Vec<u8>,
     pub until: Until,
+}
+
+impl Waiting {
+    fn is_sendable_reply(&self) -> bool {
+        self.until == Until::Sendable && Record::of(&self.record).answers().is_some()
+    }
 }
 
 /// The part of a message that went to nobody yet, or has to go again.
@@ -114,6 +122,7 @@ impl Conversation {
             done: NumberSet::below(first),
             outbox: BTreeMap::new(),
             sendable: 0,
+            replies: 0,
             is_asked_for: false,
             asks: OpenAsks::default(),
             fanned: BTreeMap::new(),
@@ -340,6 +349,7 @@ impl Conversation {
         };
         self.take(number, part);
         self.sendable += usize::from(waiting.until == Until::Sendable);
+        self.replies += usize::from(waiting.is_sendable_reply());
         self.outbox.insert((number, part), waiting);
     }
 
@@ -352,6 +362,7 @@ impl Conversation {
     fn take(&mut self, number: Number, part: AgentId) -> Option<Waiting> {
         let waiting = self.outbox.remove(&(number, part))?;
         self.sendable -= usize::from(waiting.until == Until::Sendable);
+        self.replies -= usize::from(waiting.is_sendable_reply());
         Some(waiting)
     }
 
@@ -367,6 +378,17 @@ impl Conversation {
         }
         let mut waiting = self.outbox.range((first, WHOLE)..);
         let (key, _) = waiting.find(|(_, it)| it.until == Until::Sendable)?;
+        let (number, part) = *key;
+        self.take(number, part).map(|waiting| (number, waiting.record))
+    }
+
+    /// Takes out the lowest reply from `first` on that could be sent.
+    pub fn next_reply_from(&mut self, first: Number) -> Option<(Number, Vec<u8>)> {
+        if self.replies == 0 {
+            return None;
+        }
+        let mut waiting = self.outbox.range((first, WHOLE)..);
+        let (key, _) = waiting.find(|(_, it)| it.is_sendable_reply())?;
         let (number, part) = *key;
         self.take(number, part).map(|waiting| (number, waiting.record))
     }

@@ -337,11 +337,17 @@ impl<D: Driver> Plane<D> {
     }
 
     /// One after another. In a lane all go to one leaf, and wait for it together; what was named before the
-    /// way was known goes past those whose leaf is away or has no room.
+    /// way was known goes past those whose leaf is away or has no room, and replies past what has no route.
     fn release_some(&mut self, at: ConversationIndex) {
         let is_ordered = self.routes[self.conversations[at].route].is_ordered;
-        let (mut first, mut full) = (Number(0), Vec::new());
-        while let Some((number, mut record)) = self.conversations[at].next_sendable_from(first) {
+        let (mut first, mut full, mut replies_alone) = (Number(0), Vec::new(), false);
+        loop {
+            let it = &mut self.conversations[at];
+            let next = match replies_alone {
+                false => it.next_sendable_from(first),
+                true => it.next_reply_from(first),
+            };
+            let Some((number, mut record)) = next else { return };
             first = Number(number.0 + 1);
             if is_ordered && Record::of(&record).answers().is_none() {
                 let placed = Record::of(&record).placed(Some(NO_PLACE));
@@ -355,12 +361,18 @@ impl<D: Driver> Plane<D> {
             };
             if let Err(stays) = sent {
                 self.conversations.put_back(at, number, record);
+                let waits_together = !self.goes_several_ways(at);
                 match stays {
-                    Stays::Full => self.conversations.starve(at),
-                    Stays::Away => self.miss(at),
-                }
-                if !self.goes_several_ways(at) {
-                    return;
+                    Stays::Full => {
+                        self.conversations.starve(at);
+                        if waits_together {
+                            return;
+                        }
+                    }
+                    Stays::Away => {
+                        self.miss(at);
+                        replies_alone |= waits_together;
+                    }
                 }
             }
         }

@@ -180,8 +180,8 @@ impl<D: Driver> Plane<D> {
     /// was told that nothing is known.
     #[inline]
     fn goes_back(&mut self, conversation: ConversationIndex, hand: &Hand, name: Name) -> Goes {
-        let it = &self.conversations[conversation];
-        if !it.is_free() {
+        // What waits for a route is not in its way.
+        if self.conversations[conversation].is_full() {
             return Goes::Wait;
         }
         let via = if hand.space == name.space { hand.via } else { self.way_back(name.space) };
