@@ -42,7 +42,7 @@ impl Bug {
                 (RingReturnedLost, 0),
                 (EarlyTaken, 0),
                 (PlaceAnew, 4),
-                (OldWayKept, 46),
+                (OldWayKept, 52),
                 (RetiredEarly, 13),
                 (CopiesAllAsked, 0),
                 (DoneBoxLeft, 236),
@@ -50,7 +50,7 @@ impl Bug {
                 (StampLeft, 2),
                 (PartTwice, 2),
                 (LifeGoesOn, 0),
-                (GoneBackDone, 132),
+                (GoneBackDone, 699),
                 (PartReachesAll, 12),
             ];
             all.into_iter().chain(of_turn.map(|(bug, seed)| (Bug::Turn(bug), seed))).collect()
