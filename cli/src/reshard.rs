@@ -11,7 +11,7 @@ use daedal::model::controller::Controller;
 use daedal::model::latt::CONTROLLER;
 use daedal::running::RunningBox;
 
-use crate::describe::ask_within;
+use crate::describe::{View, ask, ask_within};
 use crate::find::Where;
 use crate::say::say;
 
@@ -35,6 +35,8 @@ pub fn run(arguments: &Arguments, templates: &Arc<Templates>) -> Result<()> {
     let Arguments { agent, shards, at } = arguments;
     let address = at.controller()?;
     let guest = RunningBox::start_guest(address, templates).map_err(|why| anyhow!(why))?;
+    // That nobody is there is said at once, and not when a change would have taken too long.
+    ask(&guest, &ToController::Describe(View::Tree))?;
     let request = ToController::Reshard { path: agent.clone(), shards: *shards };
     let answer =
         ask_within::<Controller>(guest.handle(), CONTROLLER.into(), &request, DONE_AT_MOST)?;

@@ -94,7 +94,8 @@ fn a_controller_that_is_away_is_told_with_what_to_do() {
         system.controller
     );
     std::thread::scope(|scope| {
-        for command in [&["tree"][..], &["routes"], &["boxes"], &["state", "kvs"]] {
+        let reshard = &["reshard", "kvs", "2"];
+        for command in [&["tree"][..], &["routes"], &["boxes"], &["state", "kvs"], reshard] {
             let (folder, told) = (&system.folder, &told);
             scope.spawn(move || {
                 let why = folder.refused(&[command, &["--system", "system.toml"]].concat());
