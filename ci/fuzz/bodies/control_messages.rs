@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 
 use daedal_model::agent::{Agent, Answer, Outcome, Refusal};
-use daedal_model::context::{Addressee, Context, Effects, Envelope, Letter, Timer};
+use daedal_model::context::{Addressee, Envelope};
 use daedal_model::control::{
     ActionEntry, BoxEntry, Cut, Failure, FromController, FromManager, FromPort, Hosting, Knowledge,
     Legacy, PartEntry, PartOf, PlaceEntry, Raise, Raised, Reason, RouteEntry, ToController,
@@ -14,10 +14,11 @@ use daedal_model::control::{
 };
 use daedal_model::controller::{Controller, System};
 use daedal_model::encode::{Body, encode_to_vec};
-use daedal_model::id::{AgentId, Name, Number, Point, Space, Stamp};
+use daedal_model::id::{AgentId, Name, Number, Space, Stamp};
 use daedal_model::latt::Specification;
 use daedal_model::manager::{BoxDescription, BoxManager};
 use daedal_model::message::{Message, Schema, Wire};
+use daedal_model::outputs::{Output, Outputs};
 use daedal_model::path::AgentPath;
 use daedal_model::place::Site;
 use daedal_model::point::PointRange;
@@ -316,85 +317,44 @@ impl Draw<'_> {
     }
 }
 
-/// What an agent has sent: asks that nobody answered, timers that are not due, and whom it answered.
-struct Outbox {
-    open: Option<Letter>,
-    room: Vec<u8>,
-    count: u64,
-    asked: Vec<(AgentId, Number, Schema, Vec<u8>)>,
+/// An agent, and those around it.
+struct Stage<A> {
+    agent: A,
+    id: AgentId,
+    now: u64,
+    outputs: Outputs,
+    /// Asks that nobody answered.
+    asked: Vec<Output>,
+    /// Timers that are not due.
     timers: Vec<Vec<u8>>,
     /// Messages that came, by number, and whether they were answered.
     came: BTreeMap<u64, bool>,
 }
 
-impl Effects for Outbox {
-    fn open(&mut self, letter: &Letter) -> &mut [u8] {
-        self.open = Some(*letter);
-        &mut self.room
-    }
-
-    fn widen(&mut self) -> Option<&mut [u8]> {
-        None
-    }
-
-    fn close(&mut self, bytes: usize) -> Number {
-        let body = self.room[..bytes].to_vec();
-        self.close_with(&body)
-    }
-
-    fn close_with(&mut self, body: &[u8]) -> Number {
-        let letter = self.open.take().expect("a message was begun");
-        self.count += 1;
-        let number = Number(self.count);
-        match letter.to {
-            Addressee::Agent(id) if letter.asks => {
-                self.asked.push((id, number, letter.schema, body.to_vec()));
-            }
-            Addressee::Agent(_) => {}
-            Addressee::Myself(_) => self.timers.push(body.to_vec()),
-            Addressee::Asker(name) => {
-                let answered = self.came.get_mut(&name.number.0).expect("it has come");
-                assert!(!std::mem::replace(answered, true), "answered twice");
-            }
-        }
-        number
-    }
-
-    fn cancel(&mut self, _: Timer) -> bool {
-        false
-    }
-
-    fn is_pressed(&self) -> bool {
-        false
-    }
-
-    fn is_pressed_towards(&self, _: AgentId, _: Option<Point>) -> bool {
-        false
-    }
-}
-
-/// An agent, and those around it.
-struct Stage<A> {
-    agent: A,
-    id: AgentId,
-    out: Outbox,
-    now: u64,
-}
-
 impl<A: Agent> Stage<A> {
     fn new(agent: A, path: &str) -> Stage<A> {
-        let out = Outbox {
-            open: None,
-            room: vec![0; 1 << 12],
-            count: 0,
-            asked: Vec::new(),
-            timers: Vec::new(),
-            came: BTreeMap::new(),
-        };
-        let mut stage = Stage { agent, id: AgentId::of(path), out, now: 1 };
+        let (id, outputs) = (AgentId::of(path), Outputs::default());
+        let (asked, timers, came) = (Vec::new(), Vec::new(), BTreeMap::new());
+        let mut stage = Stage { agent, id, now: 1, outputs, asked, timers, came };
         let envelope = Envelope::default();
-        stage.agent.start(&mut Context::new(stage.id, &envelope, &mut stage.out));
+        stage.agent.start(&mut stage.outputs.context(id, &envelope));
+        stage.sort();
         stage
+    }
+
+    /// What was sent last.
+    fn sort(&mut self) {
+        for output in std::mem::take(&mut self.outputs.sent) {
+            match output.letter.to {
+                Addressee::Agent(_) if output.letter.asks => self.asked.push(output),
+                Addressee::Agent(_) => {}
+                Addressee::Myself(_) => self.timers.push(output.body),
+                Addressee::Asker(name) => {
+                    let answered = self.came.get_mut(&name.number.0).expect("it has come");
+                    assert!(!std::mem::replace(answered, true), "answered twice");
+                }
+            }
+        }
     }
 
     /// A message, of anybody. One that the agent does not want now is not kept.
@@ -403,28 +363,30 @@ impl<A: Agent> Stage<A> {
         if !self.agent.wants(message) {
             return;
         }
-        let number = self.out.came.len() as u64;
-        self.out.came.insert(number, false);
+        let number = self.came.len() as u64;
+        self.came.insert(number, false);
         let name = Name { source: AgentId(7), space: Space(1), number: Number(number) };
         let envelope = Envelope { name, now: Stamp(self.now), ..Envelope::default() };
-        let mut context = Context::new(self.id, &envelope, &mut self.out);
-        self.agent.transition(message, &mut context);
+        self.agent.transition(message, &mut self.outputs.context(self.id, &envelope));
+        self.sort();
     }
 
     fn answer(&mut self, from: AgentId, to: Number, outcome: Outcome<'_>) {
         let envelope = Envelope { now: Stamp(self.now), ..Envelope::default() };
         let answer = Answer { from, to, outcome };
-        self.agent.answered(&answer, &mut Context::new(self.id, &envelope, &mut self.out));
+        self.agent.answered(&answer, &mut self.outputs.context(self.id, &envelope));
+        self.sort();
     }
 
     /// One of its asks is answered; `None`: there is none.
     fn answer_one(&mut self, draw: &mut Draw<'_>) {
         let which = usize::from(draw.byte());
-        if self.out.asked.is_empty() {
+        if self.asked.is_empty() {
             return;
         }
-        let at = which % self.out.asked.len();
-        let (from, to, schema, body) = self.out.asked.swap_remove(at);
+        let at = which % self.asked.len();
+        let Output { letter, number: to, body } = self.asked.swap_remove(at);
+        let (Addressee::Agent(from), schema) = (letter.to, letter.schema) else { return };
         let told = match draw.below(8) {
             0 => return self.answer(from, to, Outcome::Unknown),
             1 => return self.answer(from, to, Outcome::Refused(Refusal::UnknownAgent)),
@@ -454,8 +416,8 @@ impl<A: Agent> Stage<A> {
                     let bytes = draw.bytes();
                     self.tell(&bytes);
                 }
-                1 if !self.out.timers.is_empty() => {
-                    let timer = self.out.timers.remove(0);
+                1 if !self.timers.is_empty() => {
+                    let timer = self.timers.remove(0);
                     self.tell(&timer);
                 }
                 2..5 => self.answer_one(&mut draw),

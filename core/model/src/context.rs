@@ -24,7 +24,7 @@ pub struct Envelope {
 }
 
 /// Where a message that a transition sends is to go, and what of it must be known before its bytes are.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Letter {
     /// Whom it is for.
     pub to: Addressee,
@@ -272,6 +272,7 @@ mod tests {
     use super::*;
     use crate::agent::Archived;
     use crate::control::ToController;
+    use crate::outputs::Outputs;
 
     struct Founder;
 
@@ -285,61 +286,15 @@ mod tests {
         }
     }
 
-    /// Takes what is sent; the first room is too small for anything.
-    #[derive(Default)]
-    struct Outbox {
-        begun: Option<Letter>,
-        room: Vec<u8>,
-        sent: Vec<(Letter, ToController)>,
-    }
-
-    impl Effects for Outbox {
-        fn open(&mut self, letter: &Letter) -> &mut [u8] {
-            self.begun = Some(*letter);
-            self.room.clear();
-            &mut self.room
-        }
-
-        fn widen(&mut self) -> Option<&mut [u8]> {
-            self.room.resize(256, 0);
-            Some(&mut self.room)
-        }
-
-        fn close(&mut self, bytes: usize) -> Number {
-            let body = self.room[..bytes].to_vec();
-            self.close_with(&body)
-        }
-
-        fn close_with(&mut self, body: &[u8]) -> Number {
-            let letter = self.begun.take().expect("a message was begun");
-            let told = ToController::access(body).map(ToController::owned).expect("valid");
-            self.sent.push((letter, told));
-            Number(self.sent.len() as u64 - 1)
-        }
-
-        fn cancel(&mut self, _: Timer) -> bool {
-            false
-        }
-
-        fn is_pressed(&self) -> bool {
-            false
-        }
-
-        fn is_pressed_towards(&self, _: AgentId, _: Option<Point>) -> bool {
-            false
-        }
-    }
-
     #[test]
     fn the_controller_is_asked_to_create_and_to_stop() {
-        let (envelope, mut outbox) = (Envelope::default(), Outbox::default());
-        Founder.transition(&(), &mut Context::new(AgentId(1), &envelope, &mut outbox));
-        for (letter, _) in &outbox.sent {
+        let (envelope, mut outputs) = (Envelope::default(), Outputs::default());
+        Founder.transition(&(), &mut outputs.context("founder", &envelope));
+        for letter in outputs.sent.iter().map(|output| &output.letter) {
             assert_eq!(letter.to, Addressee::Agent(AgentId::of(CONTROLLER)));
             assert!(letter.asks && !letter.broadcast && letter.point.is_none());
-            assert_eq!(letter.schema, ToController::SCHEMA);
         }
-        let told: Vec<ToController> = outbox.sent.into_iter().map(|(_, told)| told).collect();
+        let told = outputs.sent.iter().map(|output| output.open::<ToController>().unwrap());
         let create = ToController::Create {
             path: "log".to_owned(),
             template: "Log".to_owned(),
@@ -347,6 +302,9 @@ mod tests {
             agent_box: None,
             reactor: None,
         };
-        assert_eq!(told, [create, ToController::Stop { path: "log".to_owned() }]);
+        assert_eq!(
+            told.collect::<Vec<_>>(),
+            [create, ToController::Stop { path: "log".to_owned() }]
+        );
     }
 }

@@ -16,6 +16,7 @@ pub mod latt;
 pub mod manager;
 pub mod merge;
 pub mod message;
+pub mod outputs;
 pub mod path;
 pub mod place;
 pub mod point;

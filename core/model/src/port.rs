@@ -410,122 +410,89 @@ impl State for Port {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::context::{Addressee, Effects, Envelope, Letter, Timer};
+    use crate::context::{Addressee, Envelope};
     use crate::control::{ActionEntry, RouteEntry};
     use crate::encode::encode_to_vec;
-    use crate::point::Point;
+    use crate::outputs::Outputs;
 
-    /// Counts what is asked, and keeps for how long it is waited.
-    #[derive(Default)]
-    struct Sent {
-        room: Vec<u8>,
-        asked: u64,
-        waits: Vec<Duration>,
+    /// Asks, and for how long is waited.
+    fn seen(outputs: &Outputs) -> (u64, Vec<Duration>) {
+        let waits = outputs.sent.iter().filter_map(|output| match output.letter.to {
+            Addressee::Myself(wait) => Some(wait),
+            _ => None,
+        });
+        let waits: Vec<_> = waits.collect();
+        (outputs.sent.len() as u64 - waits.len() as u64, waits)
     }
 
-    impl Effects for Sent {
-        fn open(&mut self, letter: &Letter) -> &mut [u8] {
-            match letter.to {
-                Addressee::Myself(wait) => self.waits.push(wait),
-                _ => self.asked += 1,
-            }
-            self.room.resize(4096, 0);
-            &mut self.room
-        }
+    fn tell(port: &mut Port, outputs: &mut Outputs, now: Stamp, message: &ToPort) {
+        let envelope = Envelope { now, ..Envelope::default() };
+        let body = encode_to_vec::<ToPort>(message);
+        let message = ToPort::access(&body).expect("it was encoded just now");
+        port.transition(message, &mut outputs.context("port", &envelope));
+    }
 
-        fn widen(&mut self) -> Option<&mut [u8]> {
-            None
-        }
-
-        fn close(&mut self, _: usize) -> Number {
-            Number(self.asked)
-        }
-
-        fn close_with(&mut self, _: &[u8]) -> Number {
-            Number(self.asked)
-        }
-
-        fn cancel(&mut self, _: Timer) -> bool {
-            false
-        }
-
-        fn is_pressed(&self) -> bool {
-            false
-        }
-
-        fn is_pressed_towards(&self, _: AgentId, _: Option<Point>) -> bool {
-            false
-        }
+    /// The last ask is answered.
+    fn answer(port: &mut Port, outputs: &mut Outputs, now: Stamp, told: &FromController) {
+        let envelope = Envelope { now, ..Envelope::default() };
+        let body = encode_to_vec::<FromController>(told);
+        let outcome = Outcome::Reply { schema: FromController::SCHEMA, body: &body };
+        let to = Number(seen(outputs).0 - 1);
+        let answer = Answer { from: AgentId::of(CONTROLLER), to, outcome };
+        port.answered(&answer, &mut outputs.context("port", &envelope));
     }
 
     /// What was held when it was asked about may have been told meanwhile, and have come first.
     #[test]
     fn what_is_held_is_asked_for_again_when_its_time_has_come() {
-        let (mut port, mut sent) = (Port::default(), Sent::default());
+        let (mut port, mut outputs) = (Port::default(), Outputs::default());
         let destination = AgentId::from("there").0;
         let route = RouteEntry { path: "there".to_owned(), epoch: 1, action: ActionEntry::Hold };
-        let held = Knowledge { routes: vec![route], ..Knowledge::default() };
-        let body = encode_to_vec::<FromController>(&FromController::Learned(held));
-        let envelope = Envelope::default();
-        let tell = |port: &mut Port, sent: &mut Sent, message: &ToPort| {
-            let body = encode_to_vec::<ToPort>(message);
-            let message = ToPort::access(&body).expect("it was encoded just now");
-            port.transition(message, &mut Context::new(AgentId(1), &envelope, sent));
-        };
+        let held =
+            FromController::Learned(Knowledge { routes: vec![route], ..Knowledge::default() });
+        let source = || "client".to_owned();
         for asked in 1..=3 {
-            tell(&mut port, &mut sent, &ToPort::Miss { destination, source: "client".to_owned() });
-            if !sent.waits.is_empty() {
-                let again = ToPort::MissAgain { destination, source: "client".to_owned() };
-                tell(&mut port, &mut sent, &again);
+            let miss = ToPort::Miss { destination, source: source() };
+            tell(&mut port, &mut outputs, Stamp(0), &miss);
+            if !seen(&outputs).1.is_empty() {
+                let again = ToPort::MissAgain { destination, source: source() };
+                tell(&mut port, &mut outputs, Stamp(0), &again);
             }
-            assert_eq!(sent.asked, asked);
-            let outcome = Outcome::Reply { schema: FromController::SCHEMA, body: &body };
-            let answer = Answer { from: AgentId::of(CONTROLLER), to: Number(asked), outcome };
-            port.answered(&answer, &mut Context::new(AgentId(1), &envelope, &mut sent));
+            assert_eq!(seen(&outputs).0, asked);
+            answer(&mut port, &mut outputs, Stamp(0), &held);
         }
-        assert_eq!(sent.waits.len(), 1);
+        assert_eq!(seen(&outputs).1.len(), 1);
     }
 
     /// A route that leads to where nobody is is asked for again as soon as it is answered: the controller may not
     /// know better for a while.
     #[test]
     fn who_asks_again_at_once_and_again_waits_ever_longer() {
-        let (mut port, mut sent) = (Port::default(), Sent::default());
+        let (mut port, mut outputs) = (Port::default(), Outputs::default());
         let mut now = Stamp(0);
-        let body = encode_to_vec::<FromController>(&FromController::Learned(Knowledge::default()));
+        let nothing = FromController::Learned(Knowledge::default());
         let miss = ToPort::Miss { destination: 7, source: "client".to_owned() };
-        let tell = |port: &mut Port, sent: &mut Sent, message: &ToPort, now: Stamp| {
-            let (envelope, body) =
-                (Envelope { now, ..Envelope::default() }, encode_to_vec::<ToPort>(message));
-            let message = ToPort::access(&body).expect("it was encoded just now");
-            port.transition(message, &mut Context::new(AgentId(1), &envelope, sent));
-        };
         for round in 0..20 {
-            let (asked, waits) = (sent.asked, sent.waits.len());
+            let (asked, before) = seen(&outputs);
             // It says so twice, as each conversation may.
-            (0..2).for_each(|_| tell(&mut port, &mut sent, &miss, now));
-            if sent.waits.len() > waits {
-                assert_eq!(
-                    (sent.asked, sent.waits.len()),
-                    (asked, waits + 1),
-                    "one waits, and is not asked"
-                );
-                now.0 += sent.waits[waits].as_nanos() as u64;
+            (0..2).for_each(|_| tell(&mut port, &mut outputs, now, &miss));
+            let (still, waits) = seen(&outputs);
+            if let Some(wait) = waits.get(before.len()) {
+                let one = before.len() + 1;
+                assert_eq!((still, waits.len()), (asked, one), "one waits, and is not asked");
+                now.0 += wait.as_nanos() as u64;
                 let again = ToPort::MissAgain { destination: 7, source: "client".to_owned() };
-                tell(&mut port, &mut sent, &again, now);
+                tell(&mut port, &mut outputs, now, &again);
             }
-            assert_eq!(sent.asked, asked + 1, "round {round}");
-            let outcome = Outcome::Reply { schema: FromController::SCHEMA, body: &body };
-            let answer = Answer { from: AgentId::of(CONTROLLER), to: Number(sent.asked), outcome };
-            let envelope = Envelope { now, ..Envelope::default() };
-            port.answered(&answer, &mut Context::new(AgentId(1), &envelope, &mut sent));
+            assert_eq!(seen(&outputs).0, asked + 1, "round {round}");
+            answer(&mut port, &mut outputs, now, &nothing);
         }
-        assert_eq!(sent.waits[..3], [1, 2, 4].map(Duration::from_millis));
-        assert_eq!(sent.waits.last(), Some(&ASK_AGAIN_MAX));
+        let (_, waits) = seen(&outputs);
+        assert_eq!(waits[..3], [1, 2, 4].map(Duration::from_millis));
+        assert_eq!(waits.last(), Some(&ASK_AGAIN_MAX));
         // After a while an answer was of use.
         now.0 += 2 * OF_USE.as_nanos() as u64;
-        let waits = sent.waits.len();
-        tell(&mut port, &mut sent, &miss, now);
-        assert_eq!(sent.waits.len(), waits);
+        tell(&mut port, &mut outputs, now, &miss);
+        assert_eq!(seen(&outputs).1.len(), waits.len());
     }
 }

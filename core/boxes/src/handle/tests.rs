@@ -6,8 +6,9 @@ use crate::executor::Executor;
 use crate::idle::Idle;
 use crate::reactor::tests::{Request, Worker, block_on, poll_once, reactors, stop, turn};
 use crate::shim::Shim as _;
-use daedal_model::context::{Context, Effects, Envelope, Letter, Timer};
-use daedal_model::id::{Number, Point, Stamp};
+use daedal_model::context::Envelope;
+use daedal_model::id::Stamp;
+use daedal_model::outputs::Outputs;
 
 /// A handle and its shim, whose reactor is a test's.
 fn handle(calls_max: usize) -> (Handle, HandleShim) {
@@ -53,43 +54,14 @@ fn who_gives_up_waiting_for_room_leaves_nothing_behind() {
     assert_eq!(handle.0.line_length(), 1);
 }
 
-/// Takes whatever is sent; no answer ever comes.
-#[derive(Default)]
-struct Nowhere(u64, Vec<u8>, bool);
-
-impl Effects for Nowhere {
-    fn open(&mut self, _: &Letter) -> &mut [u8] {
-        self.1.resize(1024, 0);
-        &mut self.1
-    }
-    fn widen(&mut self) -> Option<&mut [u8]> {
-        None
-    }
-    fn close(&mut self, _: usize) -> Number {
-        self.0 += 1;
-        Number(self.0)
-    }
-    fn close_with(&mut self, _: &[u8]) -> Number {
-        self.close(0)
-    }
-    fn cancel(&mut self, _: Timer) -> bool {
-        false
-    }
-    fn is_pressed(&self) -> bool {
-        self.2
-    }
-    fn is_pressed_towards(&self, _: AgentId, _: Option<Point>) -> bool {
-        self.2
-    }
-}
-
 #[test]
 fn who_gives_up_makes_room_also_while_nothing_may_be_sent_on() {
     let (handle, mut shim) = handle(2);
-    let mut out = Nowhere(0, Vec::new(), true);
+    let mut out = Outputs::default();
+    out.is_pressed = true;
     let envelope = Envelope::default();
-    let visit = |shim: &mut HandleShim, out: &mut Nowhere| {
-        shim.poll(&mut Context::new(AgentId(1), &envelope, out));
+    let visit = |shim: &mut HandleShim, out: &mut Outputs| {
+        shim.poll(&mut out.context(AgentId(1), &envelope));
         shim.pending()
     };
     let ask = || handle.try_ask::<Worker>("w0", &ECHO);
@@ -106,9 +78,9 @@ fn who_gives_up_makes_room_also_while_nothing_may_be_sent_on() {
     assert_eq!(poll_once(&mut waits), Some(Ok(())));
     let last = ask().unwrap();
     // Nothing was sent that was given up; what was not, once it may be.
-    assert_eq!(out.0, 0);
-    out.2 = false;
-    assert_eq!((visit(&mut shim, &mut out), out.0), (1, 2));
+    assert_eq!(out.sent.len(), 0);
+    out.is_pressed = false;
+    assert_eq!((visit(&mut shim, &mut out), out.sent.len()), (1, 2));
     let late = ask().unwrap();
     drop(shim);
     assert_eq!(block_on(last), Err(AskError::Unknown));
@@ -118,9 +90,9 @@ fn who_gives_up_makes_room_also_while_nothing_may_be_sent_on() {
 #[test]
 fn asks_that_are_given_up_are_forgotten_though_they_are_never_answered() {
     let (handle, mut shim) = handle(1);
-    let (mut out, envelope) = (Nowhere::default(), Envelope::default());
+    let (mut out, envelope) = (Outputs::default(), Envelope::default());
     let mut pending_after_visit = || {
-        shim.poll(&mut Context::new(AgentId(1), &envelope, &mut out));
+        shim.poll(&mut out.context(AgentId(1), &envelope));
         shim.pending()
     };
     for _ in 0..10 * DROPPED_MARK {

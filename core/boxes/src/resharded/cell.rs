@@ -1,24 +1,23 @@
 //! An agent of the control plane as it is, and what it sends: packets, which the model delivers.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use daedal_model::agent::{Agent, Answer, Outcome};
-use daedal_model::context::{Addressee, Context, Effects, Envelope, Letter, Timer};
+use daedal_model::context::{Addressee, Envelope, Letter};
 use daedal_model::control::{
     ArchivedFromController, ArchivedFromManager, ArchivedToController, ArchivedToManager,
     ArchivedToPort, FromController, FromManager, FromPort, ToController, ToManager, ToPort,
     bootstrap_space, manager_path, port_path,
 };
-use daedal_model::id::{AgentId, Name, Number, Point, Space, Stamp};
+use daedal_model::id::{AgentId, Name, Number, Space, Stamp};
 use daedal_model::latt::CONTROLLER;
 use daedal_model::message::{Schema, Wire};
+use daedal_model::outputs::{Output, Outputs};
 
 use crate::turn::Fate;
 
 /// The path by which the client and whoever asks for the change are known.
 pub(super) const CLIENT: &str = "client";
-
-const ROOM_BYTES: usize = 1 << 14;
 
 /// A process: the controller's, a box's, the client's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -150,9 +149,7 @@ pub(super) struct Outbox {
     pub space: Space,
     end: End,
     process: u64,
-    numbers: BTreeMap<AgentId, u64>,
-    open: Option<Letter>,
-    room: Vec<u8>,
+    outputs: Outputs,
     pub sent: Vec<Packet>,
     /// Timers that go off when nothing else happens, in the order in which they were set.
     pub alarms: Vec<(Stamp, Vec<u8>)>,
@@ -169,9 +166,7 @@ impl Outbox {
             space: bootstrap_space(process),
             end,
             process,
-            numbers: BTreeMap::new(),
-            open: None,
-            room: Vec::new(),
+            outputs: Outputs::default(),
             sent: Vec::new(),
             alarms: Vec::new(),
             asks: BTreeSet::new(),
@@ -180,69 +175,45 @@ impl Outbox {
     }
 
     pub fn post(&mut self, to: To, schema: Schema, body: Vec<u8>) -> Number {
-        let key = match to {
-            To::Agent(id) => id,
-            To::Asker(name) => name.source,
+        let to = match to {
+            To::Agent(id) => Addressee::Agent(id),
+            To::Asker(name) => Addressee::Asker(name),
         };
-        let number = self.numbers.entry(key).or_default();
-        let name = Name { source: self.id, space: self.space, number: Number(*number) };
-        *number += 1;
-        let load = Load::Control { name, to, schema, body };
-        let (from, process, note) = (self.end, self.process, Note::Nothing);
-        self.sent.push(Packet { from, process, to: End::of(key), load, note });
-        name.number
-    }
-}
-
-impl Effects for Outbox {
-    fn open(&mut self, letter: &Letter) -> &mut [u8] {
-        self.open = Some(*letter);
-        self.room.resize(ROOM_BYTES, 0);
-        &mut self.room
-    }
-
-    fn widen(&mut self) -> Option<&mut [u8]> {
-        None
-    }
-
-    fn close(&mut self, bytes: usize) -> Number {
-        let body = self.room[..bytes].to_vec();
-        self.close_with(&body)
-    }
-
-    fn close_with(&mut self, body: &[u8]) -> Number {
-        let letter = self.open.take().expect("a message was begun");
-        self.room = Vec::new();
-        let to = match letter.to {
-            Addressee::Agent(id) => To::Agent(id),
-            Addressee::Asker(name) => To::Asker(name),
-            // Hearts do not beat here: links tell at once that a process has ended.
-            Addressee::Myself(_) if !is_awaited(letter.schema) => return Number(0),
-            // Whether it is fetched again now or later, the other port may take its time.
-            Addressee::Myself(_) if is_fetch_again(letter.schema, body) => To::Agent(self.id),
-            Addressee::Myself(after) => {
-                let due = Stamp(self.now.0 + after.as_nanos() as u64);
-                self.alarms.push((due, body.to_vec()));
-                return Number(0);
-            }
-        };
-        let number = self.post(to, letter.schema, body.to_vec());
-        if let (To::Agent(id), true) = (to, letter.asks) {
-            self.asks.insert((id, number));
-        }
+        let letter =
+            Letter { to, schema, point: None, broadcast: false, asks: false, in_order: false };
+        let number = self.outputs.post(letter, body);
+        self.sort();
         number
     }
 
-    fn cancel(&mut self, _: Timer) -> bool {
-        false
-    }
-
-    fn is_pressed(&self) -> bool {
-        false
-    }
-
-    fn is_pressed_towards(&self, _: AgentId, _: Option<Point>) -> bool {
-        false
+    /// What was sent last becomes packets, asks and alarms.
+    fn sort(&mut self) {
+        for Output { letter, number, body } in std::mem::take(&mut self.outputs.sent) {
+            let (to, agent) = match letter.to {
+                Addressee::Agent(id) => (To::Agent(id), id),
+                Addressee::Asker(name) => (To::Asker(name), name.source),
+                // Hearts do not beat here: links tell at once that a process has ended.
+                Addressee::Myself(_) if !is_awaited(letter.schema) => continue,
+                // Whether it is fetched again now or later, the other port may take its time.
+                Addressee::Myself(_) if is_fetch_again(letter.schema, &body) => {
+                    self.post(To::Agent(self.id), letter.schema, body);
+                    continue;
+                }
+                Addressee::Myself(after) => {
+                    self.alarms.push((Stamp(self.now.0 + after.as_nanos() as u64), body));
+                    continue;
+                }
+            };
+            if letter.asks {
+                self.asks.insert((agent, number));
+            }
+            let name = Name { source: self.id, space: self.space, number };
+            let load = Load::Control { name, to, schema: letter.schema, body };
+            let (from, process, note) = (self.end, self.process, Note::Nothing);
+            self.sent.push(Packet { from, process, to: End::of(agent), load, note });
+        }
+        // No timer is cancelled: states that differ by the number of timers alone are one.
+        self.outputs.timers = 0;
     }
 }
 
@@ -266,7 +237,8 @@ impl<A: Agent> Cell<A> {
     pub fn new(agent: A, id: AgentId, end: End, process: u64) -> Cell<A> {
         let mut cell = Cell { agent, out: Outbox::new(id, end, process) };
         let envelope = Envelope::default();
-        cell.agent.start(&mut Context::new(id, &envelope, &mut cell.out));
+        cell.agent.start(&mut cell.out.outputs.context(id, &envelope));
+        cell.out.sort();
         cell
     }
 
@@ -297,13 +269,16 @@ impl<A: Agent> Cell<A> {
         assert_eq!(schema, A::Message::SCHEMA);
         let envelope = Envelope { name, now: self.out.now, ..Envelope::default() };
         let message = A::Message::access(body).expect("it was encoded here");
-        self.agent.transition(message, &mut Context::new(self.out.id, &envelope, &mut self.out));
+        let mut context = self.out.outputs.context(self.out.id, &envelope);
+        self.agent.transition(message, &mut context);
+        self.out.sort();
     }
 
     fn answer(&mut self, answer: Answer<'_>) {
         let envelope = Envelope { now: self.out.now, ..Envelope::default() };
-        let mut context = Context::new(self.out.id, &envelope, &mut self.out);
+        let mut context = self.out.outputs.context(self.out.id, &envelope);
         self.agent.answered(&answer, &mut context);
+        self.out.sort();
     }
 
     /// A process has ended: what it was asked and had done, nobody will answer. `waits`: what its successor

@@ -7,23 +7,23 @@ use std::time::Duration;
 
 use crate::agent::{Agent, Answer, Outcome};
 use crate::box_table::BoxTable;
-use crate::context::{Addressee, Context, Effects, Envelope, Letter, Timer};
+use crate::context::{Addressee, Envelope, Letter};
 use crate::control::{
     ArchivedToManager, Failure, FromController, FromPort, Hosting, Raise, Raised, ToController,
     ToManager, ToPort, bootstrap_space, manager_path, port_path,
 };
 use crate::controller::{Controller, System};
 use crate::encode::encode_to_vec;
-use crate::id::{AgentId, Name, Number, Point, ReactorAddress, Space, Stamp};
+use crate::id::{AgentId, Name, Number, ReactorAddress, Space, Stamp};
 use crate::latt::{CONTROLLER, JOURNAL};
 use crate::manager::{BoxDescription, BoxManager, Registration};
 use crate::message::{Schema, Wire};
+use crate::outputs::{Output, Outputs};
 use crate::path::AgentPath;
 use crate::point::PointRange;
 use crate::port::{Command, Kept, Port};
 use crate::route::{Action, Route, pick};
 
-const ROOM_BYTES: usize = 1 << 16;
 const CLIENT: &str = "client";
 
 /// Numbers of one seed (splitmix64).
@@ -46,10 +46,7 @@ pub struct Outbox {
     id: AgentId,
     space: Space,
     process: u64,
-    numbers: BTreeMap<AgentId, u64>,
-    open: Option<Letter>,
-    room: Vec<u8>,
-    sent: Vec<Packet>,
+    outputs: Outputs,
     /// How long after they were set timers are due.
     alarms: Vec<Duration>,
     /// What was asked, and not answered.
@@ -74,78 +71,46 @@ enum To {
 
 impl Outbox {
     fn new(id: AgentId, process: u64) -> Outbox {
-        Outbox {
-            id,
-            space: bootstrap_space(process),
-            process,
-            numbers: BTreeMap::new(),
-            open: None,
-            room: vec![0; ROOM_BYTES],
-            sent: Vec::new(),
-            alarms: Vec::new(),
-            asks: BTreeSet::new(),
-        }
+        let space = bootstrap_space(process);
+        let (outputs, alarms, asks) = (Outputs::default(), Vec::new(), BTreeSet::new());
+        Outbox { id, space, process, outputs, alarms, asks }
     }
 
-    fn post(&mut self, to: To, schema: Schema, body: Vec<u8>) -> Number {
-        let key = match to {
-            To::Agent(id) => id,
-            To::Asker(name) => name.source,
+    fn post(&mut self, to: To, schema: Schema, body: Vec<u8>) {
+        let to = match to {
+            To::Agent(id) => Addressee::Agent(id),
+            To::Asker(name) => Addressee::Asker(name),
         };
-        let number = self.numbers.entry(key).or_default();
-        let name = Name { source: self.id, space: self.space, number: Number(*number) };
-        *number += 1;
-        self.sent.push(Packet { from: self.process, name, to, schema, body });
-        name.number
-    }
-}
-
-impl Effects for Outbox {
-    fn open(&mut self, letter: &Letter) -> &mut [u8] {
-        self.open = Some(*letter);
-        &mut self.room
+        let letter =
+            Letter { to, schema, point: None, broadcast: false, asks: false, in_order: false };
+        self.outputs.post(letter, body);
     }
 
-    fn widen(&mut self) -> Option<&mut [u8]> {
-        None
+    /// Takes what was sent.
+    fn packets(&mut self) -> Vec<Packet> {
+        let sent = std::mem::take(&mut self.outputs.sent);
+        sent.into_iter().filter_map(|output| self.packet(output)).collect()
     }
 
-    fn close(&mut self, bytes: usize) -> Number {
-        let body = self.room[..bytes].to_vec();
-        self.close_with(&body)
-    }
-
-    fn close_with(&mut self, body: &[u8]) -> Number {
-        let letter = self.open.take().expect("a message was begun");
+    fn packet(&mut self, output: Output) -> Option<Packet> {
+        let Output { letter, number, body } = output;
         let to = match letter.to {
             Addressee::Agent(id) => To::Agent(id),
             Addressee::Asker(name) => To::Asker(name),
             // Hearts do not beat here: the world says itself when a link breaks.
             Addressee::Myself(after) if letter.schema == ToController::SCHEMA => {
                 self.alarms.push(after);
-                return Number(0);
+                return None;
             }
             // A port waits for another that may never answer: here it has waited at once.
             Addressee::Myself(_) if letter.schema == ToPort::SCHEMA => To::Agent(self.id),
-            Addressee::Myself(_) => return Number(0),
+            Addressee::Myself(_) => return None,
         };
-        let number = self.post(to, letter.schema, body.to_vec());
         if let (To::Agent(id), true) = (to, letter.asks) {
             self.asks.insert((id, number));
         }
-        number
-    }
-
-    fn cancel(&mut self, _: Timer) -> bool {
-        false
-    }
-
-    fn is_pressed(&self) -> bool {
-        false
-    }
-
-    fn is_pressed_towards(&self, _: AgentId, _: Option<Point>) -> bool {
-        false
+        let name = Name { source: self.id, space: self.space, number };
+        Some(Packet { from: self.process, name, to, schema: letter.schema, body })
     }
 }
 
@@ -160,7 +125,7 @@ impl<A: Agent> Cell<A> {
     fn new(agent: A, path: &str, process: u64) -> Cell<A> {
         let mut cell = Cell { agent, out: Outbox::new(AgentId::from(path), process) };
         let envelope = Envelope::default();
-        cell.agent.start(&mut Context::new(cell.out.id, &envelope, &mut cell.out));
+        cell.agent.start(&mut cell.out.outputs.context(cell.out.id, &envelope));
         cell
     }
 
@@ -173,7 +138,7 @@ impl<A: Agent> Cell<A> {
 
     fn take(&mut self, packet: &Packet, now: Stamp) {
         let envelope = Envelope { name: packet.name, now, ..Envelope::default() };
-        let mut context = Context::new(self.out.id, &envelope, &mut self.out);
+        let mut context = self.out.outputs.context(self.out.id, &envelope);
         match packet.to {
             To::Agent(_) => {
                 assert_eq!(packet.schema, A::Message::SCHEMA);
@@ -197,7 +162,7 @@ impl<A: Agent> Cell<A> {
             self.out.asks.remove(&(from, to));
             let envelope = Envelope { now, ..Envelope::default() };
             let answer = Answer { from, to, outcome: Outcome::Unknown };
-            let mut context = Context::new(self.out.id, &envelope, &mut self.out);
+            let mut context = self.out.outputs.context(self.out.id, &envelope);
             self.agent.answered(&answer, &mut context);
         }
     }
@@ -677,7 +642,7 @@ impl World {
             outs.push(&mut process.manager.out);
             outs.extend(process.ports.iter_mut().map(|port| &mut port.out));
         }
-        outs.into_iter().for_each(|out| self.queue.append(&mut out.sent));
+        outs.into_iter().for_each(|out| self.queue.append(&mut out.packets()));
     }
 
     /// What a reactor's tables say about where a message goes: the route, looked up again and again.
