@@ -25,11 +25,10 @@ const ANSWER_AT_MOST: Duration = Duration::from_secs(2);
 
 /// Prints the boxes and their reactors.
 pub fn run(at: &Where, templates: &Arc<Templates>) -> Result<()> {
-    let address = at.controller()?;
-    let guest = RunningBox::start_guest(address, templates).map_err(|why| anyhow!(why))?;
+    let guest = at.guest(templates)?;
     let boxes = match ask(&guest, &ToController::Boxes)? {
         FromController::Boxes(boxes) => boxes,
-        other => bail!("the controller at {address} answers something else: {other:?}"),
+        other => bail!("the controller answers something else: {other:?}"),
     };
     let reactors = reactors(&guest, &boxes)?;
     let mut text = String::new();

@@ -263,7 +263,7 @@ fn state(arguments: &Arguments) -> Result<(SystemSpec, SocketAddr)> {
         ..AgentSpec::default()
     };
     let agents = BTreeMap::from([("kvs".to_string(), kvs), ("gateway".to_string(), gateway)]);
-    Ok((SystemSpec { controller, agents, boxes }, serves))
+    Ok((SystemSpec { secret_file: None, controller, agents, boxes }, serves))
 }
 
 /// An address with as many free ports from it on.

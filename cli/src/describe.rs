@@ -20,13 +20,12 @@ pub const ANSWER_AT_MOST: Duration = Duration::from_secs(5);
 
 /// Asks the controller for a view, and prints it.
 pub fn run(at: &Where, view: View, templates: &Arc<Templates>) -> Result<()> {
-    let address = at.controller()?;
-    let guest = RunningBox::start_guest(address, templates).map_err(|why| anyhow!(why))?;
+    let guest = at.guest(templates)?;
     let answer = ask(&guest, &ToController::Describe(view))?;
     guest.stop().map_err(|why| anyhow!(why))?;
     match answer {
         FromController::Text(text) => say::print(format_args!("{text}")),
-        other => bail!("the controller at {address} answers something else: {other:?}"),
+        other => bail!("the controller answers something else: {other:?}"),
     }
 }
 
@@ -38,7 +37,8 @@ pub fn ask(guest: &RunningBox, request: &ToController) -> Result<FromController>
     answer.with_context(|| {
         format!(
             "the controller at {address} does not answer within {ANSWER_AT_MOST:?}: start it with \
-             `daedal box controller --system FILE`, or name another by --controller or --system"
+             `daedal box controller --system FILE`, or name another by --controller or --system; a \
+             system with a secret_file answers those alone who have the same, by --secret-file or --system"
         )
     })
 }

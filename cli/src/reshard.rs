@@ -9,7 +9,6 @@ use daedal::Templates;
 use daedal::model::control::{FromController, ToController};
 use daedal::model::controller::Controller;
 use daedal::model::latt::CONTROLLER;
-use daedal::running::RunningBox;
 
 use crate::describe::{View, ask, ask_within};
 use crate::find::Where;
@@ -33,8 +32,7 @@ pub struct Arguments {
 /// Has the controller do it, and says how long it took.
 pub fn run(arguments: &Arguments, templates: &Arc<Templates>) -> Result<()> {
     let Arguments { agent, shards, at } = arguments;
-    let address = at.controller()?;
-    let guest = RunningBox::start_guest(address, templates).map_err(|why| anyhow!(why))?;
+    let guest = at.guest(templates)?;
     // That nobody is there is said at once, and not when a change would have taken too long.
     ask(&guest, &ToController::Describe(View::Tree))?;
     let request = ToController::Reshard { path: agent.clone(), shards: *shards };
@@ -58,7 +56,7 @@ pub fn run(arguments: &Arguments, templates: &Arc<Templates>) -> Result<()> {
             )
         }
         Some(FromController::Refused(_, why)) => bail!("{why}"),
-        Some(other) => bail!("the controller at {address} answers something else: {other:?}"),
+        Some(other) => bail!("the controller answers something else: {other:?}"),
         None => bail!(
             "{agent} is not cut into {shards} shard{s} within {DONE_AT_MOST:?}: `daedal tree` shows what it waits for"
         ),

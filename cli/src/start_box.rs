@@ -195,9 +195,8 @@ fn start(
         return RunningBox::start(config, templates).map_err(named);
     }
     let journal = journal(arguments.journal.as_deref(), &spec, &arguments.system);
-    let controller = config.controller;
     let running = RunningBox::start_controller(config, templates, spec, journal).map_err(named)?;
-    remember(controller).context("leaving word for other commands")?;
+    remember(running.config()).context("leaving word for other commands")?;
     Ok(running)
 }
 

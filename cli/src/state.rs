@@ -32,8 +32,7 @@ pub struct Arguments {
 /// Captures the parts, and prints the whole.
 pub fn run(arguments: &Arguments, templates: &Arc<Templates>) -> Result<()> {
     let path = AgentPath::parse(&arguments.agent)?;
-    let address = arguments.at.controller()?;
-    let guest = RunningBox::start_guest(address, templates).map_err(|why| anyhow!(why))?;
+    let guest = arguments.at.guest(templates)?;
     let parts = places(&guest, &path)?;
     let count = parts.len();
     let captured = parts

@@ -34,11 +34,20 @@ pub enum Why {
     InVain(String),
 }
 
+/// What else may keep a controller from answering.
+pub fn of_secret(config: &BoxConfig) -> &'static str {
+    match config.secret {
+        Some(_) => ", and see that its secret_file holds the same",
+        None => "",
+    }
+}
+
 /// Why the box of a system file waits.
 pub fn look(config: &BoxConfig, file: &Path) -> Why {
     // It speaks with the controller alone. What keeps a guest from doing so may pass.
     let templates = Arc::new(Templates::new());
-    let Ok(guest) = RunningBox::start_guest(config.controller, &templates) else {
+    let secret = config.secret.as_deref();
+    let Ok(guest) = RunningBox::start_guest(config.controller, secret, &templates) else {
         return Why::Unknown;
     };
     let ask = |request: ToController| {
@@ -47,9 +56,10 @@ pub fn look(config: &BoxConfig, file: &Path) -> Why {
     if let Ok(None) = ask(ToController::Here) {
         return Why::For(format!(
             "the controller at {}, which does not answer: start it with \
-             `daedal box controller --system {}`",
+             `daedal box controller --system {}`{}",
             config.controller,
-            file.display()
+            file.display(),
+            of_secret(config)
         ));
     }
     let Ok(manager) = manager_path(&config.name) else { return Why::Unknown };

@@ -52,6 +52,14 @@ reasons! {
     LargeTooMany = 12, "too many half-assembled large messages";
     /// A segment lies outside its message, or contradicts its earlier segments.
     BadSegment = 13, "segment contradicts its large message";
+    /// This end has a secret, and the frame is not sealed.
+    NotSealed = 14, "frame is not sealed; give every box of the system the same secret_file";
+    /// The frame is sealed, and this end has no secret.
+    Sealed = 15, "frame is sealed and this box has no secret; give it the system's secret_file";
+    /// The frame was sealed with another secret, or changed on its way.
+    BadSeal = 16, "seal does not fit: another secret_file, or a frame that was changed on its way";
+    /// A sealed frame came in a buffer that others hold, and there was none to open it in.
+    NoFrame = 17, "no free frame to open a sealed one in; its sender repeats it";
 }
 
 impl fmt::Display for DropReason {

@@ -46,6 +46,13 @@ pub const SESSION_PACKETS: u64 = (1 << 48) - 1 - NOTICE_PACKETS;
 /// Packets before the end of a session that a link asks for a new one: three seconds at 5 million a second.
 pub const RENEWAL_PACKETS: u64 = 1 << 24;
 
+/// Packets of one lane that are sealed with one key. AES-GCM shows the plaintext of nobody before some 2^23
+/// packets of a frame's size: RFC 9001 §6.6 and appendix B.
+pub const KEY_PACKETS: u64 = 1 << 22;
+
+/// Frames that a secured link keeps to seal into, when its pool is empty: as many as are for control, and one.
+pub const SEAL_FRAMES: usize = CONTROL_FRAMES + 1;
+
 /// Frames that a link keeps for control, when its pool is empty: greeting, status, and one in the
 /// driver's hands.
 pub const CONTROL_FRAMES: usize = 3;

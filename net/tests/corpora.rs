@@ -10,6 +10,8 @@ mod frame_records;
 mod link_header;
 #[path = "../../ci/fuzz/bodies/message_header.rs"]
 mod message_header;
+#[path = "../../ci/fuzz/bodies/sealed_frames.rs"]
+mod sealed_frames;
 #[path = "../../ci/fuzz/bodies/segments.rs"]
 mod segments;
 #[path = "../../ci/fuzz/bodies/sessions.rs"]
@@ -24,6 +26,11 @@ fn replay(target: &str, run: fn(&[u8])) {
         count += 1;
     }
     assert!(count > 0, "{} is empty", corpus.display());
+}
+
+#[test]
+fn the_sealed_frames_corpus_passes() {
+    replay("sealed_frames", sealed_frames::run);
 }
 
 #[test]

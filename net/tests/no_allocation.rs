@@ -5,13 +5,13 @@ use std::net::SocketAddr;
 
 use daedal_allocations::allocations;
 use daedal_net::driver::Outgoing;
-use daedal_net::link::{Endpoint, Link, LinkConfig, LinkEvent, LinkLimits, Schema};
+use daedal_net::link::{Endpoint, Link, LinkConfig, LinkEvent, LinkLimits, Schema, Secret};
 use daedal_net::pool::Pool;
 use daedal_net::wire::message::MessageHeader;
 
 const BODY: usize = 24;
 
-fn link(pool: &Pool, own: u16) -> Link {
+fn link(pool: &Pool, own: u16, secret: Option<Secret>) -> Link {
     let config = LinkConfig {
         local: Endpoint { agent_box: own, reactor: 0 },
         peer: Endpoint { agent_box: 1 - own, reactor: 0 },
@@ -20,6 +20,7 @@ fn link(pool: &Pool, own: u16) -> Link {
         nonce: u64::from(own) + 1,
         life: 1,
         limits: LinkLimits::default(),
+        secret,
     };
     Link::new(config, pool, 0)
 }
@@ -58,8 +59,18 @@ fn turn(
 
 #[test]
 fn messages_acknowledgements_and_done_need_no_allocation() {
+    check(None);
+}
+
+#[test]
+fn neither_do_those_that_are_sealed() {
+    check(Some(Secret([7; 32])));
+}
+
+fn check(secret: Option<Secret>) {
     let pool = Pool::new(200, 1472);
-    let (mut links, mut out) = ([link(&pool, 0), link(&pool, 1)], VecDeque::with_capacity(64));
+    let mut links = [0, 1].map(|own| link(&pool, own, secret.clone()));
+    let mut out = VecDeque::with_capacity(64);
     (0..10).for_each(|now| _ = turn(now, &mut links, &pool, &mut out, 0));
     (10..50).for_each(|now| _ = turn(now, &mut links, &pool, &mut out, 100));
     let (count, done) = allocations(|| -> u64 {

@@ -45,6 +45,8 @@ pub struct BoxConfig {
     pub pcap: Option<PathBuf>,
     /// Limits of its links.
     pub links: LinkLimits,
+    /// File of what all frames are sealed with; none: they are not.
+    pub secret: Option<PathBuf>,
 }
 
 impl BoxConfig {
@@ -65,9 +67,10 @@ impl BoxConfig {
     /// How a reactor runs, besides its driver, for people.
     pub(super) fn about(&self, reactor: u8) -> String {
         let BoxConfig { executor, idle, .. } = self;
+        let sealed = if self.secret.is_some() { "; links are sealed" } else { "" };
         match self.cpu(reactor) {
-            Some(cpu) => format!("executor {executor}; {idle}; pinned to processor {cpu}"),
-            None => format!("executor {executor}; {idle}; not pinned"),
+            Some(cpu) => format!("executor {executor}; {idle}; pinned to processor {cpu}{sealed}"),
+            None => format!("executor {executor}; {idle}; not pinned{sealed}"),
         }
     }
 }
@@ -101,6 +104,7 @@ pub struct Faults {
 /// A text that names the boxes that there are.
 pub fn config_of(spec: &SystemSpec, name: &str) -> Result<BoxConfig, String> {
     let controller = spec.controller.address;
+    let secret = spec.secret_file.as_ref().map(PathBuf::from);
     if name == HOME {
         return Ok(BoxConfig {
             name: name.into(),
@@ -118,6 +122,7 @@ pub fn config_of(spec: &SystemSpec, name: &str) -> Result<BoxConfig, String> {
             faults: None,
             pcap: None,
             links: limits(spec.controller.links),
+            secret,
         });
     }
     let (Some(it), Some(id)) = (spec.boxes.get(name), spec.box_id(name)) else {
@@ -142,6 +147,7 @@ pub fn config_of(spec: &SystemSpec, name: &str) -> Result<BoxConfig, String> {
         faults: None,
         pcap: it.pcap.as_ref().map(PathBuf::from),
         links: limits(it.links),
+        secret,
     })
 }
 

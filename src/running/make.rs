@@ -24,6 +24,7 @@ use daedal_net::driver::Driver;
 use daedal_net::driver::fault::Fault;
 use daedal_net::driver::kernel::{Config, Kernel};
 use daedal_net::driver::pcap::Pcap;
+use daedal_net::link::Secret;
 
 use super::config::BoxConfig;
 use super::outspoken::{Outspoken, Word};
@@ -45,6 +46,8 @@ pub(super) struct Make {
     pub residents: Residents,
     /// What serves the box's handle, on its first reactor.
     pub shim: Option<HandleShim>,
+    /// What the frames of its links are sealed with.
+    pub secret: Option<Secret>,
     pub incarnation: u64,
     pub reactor: u8,
 }
@@ -85,7 +88,8 @@ impl Make {
         let me = ReactorAddress { agent_box: self.config.id, reactor: self.reactor };
         let nonce =
             self.incarnation ^ (u64::from(self.reactor) + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-        let links = Links::new(me, driver, self.templates.kinds(), self.config.links, nonce);
+        let mut links = Links::new(me, driver, self.templates.kinds(), self.config.links, nonce);
+        self.secret.take().into_iter().for_each(|secret| links.seal_with(secret));
         let mut turn = Turn::new(me, self.templates.clone(), links);
         turn.describe_as(self.config.about(self.reactor));
         turn.sample(self.config.sample);

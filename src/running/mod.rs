@@ -7,6 +7,7 @@
 mod config;
 mod make;
 mod outspoken;
+mod secret;
 mod whole;
 
 use std::hash::{BuildHasher, Hasher, RandomState};
@@ -118,10 +119,15 @@ impl RunningBox {
         start_after(preflight, config, templates, (residents, words))
     }
 
-    /// Starts a guest, which may ask the agents of a system whose controller is known.
+    /// Starts a guest, which may ask the agents of a system whose controller is known. `secret`: the file of
+    /// what the system's frames are sealed with, if they are.
     /// # Errors
     /// As [`RunningBox::start`].
-    pub fn start_guest(at: SocketAddr, templates: &Arc<Templates>) -> Result<RunningBox, String> {
+    pub fn start_guest(
+        at: SocketAddr,
+        secret: Option<&Path>,
+        templates: &Arc<Templates>,
+    ) -> Result<RunningBox, String> {
         let ip = address_towards(at)?;
         for port in GUEST_PORTS {
             let address = SocketAddr::new(ip, port);
@@ -129,7 +135,7 @@ impl RunningBox {
                 continue;
             }
             let (_, words) = channel();
-            let started = start(guest(address, at), templates, Residents::Nobody, words);
+            let started = start(guest(address, at, secret), templates, Residents::Nobody, words);
             // Another may have taken the port meanwhile.
             if started.is_ok() || UdpSocket::bind(address).is_ok() {
                 return started;
@@ -195,7 +201,7 @@ impl RunningBox {
     }
 }
 
-fn guest(address: SocketAddr, controller: SocketAddr) -> BoxConfig {
+fn guest(address: SocketAddr, controller: SocketAddr, secret: Option<&Path>) -> BoxConfig {
     BoxConfig {
         name: format!("guest{:016x}g", random()),
         id: guest_id(address),
@@ -211,6 +217,7 @@ fn guest(address: SocketAddr, controller: SocketAddr) -> BoxConfig {
         faults: None,
         pcap: None,
         links: Default::default(),
+        secret: secret.map(PathBuf::from),
     }
 }
 
@@ -245,6 +252,7 @@ fn start(
 ) -> Result<RunningBox, String> {
     let templates = Arc::new(with_control_plane(templates));
     let incarnation = random();
+    let secret = config.secret.as_deref().map(secret::read).transpose()?;
     let is_member = matches!(residents, Residents::Manager(_));
     let clock = Clock::start();
     let (board, unkept) = board(&config, clock);
@@ -268,6 +276,7 @@ fn start(
             templates: templates.clone(),
             residents: if index == 0 { residents.clone() } else { Residents::Nobody },
             shim: shim.take(),
+            secret: secret.clone(),
             incarnation,
             reactor: index as u8,
         };
@@ -358,7 +367,7 @@ mod tests {
     fn guests_that_follow_each_other_are_one_peer_and_those_at_once_are_not() {
         let controller = "127.0.0.1:9".parse().unwrap();
         let templates = Arc::new(Templates::new());
-        let guest = || RunningBox::start_guest(controller, &templates).unwrap();
+        let guest = || RunningBox::start_guest(controller, None, &templates).unwrap();
         let who = |guest: &RunningBox| (guest.config().id, guest.config().address);
         let (first, second) = (guest(), guest());
         assert_ne!(who(&first).0, who(&second).0);
@@ -384,7 +393,7 @@ mod tests {
         let at = config.address;
         let home = RunningBox::start_controller(config, &templates, spec, journal.clone()).unwrap();
         let guest = || {
-            let config = BoxConfig { id: BoxId(GUEST | 7), ..guest(address(), at) };
+            let config = BoxConfig { id: BoxId(GUEST | 7), ..guest(address(), at, None) };
             start(config, &templates, Residents::Nobody, channel().1).unwrap()
         };
         let guests = [guest(), guest()];

@@ -59,7 +59,8 @@ fn take_journal(section: &mut Section<'_>) -> Result<Option<String>, SystemError
     take_file(section, "journal", "a file name, such as \"kvs.journal\"")
 }
 
-fn take_file(
+/// A name of a file, not an empty one.
+pub(super) fn take_file(
     section: &mut Section<'_>,
     key: &'static str,
     example: &'static str,

@@ -45,6 +45,9 @@ pub const CONTROLLER_ADDRESS: SocketAddr =
 /// A whole system, as it was asked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SystemSpec {
+    /// File that holds what all frames of the system are sealed with, as it was written: a relative name starts
+    /// at the working directory of each box. `None`: frames are not sealed.
+    pub secret_file: Option<String>,
     /// The controller.
     pub controller: ControllerSpec,
     /// The agents under the system agent, by name.
@@ -234,7 +237,9 @@ pub fn parse(text: &str, file_name: &str) -> Result<SystemSpec, SystemError> {
         source.at(span, "", Problem::Syntax { message: error.message().to_owned() })
     })?;
     let mut root = section::Section::new(&source, String::new(), tables.get_ref());
-    root.expect_keys(&["controller", "agent", "box"])?;
+    root.expect_keys(&["secret_file", "controller", "agent", "box"])?;
+    let secret_file =
+        boxes::take_file(&mut root, "secret_file", "a file name, such as \"kvs.secret\"")?;
     let controller = root.take_table("controller")?;
     let boxes = root.take_table("box")?;
     let agents = root.take_table("agent")?;
@@ -243,7 +248,7 @@ pub fn parse(text: &str, file_name: &str) -> Result<SystemSpec, SystemError> {
     let controller = boxes::read_controller(controller, &mut ports)?;
     let boxes = boxes::read_boxes(&source, boxes, &mut ports)?;
     let agents = agents::read_agents(agents, &boxes)?;
-    Ok(SystemSpec { controller, agents, boxes })
+    Ok(SystemSpec { secret_file, controller, agents, boxes })
 }
 
 /// Reads a system file.

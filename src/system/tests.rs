@@ -547,6 +547,7 @@ fn specs() -> impl Strategy<Value = SystemSpec> {
     let agents = proptest::collection::btree_map("[A-Za-z][A-Za-z0-9-]{0,62}", agents(), 0..4);
     let journal = proptest::option::of("\\PC{1,20}");
     (any::<u16>(), journal, agents, boxes).prop_map(|(port, journal, agents, boxes)| SystemSpec {
+        secret_file: journal.as_ref().map(|it| format!("{it}.secret")),
         controller: ControllerSpec {
             address: SocketAddr::new(Ipv4Addr::LOCALHOST.into(), port.max(1)),
             journal,

@@ -12,6 +12,8 @@ impl SystemSpec {
     /// The system file that reads as this spec, if it is one that could be read.
     pub fn to_toml(&self) -> String {
         let mut sections = Vec::new();
+        sections
+            .extend(self.secret_file.as_ref().map(|it| format!("secret_file = {}\n", text(it))));
         if self.controller != ControllerSpec::default() {
             sections.push(controller(&self.controller));
         }

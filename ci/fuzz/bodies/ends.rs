@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::net::SocketAddr;
 
 use daedal_net::error::DropReason;
-use daedal_net::link::{Arrival, Endpoint, Link, LinkConfig, LinkLimits, Schema};
+use daedal_net::link::{Arrival, Endpoint, Link, LinkConfig, LinkLimits, Schema, Secret};
 use daedal_net::pool::Pool;
 use daedal_net::wire::link::LinkHeader;
 
@@ -17,7 +17,8 @@ pub struct End {
 }
 
 impl End {
-    pub fn new(own: u16, nonce: u64) -> End {
+    /// `secret`: what it seals with.
+    pub fn new(own: u16, nonce: u64, secret: Option<Secret>) -> End {
         let config = LinkConfig {
             local: Endpoint { agent_box: own, reactor: 0 },
             peer: Endpoint { agent_box: 1 - own, reactor: 0 },
@@ -26,6 +27,7 @@ impl End {
             nonce,
             life: nonce,
             limits: LinkLimits::default(),
+            secret,
         };
         let pool = Pool::new(64, PAYLOAD);
         End { link: Link::new(config, &pool, 0), pool }
@@ -48,8 +50,8 @@ impl End {
 }
 
 /// Two ends in a session, and the header of a packet that the first sent in it.
-pub fn opened() -> ([End; 2], LinkHeader) {
-    let mut ends = [End::new(0, 1), End::new(1, 2)];
+pub fn opened(secret: Option<Secret>) -> ([End; 2], LinkHeader) {
+    let mut ends = [End::new(0, 1, secret.clone()), End::new(1, 2, secret)];
     let mut header = LinkHeader::default();
     for now in 1..8 {
         for from in 0..2 {

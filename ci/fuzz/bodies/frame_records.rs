@@ -25,7 +25,7 @@ pub fn run(data: &[u8]) {
     }
     assert!(walked <= records.len());
 
-    let (mut ends, mut header) = opened();
+    let (mut ends, mut header) = opened(None);
     let end = &mut ends[1];
     header.flags = *flags;
     header.packet = U48::new(u64::from(*packet));

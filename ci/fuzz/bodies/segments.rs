@@ -94,7 +94,7 @@ impl Model {
 }
 
 fn made_up(data: &[u8]) {
-    let (mut ends, header) = opened();
+    let (mut ends, header) = opened(None);
     let [_, end] = &mut ends;
     let mut model = Model::default();
     let mut next = FIRST_PACKET;
@@ -163,7 +163,7 @@ impl Told {
 }
 
 fn honest(data: &[u8]) {
-    let (mut ends, _) = opened();
+    let (mut ends, _) = opened(None);
     let mut fates = data.iter().copied();
     let (mut sent, mut told) = (BTreeMap::new(), Told::default());
     let mut late: Vec<(usize, Vec<u8>)> = Vec::new();

@@ -259,7 +259,7 @@ fn step(tried: &mut Tried, peer: &mut End, [what, a, b, c, d]: [u8; 5]) {
         }
         8 => {
             // It starts again, and knows nothing.
-            *peer = End::new(0, 1000 + u64::from(a));
+            *peer = End::new(0, 1000 + u64::from(a), None);
         }
         9 => (0..=a % 8).for_each(|_| tried.send()),
         10 => {
@@ -314,9 +314,9 @@ fn finds(tried: &mut Tried, mut peer: End) -> bool {
 
 /// One input.
 pub fn run(data: &[u8]) {
-    let mut peer = End::new(0, 1);
+    let mut peer = End::new(0, 1, None);
     let mut tried = Tried {
-        end: End::new(1, 2),
+        end: End::new(1, 2, None),
         now: 1,
         asked: 0,
         statuses: 0,
@@ -329,7 +329,7 @@ pub fn run(data: &[u8]) {
     for input in data.as_chunks::<5>().0.iter().take(STEPS_MAX) {
         step(&mut tried, &mut peer, *input);
     }
-    assert!(finds(&mut tried, End::new(0, 1 << 40)));
+    assert!(finds(&mut tried, End::new(0, 1 << 40, None)));
     let End { link, pool } = tried.end;
     drop(link);
     assert_eq!(pool.frames_free(), pool.frames_count());

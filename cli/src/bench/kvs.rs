@@ -222,6 +222,7 @@ fn system(at: SocketAddr) -> std::io::Result<SystemSpec> {
     let listen = BTreeMap::from([("listen".to_string(), at.to_string())]);
     let only = BoxSpec { idle: Some(Idle::Balanced), ..BoxSpec::at(agents) };
     Ok(SystemSpec {
+        secret_file: None,
         controller: ControllerSpec { address: controller, ..ControllerSpec::default() },
         agents: BTreeMap::from([
             ("kvs".to_string(), agent("KeyValue", BTreeMap::new())),

@@ -15,7 +15,7 @@ use daedal_net::error::{DropReason, Drops};
 use daedal_net::frame::Frame;
 use daedal_net::link::{
     Arrival, Counters, Endpoint, Link, LinkConfig, LinkEvent, LinkLimits, Named, PacketId, Schema,
-    addressed,
+    Secret, addressed,
 };
 
 use crate::collect::RETIRED;
@@ -42,6 +42,7 @@ pub struct Links<D> {
     driver: D,
     schemas: Rc<[Schema]>,
     limits: LinkLimits,
+    secret: Option<Secret>,
     /// Makes session nonces: a count from a fresh random start.
     nonce: u64,
     /// Where that began: of this process.
@@ -111,6 +112,7 @@ impl<D: Driver> Links<D> {
                 .map(|(schema, version)| Schema { hash: schema.0, version: *version })
                 .collect(),
             limits,
+            secret: None,
             nonce,
             life: nonce,
             links: Vec::new(),
@@ -119,6 +121,11 @@ impl<D: Driver> Links<D> {
             received: Vec::new(),
             drops: Default::default(),
         }
+    }
+
+    /// Has the frames of all links sealed. Before the first of them is made.
+    pub fn seal_with(&mut self, secret: Secret) {
+        self.secret = Some(secret);
     }
 
     /// How to reach a peer; makes the link if there is none. A peer that moved is reached where it is.
@@ -142,6 +149,7 @@ impl<D: Driver> Links<D> {
             nonce: self.nonce,
             life: self.life,
             limits: self.limits,
+            secret: self.secret.clone(),
         };
         let link = Link::new(config, self.driver.pool(), now.0);
         let index = self.links.len() as u32;
@@ -364,6 +372,7 @@ impl<D: Driver> Links<D> {
             all.counters.repeats_held += counted.repeats_held;
             all.counters.control_frames += counted.control_frames;
             all.counters.sessions += counted.sessions;
+            all.counters.unsealed += counted.unsealed;
             all.packets_undone += link.packets_undone();
             all.rtt_ns = all.rtt_ns.max(link.rtt_ns().unwrap_or(0));
         }

@@ -32,7 +32,7 @@ use daedal_model::manager::{BoxDescription, BoxManager};
 use daedal_model::path::AgentPath;
 use daedal_model::port::Port;
 use daedal_net::driver::sim::SimNetwork;
-use daedal_net::link::LinkLimits;
+use daedal_net::link::{LinkLimits, Secret};
 
 use crate::fault::{Fault, FaultPlan};
 use crate::journal::{Disk, Journal};
@@ -108,6 +108,8 @@ pub struct Setup {
     pub plan: FaultPlan,
     /// Settings of all links.
     pub limits: LinkLimits,
+    /// What frames are sealed with, if they are.
+    pub secret: Option<Secret>,
     /// What is kept of the trace.
     pub trace_bytes_max: usize,
     /// A bug that is put in; those of the turn are put in elsewhere.
@@ -149,6 +151,7 @@ pub struct World {
     system: System,
     templates: Arc<Templates>,
     limits: LinkLimits,
+    secret: Option<Secret>,
     disk: Rc<RefCell<Disk>>,
     planted: Option<Bug>,
     starter: Starter,
@@ -168,8 +171,18 @@ impl World {
     /// # Panics
     /// When the system cannot be as it is stated.
     pub fn new(setup: Setup) -> World {
-        let Setup { random, boxes, system, mut templates, plan, limits, starter, clock, .. } =
-            setup;
+        let Setup {
+            random,
+            boxes,
+            system,
+            mut templates,
+            plan,
+            limits,
+            secret,
+            starter,
+            clock,
+            ..
+        } = setup;
         templates.talks_to::<Controller>().talks_to::<BoxManager>();
         templates.talks_to::<Port>().talks_to::<Journal>();
         let faults = plan.events().iter().map(|event| (event.at, event.fault)).collect();
@@ -198,6 +211,7 @@ impl World {
             system,
             templates: Arc::new(templates),
             limits,
+            secret,
             disk: Rc::default(),
             planted: setup.planted,
             starter,
@@ -375,7 +389,8 @@ impl World {
                 let at = address(index, usize::from(reactor));
                 let driver = Wiretap::start(&self.network, &self.ether, &self.clock, at);
                 let (kinds, nonce) = (self.templates.kinds(), machine.random.bits());
-                let links = Links::new(me, driver, kinds, self.limits, nonce);
+                let mut links = Links::new(me, driver, kinds, self.limits, nonce);
+                self.secret.clone().into_iter().for_each(|secret| links.seal_with(secret));
                 let mut turn = Turn::new(me, Arc::clone(&self.templates), links);
                 turn.take(stamp(now, machine.ahead_ns), false);
                 turn

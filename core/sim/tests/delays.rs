@@ -148,6 +148,7 @@ impl Delays {
             templates,
             plan: FaultPlan::none(shape),
             limits: LinkLimits::default(),
+            secret: None,
             trace_bytes_max: 0,
             planted: None,
             starter: Box::new(|_| ()),

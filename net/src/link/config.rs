@@ -2,6 +2,7 @@
 
 use std::rc::Rc;
 
+use super::guard::Secret;
 use crate::limits;
 
 /// One reactor of one box: an end of a link.
@@ -65,4 +66,6 @@ pub struct LinkConfig {
     pub life: u64,
     /// Settings.
     pub limits: LinkLimits,
+    /// What frames are sealed with. The peer has the same, or both have none.
+    pub secret: Option<Secret>,
 }

@@ -94,6 +94,8 @@ pub struct Counters {
     pub control_frames: u64,
     /// Sessions that were opened.
     pub sessions: u64,
+    /// Frames that were not sent, because there was none to seal them into; they are repeated.
+    pub unsealed: u64,
 }
 
 /// A packet in the caller's hands.

@@ -7,6 +7,7 @@ use std::net::SocketAddr;
 use zerocopy::IntoBytes;
 use zerocopy::little_endian::{U32, U64};
 
+use super::guard::SEAL_BYTES;
 use super::packet::Content;
 use super::receive::STATUS_BYTES_MAX;
 use super::send::{AROUND_BYTES, TAIL_BYTES};
@@ -24,7 +25,8 @@ use crate::wire::record::ControlHead;
 use crate::wire::{U48, padded};
 
 const _: () = assert!(
-    AROUND_BYTES + ControlHead::BYTES + STATUS_BYTES_MAX <= crate::limits::PAYLOAD_BYTES_MIN
+    AROUND_BYTES + SEAL_BYTES + ControlHead::BYTES + STATUS_BYTES_MAX
+        <= crate::limits::PAYLOAD_BYTES_MIN
 );
 
 impl Link {
@@ -38,7 +40,17 @@ impl Link {
     }
 
     fn end_turn(&mut self, now: u64, pool: &Pool, out: &mut VecDeque<Outgoing>, to: SocketAddr) {
-        let mut send = |frame| out.push_back(Outgoing { frame, to });
+        // What the link says goes through the guard, if there is one.
+        let mut guard = self.guard.take();
+        let mut unsealed = 0;
+        let mut send = |frame: Frame| {
+            let sealed = match &mut guard {
+                Some(guard) => guard.seal(&frame),
+                None => Some(frame),
+            };
+            unsealed += u64::from(sealed.is_none());
+            out.extend(sealed.map(|frame| Outgoing { frame, to }));
+        };
         self.retry_at = u64::MAX;
         if !self.has_reserve() {
             self.reserve(pool);
@@ -49,6 +61,8 @@ impl Link {
         if self.live.is_some() {
             self.speak(now, pool, &mut send);
         }
+        self.counters.unsealed += unsealed;
+        self.guard = guard;
         if self.has_reserve() {
             self.rests_until = self.next_deadline().unwrap_or(u64::MAX);
         }

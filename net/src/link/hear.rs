@@ -2,6 +2,7 @@
 
 use zerocopy::little_endian::U64;
 
+use super::guard::SEAL_BYTES;
 use super::notice::controls;
 use super::packet::Content;
 use super::receive::Inbound;
@@ -13,7 +14,7 @@ use crate::error::DropReason;
 use crate::frame::Frame;
 use crate::limits::{PAYLOAD_BYTES_MIN, RECORD_ALIGN, SCHEMAS_MAX};
 use crate::wire::control::{Control, Hello, NamedRun, Status};
-use crate::wire::link::{ASK, CONTROL, DONE, LinkHeader};
+use crate::wire::link::{ASK, CONTROL, DONE, LinkHeader, SEALED};
 use crate::wire::message::MessageHeader;
 use crate::wire::record::{Record, Records};
 
@@ -40,17 +41,26 @@ impl Link {
     }
 
     fn take_in(&mut self, now: u64, frame: Frame) -> Result<Arrival, DropReason> {
-        let (header, area) = LinkHeader::parse(&frame)?;
+        let header = LinkHeader::new_checked(&frame)?;
         if !self.is_addressed(header) {
             return Err(DropReason::WrongEndpoint);
         }
         let session = header.session.get();
+        if session != 0 && self.live.as_ref().is_none_or(|live| live.id != session) {
+            return Err(DropReason::UnknownSession);
+        }
+        let frame = match (&mut self.guard, header.has(SEALED)) {
+            (None, false) => frame,
+            (Some(guard), true) => guard.open(frame)?,
+            (Some(_), false) => return Err(DropReason::NotSealed),
+            (None, true) => return Err(DropReason::Sealed),
+        };
+        let (header, area) = LinkHeader::parse(&frame)?;
         if session == 0 {
             self.hear_hellos(area)?;
             return Ok(Arrival { frame, packet: None });
         }
-        let live = self.live.as_mut().filter(|live| live.id == session);
-        let live = live.ok_or(DropReason::UnknownSession)?;
+        let live = self.live.as_mut().ok_or(DropReason::UnknownSession)?;
         live.silence = 0;
         // Each end may wait for its next turn, and says what it has to say when that has ended.
         let away = now.saturating_sub(self.turn_at);
@@ -211,6 +221,11 @@ impl Link {
         }
         self.peer_life = life;
         let session = self.opening.session().expect("it has just begun");
+        if let Some(guard) = &mut self.guard {
+            guard.begin(session, self.config.local < self.config.peer);
+            // No number is used twice with one key.
+            self.control_packets = 0;
+        }
         self.live = Some(Live::new(&self.config, session, hello));
         self.counters.sessions += 1;
         self.hellos = 0;
@@ -236,7 +251,8 @@ impl Link {
 impl Live {
     fn new(config: &LinkConfig, session: Session, hello: &Hello) -> Live {
         let theirs = hello.payload_bytes_max.get() as usize;
-        let payload = config.payload_bytes_max.min(theirs - theirs % RECORD_ALIGN);
+        let seal = if config.secret.is_some() { SEAL_BYTES } else { 0 };
+        let payload = config.payload_bytes_max.min(theirs - theirs % RECORD_ALIGN) - seal;
         let credit = hello.credit.get();
         Live {
             id: session.id(config.local < config.peer),

@@ -6,7 +6,7 @@
 //! here by the conversation and number under which the caller closed it.
 //!
 //! What is under way is bounded by the peer's credit, and by what the network between takes (`rate`).
-//! Does not order messages (Ovid §3.4) or encrypt.
+//! Does not order messages (Ovid §3.4). Frames are sealed where there is a secret (`guard`).
 //!
 //! Invariants: a packet number is taken once in a session; a frame goes back to its pool once all
 //! its messages are done or parked; what is not done when a session ends is handed back, never
@@ -15,6 +15,7 @@
 mod config;
 mod event;
 mod flush;
+mod guard;
 mod hear;
 mod notice;
 mod packet;
@@ -44,7 +45,9 @@ use crate::wire::record::ControlHead;
 
 pub use config::{Endpoint, LinkConfig, LinkLimits, Schema};
 pub use event::{Arrival, Counters, LinkEvent, Named, PacketId, Undone};
+pub use guard::Secret;
 
+use guard::Guard;
 use notice::Notices;
 use packet::Content;
 use receive::Inbound;
@@ -113,6 +116,7 @@ pub struct Link {
     rests_until: u64,
     counters: Counters,
     drops: Drops,
+    guard: Option<Guard>,
 }
 
 impl Link {
@@ -146,6 +150,7 @@ impl Link {
             rests_until: 0,
             counters: Counters::default(),
             drops: Drops::default(),
+            guard: config.secret.as_ref().map(|secret| Guard::new(secret, pool)),
             config,
         };
         link.reserve(pool);
@@ -358,9 +363,10 @@ pub fn addressed(payload: &[u8]) -> Option<(Endpoint, u8)> {
 }
 
 fn header(config: &LinkConfig, flags: u8, session: u32) -> LinkHeader {
+    let sealed = if config.secret.is_some() { link::SEALED } else { 0 };
     LinkHeader {
         version: link::VERSION,
-        flags,
+        flags: flags | sealed,
         source_box: U16::new(config.local.agent_box),
         source_reactor: config.local.reactor,
         destination_reactor: config.peer.reactor,

@@ -3,6 +3,7 @@
 mod bottleneck;
 mod cases;
 mod hostile;
+mod sealed;
 mod world;
 
 use world::{Faults, Random, World};

@@ -14,8 +14,8 @@ use crate::pool::HEADROOM_BYTES;
 /// Version of everything behind this header.
 pub const VERSION: u8 = 1;
 
-/// Flag: the key phase of a secured session. Zero until sessions are secured.
-pub const KEY_PHASE: u8 = 1;
+/// Flag: what follows is sealed, and so is this header. Which key it is sealed with follows from the packet's number.
+pub const SEALED: u8 = 1;
 /// Flag: the packet number counts the control lane. Such a frame is not acknowledged.
 pub const CONTROL: u8 = 2;
 /// Flag: the sender asks for a status.
@@ -35,7 +35,7 @@ on_the_wire! {
     pub struct LinkHeader[22] {
         /// [`VERSION`].
         pub version: u8,
-        /// [`KEY_PHASE`], [`CONTROL`], [`ASK`], [`DONE`], [`AWAY`].
+        /// [`SEALED`], [`CONTROL`], [`ASK`], [`DONE`], [`AWAY`].
         pub flags: u8,
         /// Box that sent it.
         pub source_box: U16,

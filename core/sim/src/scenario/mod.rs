@@ -12,7 +12,7 @@ use daedal_boxes::deliver::hosted;
 use daedal_boxes::metrics::Counts;
 use daedal_model::control::bootstrap_space;
 use daedal_model::refine::Transformation;
-use daedal_net::link::LinkLimits;
+use daedal_net::link::{LinkLimits, Secret};
 
 use crate::clients::{Client, Job};
 use crate::fault::{Fault, FaultPlan};
@@ -196,6 +196,8 @@ impl Run {
             templates: templates(),
             plan: case.plan.clone(),
             limits: LinkLimits { credit_frames: case.credit_frames, ..LinkLimits::default() },
+            // Not drawn: nothing else of a case depends on it.
+            secret: (seed % 4 == 3).then_some(Secret([7; 32])),
             trace_bytes_max: options.trace_bytes_max,
             planted: options.planted,
             starter: starter(&case, &recorder, random.fork("clients")),

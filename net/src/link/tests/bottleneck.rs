@@ -73,6 +73,7 @@ impl Flow {
                 nonce: u64::from(1 + 2 * index + end),
                 life: 1,
                 limits: LinkLimits::default(),
+                secret: None,
             };
             Link::new(config, &pools[usize::from(end)], now)
         };

@@ -30,28 +30,39 @@ pub(super) fn config(index: u16, nonce: u64, credit_frames: u32) -> LinkConfig {
         nonce,
         life: nonce,
         limits: LinkLimits { credit_frames, ..Default::default() },
+        secret: None,
     }
 }
 
 impl Pair {
     pub(super) fn new(frames: usize, credit: u32) -> Pair {
+        Pair::with_secrets(frames, credit, [None, None])
+    }
+
+    /// What each end seals with, if it does.
+    pub(super) fn with_secrets(frames: usize, credit: u32, secrets: [Option<Secret>; 2]) -> Pair {
         let pools = [0, 1].map(|_| Pool::new(frames, PAYLOAD));
         let link = |index: u16| {
-            Link::new(config(index, 7 + u64::from(index), credit), &pools[usize::from(index)], 1000)
+            let secret = secrets[usize::from(index)].clone();
+            let config = LinkConfig { secret, ..config(index, 7 + u64::from(index), credit) };
+            Link::new(config, &pools[usize::from(index)], 1000)
         };
         Pair { now: 1000, links: [link(0), link(1)], pools, rx: Pool::new(64, PAYLOAD) }
     }
 
     pub(super) fn opened(frames: usize, credit: u32) -> Pair {
-        let mut pair = Pair::new(frames, credit);
+        Pair::new(frames, credit).open()
+    }
+
+    pub(super) fn open(mut self) -> Pair {
         for _ in 0..6 {
-            pair.exchange();
+            self.exchange();
         }
-        for link in &mut pair.links {
+        for link in &mut self.links {
             assert_eq!(link.next_event(), Some(LinkEvent::Opened));
             assert_eq!(link.next_event(), None);
         }
-        pair
+        self
     }
 
     pub(super) fn flush(&mut self, index: usize) -> Vec<Vec<u8>> {
@@ -91,12 +102,12 @@ impl Pair {
         true
     }
 
-    fn events(&mut self, index: usize) -> Vec<LinkEvent> {
+    pub(super) fn events(&mut self, index: usize) -> Vec<LinkEvent> {
         std::iter::from_fn(|| self.links[index].next_event()).collect()
     }
 }
 
-fn done(first: u64, count: u32) -> LinkEvent {
+pub(super) fn done(first: u64, count: u32) -> LinkEvent {
     LinkEvent::Done { conversation: 0, first, count }
 }
 

@@ -8,12 +8,13 @@ use std::rc::Rc;
 use zerocopy::IntoBytes;
 
 use super::super::{
-    Arrival, Endpoint, Link, LinkConfig, LinkEvent, LinkLimits, Named, PacketId, Schema, Undone,
+    Arrival, Endpoint, Link, LinkConfig, LinkEvent, LinkLimits, Named, PacketId, Schema, Secret,
+    Undone,
 };
 use crate::driver::Outgoing;
 use crate::error::DropReason;
 use crate::frame::Frame;
-use crate::limits::CONTROL_FRAMES;
+use crate::limits::{CONTROL_FRAMES, SEAL_FRAMES};
 use crate::pool::Pool;
 use crate::wire::message::MessageHeader;
 
@@ -90,6 +91,7 @@ pub(super) struct World {
     pub(super) faults: Faults,
     pub(super) sides: [Side; 2],
     limits: LinkLimits,
+    secret: Option<Secret>,
     frames: usize,
     flight: Vec<(u64, usize, Vec<u8>)>,
     /// Everything that side 0, side 1 ever processed, of the other.
@@ -148,6 +150,7 @@ impl Side {
         nonce: u64,
         frames: usize,
         limits: LinkLimits,
+        secret: Option<Secret>,
         now: u64,
     ) -> Side {
         let pool = Pool::new(frames, PAYLOAD);
@@ -160,6 +163,7 @@ impl Side {
             nonce,
             life: nonce,
             limits,
+            secret,
         };
         Side {
             link: Link::new(config, &pool, now),
@@ -268,13 +272,17 @@ impl World {
     pub(super) fn new(seed: u64, frames: usize, limits: LinkLimits, faults: Faults) -> World {
         let mut random = Random(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1);
         let now = 1_000_000_000;
-        let sides = [0, 1].map(|index| Side::new(index, 1, random.next(), frames, limits, now));
+        // What is sealed needs a frame of its own.
+        let secret = (frames >= 20 && seed % 2 == 1).then_some(Secret([7; 32]));
+        let sides = [0, 1]
+            .map(|index| Side::new(index, 1, random.next(), frames, limits, secret.clone(), now));
         World {
             now,
             random,
             faults,
             sides,
             limits,
+            secret,
             frames,
             flight: Vec::new(),
             processed: Default::default(),
@@ -300,7 +308,8 @@ impl World {
     pub(super) fn restart(&mut self, index: usize) {
         let life = self.sides[index].life + 1;
         let nonce = self.random.next();
-        self.sides[index] = Side::new(index, life, nonce, self.frames, self.limits, self.now);
+        let (frames, limits, secret) = (self.frames, self.limits, self.secret.clone());
+        self.sides[index] = Side::new(index, life, nonce, frames, limits, secret, self.now);
     }
 
     /// One tick: frames arrive, agents run, both ends flush.
@@ -352,7 +361,8 @@ impl World {
             assert_eq!(side.link.next_deadline(), None);
             assert_eq!(side.link.packets_undone(), 0);
             assert_eq!(side.link.large_halves(), 0);
-            assert_eq!(side.pool.frames_free(), side.pool.frames_count() - CONTROL_FRAMES - 1);
+            let kept = CONTROL_FRAMES + 1 + self.secret.iter().len() * SEAL_FRAMES;
+            assert_eq!(side.pool.frames_free(), side.pool.frames_count() - kept);
             assert_eq!(side.rx.frames_free(), side.rx.frames_count());
         }
     }
