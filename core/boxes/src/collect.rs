@@ -119,6 +119,7 @@ impl<D: Driver> Plane<D> {
             self.close_ask(at, number);
             self.gathers.forget((at, number));
             self.matchings.remove(&(at, number));
+            self.askers.remove(&(at, number));
         }
     }
 

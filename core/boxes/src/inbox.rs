@@ -52,6 +52,21 @@ impl Inbox {
         self.numbered.first_key_value().map(|((number, _), _)| *number)
     }
 
+    /// Takes out the first `most` that bring no number, or one that is `want` or has been.
+    pub fn take_some(&mut self, want: u64, most: usize) -> Vec<Parked> {
+        let count = most.min(self.unnumbered.len());
+        let mut taken: Vec<Parked> = self.unnumbered.drain(..count).collect();
+        while taken.len() < most && let Some(parked) = self.pop_wanted(want) {
+            taken.push(parked);
+        }
+        taken
+    }
+
+    /// Whether nothing waits.
+    pub fn is_empty(&self) -> bool {
+        self.unnumbered.is_empty() && self.numbered.is_empty()
+    }
+
     /// Everything that waits.
     pub fn into_all(self) -> impl Iterator<Item = Parked> {
         self.unnumbered.into_iter().chain(self.numbered.into_values())

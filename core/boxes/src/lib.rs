@@ -21,6 +21,7 @@ pub mod kinds;
 mod lines;
 pub mod links;
 mod local;
+mod many;
 mod mapped;
 mod matching;
 mod mesh;

@@ -12,6 +12,7 @@ use crate::conversation::ConversationIndex;
 use crate::deliver::{Host, Part, Trust, Verdict};
 use crate::inbox::Inbox;
 use crate::kinds::Kind;
+use crate::many::Members;
 use crate::ordered::Egress;
 use crate::plane::{Heads, Via};
 use crate::planted::{self, Bug};
@@ -43,6 +44,8 @@ pub(crate) struct Slot {
     /// The points that it owns.
     pub range: PointRange,
     pub inbox: Inbox,
+    /// If it is many agents of one name.
+    pub members: Option<Box<Members>>,
     /// What must be processed in order, and came too early.
     pub egress: Egress,
     pub done: DoneBox,
@@ -164,6 +167,14 @@ impl Slot {
     #[inline]
     pub fn has_waiting(&self) -> bool {
         self.inbox.unnumbered_count() > 0 || self.is_due() || self.egress.is_stalled()
+    }
+
+    /// Takes out everything that waits.
+    pub fn take_waiting(&mut self) -> Vec<Parked> {
+        let waiting = std::mem::take(&mut self.inbox).into_all();
+        let held = std::mem::take(&mut self.egress).into_held();
+        let of_members = self.members.iter_mut().flat_map(|it| it.take_waiting());
+        waiting.chain(held).chain(of_members).collect()
     }
 
     /// Whether a message is here whose number has its turn.

@@ -120,6 +120,9 @@ impl<D: Driver> Plane<D> {
         if letter.asks {
             head.flags |= ASKS;
             conversation.asks.open(number);
+            if let Some(member) = hand.member {
+                self.askers.insert((ready.conversation, number), member);
+            }
         }
         match which {
             Which::To => rest,
