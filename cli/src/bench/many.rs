@@ -1,6 +1,9 @@
 //! A million agents of one name in one reactor: what one takes that was made and has handled one message.
 
-#![expect(clippy::disallowed_methods, reason = "measures: reads the clock, and the process's memory")]
+#![expect(
+    clippy::disallowed_methods,
+    reason = "measures: reads the clock, and the process's memory"
+)]
 
 use std::hint::black_box;
 use std::sync::Arc;

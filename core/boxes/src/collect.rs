@@ -92,6 +92,8 @@ pub struct Kept {
     pub lines: usize,
     /// Asks of all agents that are not answered.
     pub asks: usize,
+    /// Links to reactors of other boxes.
+    pub links: usize,
 }
 
 impl Remains {
@@ -369,6 +371,7 @@ impl<D: Driver> Turn<D> {
             done: slots.map(|it| it.done.count() + it.egress.count()).sum(),
             lines: self.plane.conversations.line_count(),
             asks: self.plane.conversations.iter().map(|(_, it)| it.asks.len()).sum(),
+            links: self.plane.links.count(),
         }
     }
 }

@@ -241,6 +241,26 @@ impl Conversations {
         }
     }
 
+    /// What went over a link and is not done, and what waits in the same conversations.
+    pub fn went_over(&self, link: u32) -> Vec<(ConversationIndex, Number)> {
+        let mut all = Vec::new();
+        for (at, it) in self.iter() {
+            let is_all = self.about[at.0 as usize].over == Some(link);
+            let undone = it.undone().filter(|number| is_all || it.is_settled_at(*number, link));
+            all.extend(undone.map(|number| (at, number)));
+            let asks = if is_all { it.asks.numbers() } else { it.asks.over(link).collect() };
+            all.extend(asks.into_iter().map(|number| (at, number)));
+        }
+        all
+    }
+
+    /// Nothing refers to a link any more.
+    pub fn forget_link(&mut self, link: u32) {
+        self.all.iter_mut().for_each(|it| it.asks.forget_link(link));
+        let over = self.about.iter_mut().filter(|about| about.over == Some(link));
+        over.for_each(|about| about.over = None);
+    }
+
     /// The controller has said something: who still misses a route asks again.
     pub fn ask_anew(&mut self) {
         self.all.iter_mut().for_each(|it| it.is_asked_for = false);

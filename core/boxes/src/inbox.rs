@@ -56,7 +56,9 @@ impl Inbox {
     pub fn take_some(&mut self, want: u64, most: usize) -> Vec<Parked> {
         let count = most.min(self.unnumbered.len());
         let mut taken: Vec<Parked> = self.unnumbered.drain(..count).collect();
-        while taken.len() < most && let Some(parked) = self.pop_wanted(want) {
+        while taken.len() < most
+            && let Some(parked) = self.pop_wanted(want)
+        {
             taken.push(parked);
         }
         taken
@@ -65,6 +67,11 @@ impl Inbox {
     /// Whether nothing waits.
     pub fn is_empty(&self) -> bool {
         self.unnumbered.is_empty() && self.numbered.is_empty()
+    }
+
+    /// Everything that waits.
+    pub fn iter_mut(&mut self) -> impl Iterator<Item = &mut Parked> {
+        self.unnumbered.iter_mut().chain(self.numbered.values_mut())
     }
 
     /// Everything that waits.

@@ -12,6 +12,7 @@ pub mod deliver;
 mod doze;
 pub mod executor;
 mod gather;
+mod given_up;
 pub mod handle;
 mod hosting;
 pub mod idle;

@@ -62,10 +62,12 @@ impl<A: Agent + State> Many<A> {
         let text = parameters.get(COUNT).map(String::as_str).unwrap_or_default();
         let count = text.parse().ok().filter(|count| (1..=MANY_MAX).contains(count));
         let Some(count) = count else {
-            let why = format!("{COUNT} = {text:?}: write how many agents there are, 1 to {MANY_MAX}");
+            let why =
+                format!("{COUNT} = {text:?}: write how many agents there are, 1 to {MANY_MAX}");
             return Err(why.into());
         };
-        let members: Result<_, Failure> = (0..count).map(|it| Ok(Hosted::agent(make(it)?))).collect();
+        let members: Result<_, Failure> =
+            (0..count).map(|it| Ok(Hosted::agent(make(it)?))).collect();
         members.map(Many)
     }
 }
@@ -108,6 +110,11 @@ impl Members {
     }
 
     /// Everything that waits.
+    pub fn waiting_mut(&mut self) -> impl Iterator<Item = &mut Parked> {
+        self.inboxes.values_mut().flat_map(Inbox::iter_mut)
+    }
+
+    /// Takes out everything that waits.
     pub fn take_waiting(&mut self) -> impl Iterator<Item = Parked> {
         self.woken.clear();
         std::mem::take(&mut self.inboxes).into_values().flat_map(Inbox::into_all)
@@ -134,12 +141,8 @@ impl<D: Driver> Turn<D> {
             return Fate::Parked;
         }
         let envelope = slot.envelope(record, self.plane.now);
-        let hand = Hand {
-            space: envelope.name.space,
-            trace: envelope.trace,
-            via,
-            member: Some(member),
-        };
+        let hand =
+            Hand { space: envelope.name.space, trace: envelope.trace, via, member: Some(member) };
         let mut work = Work { plane: &mut self.plane, slot: to, hand };
         let host = slot.host.one(member).expect("there are as many as were counted");
         match host.offer(slot.source, record.body(), trust, &envelope, &mut work) {

@@ -138,6 +138,11 @@ impl Egress {
         self.lines.retain(|whose, _| !retired.contains(&whose.1) || stalled.contains(whose));
     }
 
+    /// Everything that is held.
+    pub fn held_mut(&mut self) -> impl Iterator<Item = &mut Parked> {
+        self.lines.values_mut().flat_map(|line| line.held.values_mut())
+    }
+
     /// Everything that is held, in the order of the lines.
     pub fn into_held(self) -> impl Iterator<Item = Parked> {
         self.lines.into_values().flat_map(|line| line.held.into_values())

@@ -141,6 +141,17 @@ impl Way {
         }
     }
 
+    fn add_leaves_over(&self, link: u32, all: &mut Vec<AgentId>) {
+        match self {
+            Way::One(leaf) if leaf.via == Via::Link(link) => all.push(leaf.physical),
+            Way::Pick(among) => among.iter().for_each(|(_, way)| way.add_leaves_over(link, all)),
+            Way::Spread(_, among) | Way::Each(_, among) => {
+                among.iter().for_each(|way| way.add_leaves_over(link, all));
+            }
+            Way::One(_) | Way::Closed | Way::Held | Way::Refused(_) => {}
+        }
+    }
+
     /// Whether the controller has something to tell that is not known here, or is no longer so.
     pub fn is_missing(&self) -> bool {
         match self {
@@ -417,6 +428,13 @@ impl Routes {
             let needed = self.led_to(self.by_id_in_order());
             self.forgotten.retain(|id, _| needed.contains(id));
         }
+    }
+
+    /// Leaves that are reached by a link.
+    pub fn leaves_over(&self, link: u32) -> Vec<AgentId> {
+        let mut all = Vec::new();
+        self.destinations.iter().for_each(|it| it.way.add_leaves_over(link, &mut all));
+        all
     }
 
     /// Whose replies count, and how many of them must say the same, where all of several are asked.

@@ -169,6 +169,12 @@ impl Slot {
         self.inbox.unnumbered_count() > 0 || self.is_due() || self.egress.is_stalled()
     }
 
+    /// Everything that waits.
+    pub fn waiting_mut(&mut self) -> impl Iterator<Item = &mut Parked> {
+        let of_members = self.members.iter_mut().flat_map(|it| it.waiting_mut());
+        self.inbox.iter_mut().chain(self.egress.held_mut()).chain(of_members)
+    }
+
     /// Takes out everything that waits.
     pub fn take_waiting(&mut self) -> Vec<Parked> {
         let waiting = std::mem::take(&mut self.inbox).into_all();

@@ -311,6 +311,7 @@ impl<D: Driver> Turn<D> {
         self.wake_relieved();
         self.plane.push_bounced();
         self.collect();
+        self.give_up_links();
         self.plane.links.flush(self.plane.now)
     }
 
@@ -476,8 +477,7 @@ impl<D: Driver> Turn<D> {
             return Fate::Parked;
         }
         let envelope = slot.envelope(record, self.plane.now);
-        let hand =
-            Hand { space: envelope.name.space, trace: envelope.trace, via, member: None };
+        let hand = Hand { space: envelope.name.space, trace: envelope.trace, via, member: None };
         let id = slot.source;
         let mut work = Work { plane: &mut self.plane, slot: to, hand };
         if envelope.trace.0 != 0 {

@@ -152,7 +152,9 @@ impl<D: Driver> Turn<D> {
             return Err(format!("{path} is a shim: what it holds does not move").into());
         }
         if slot.members.is_some() {
-            return Err(format!("{path} is many agents of one name: what they hold does not move").into());
+            return Err(
+                format!("{path} is many agents of one name: what they hold does not move").into()
+            );
         }
         self.plane.hosted.remove(&physical);
         self.plane.routes.unplace(physical);

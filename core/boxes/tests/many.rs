@@ -144,9 +144,7 @@ impl Agent for Teller {
 fn turn() -> Turn<NoNetwork> {
     let mut templates = Templates::new();
     templates
-        .many("User", |_, number| {
-            Ok(User { number: number.into(), count: 0, is_awake: false })
-        })
+        .many("User", |_, number| Ok(User { number: number.into(), count: 0, is_awake: false }))
         .agent("Greeter", |parameters| {
             let number = |key: &str| parameters.get(key).and_then(|it| it.parse().ok());
             let to = parameters.get("to").cloned().unwrap_or_default();

@@ -19,8 +19,8 @@ use rkyv::with::{Map, With};
 use rkyv::{Archive, Serialize};
 use thiserror::Error;
 
-use crate::id::Point;
 use crate::address::Address;
+use crate::id::Point;
 use crate::message::{Message, Part, Schema, Wire};
 use crate::support::Lend;
 

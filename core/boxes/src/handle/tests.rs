@@ -7,7 +7,7 @@ use crate::idle::Idle;
 use crate::reactor::tests::{Request, Worker, block_on, poll_once, reactors, stop, turn};
 use crate::shim::Shim as _;
 use daedal_model::context::{Context, Effects, Envelope, Letter, Timer};
-use daedal_model::id::{Number, Point, Stamp};
+use daedal_model::id::{AgentId, Number, Point, Stamp};
 
 /// A handle and its shim, whose reactor is a test's.
 fn handle(calls_max: usize) -> (Handle, HandleShim) {
