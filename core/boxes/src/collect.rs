@@ -22,7 +22,7 @@ use daedal_net::wire::message::MessageHeader;
 use hashbrown::HashSet;
 
 use crate::conversation::{ConversationIndex, RouteIndex};
-use crate::plane::{Heads, Plane, Via};
+use crate::plane::{Plane, Via};
 use crate::planted::{self, Bug};
 use crate::record::{ASKED_AFTER_BY_RING, RETIRED_BY_RING, RETURNED, Record};
 use crate::slot::{Slot, SlotIndex, Spaces};
@@ -161,7 +161,7 @@ impl<D: Driver> Plane<D> {
                 continue;
             }
             let sender = &mut self.senders[from.0 as usize];
-            (sender.lately, sender.heads) = (None, Heads::default());
+            (sender.lately, sender.heads) = (None, None);
             sender.used = sender.used.max(used);
             self.conversations.free(base);
         }

@@ -19,7 +19,7 @@ use crate::deliver::{Host, Hosted};
 use crate::kinds::Kind;
 use crate::many::Members;
 use crate::ordered::Egress;
-use crate::plane::{Hand, Heads, Work, nobody};
+use crate::plane::{Hand, Work, nobody};
 use crate::planted::{self, Bug};
 use crate::record::Record;
 use crate::slot::{DoneBox, Sender, Slot, SlotIndex};
@@ -115,7 +115,7 @@ impl<D: Driver> Turn<D> {
             path: placed.source,
             space: placed.space,
             lately: None,
-            heads: Heads::default(),
+            heads: None,
             pressed: 0,
             is_shim: host.is_shim(),
             // No other agent has these, nor a later life: a timer can be cancelled by whoever inherits it.

@@ -67,8 +67,8 @@ pub(crate) struct Sender {
     pub space: Space,
     /// The conversation that it used last.
     pub lately: Option<(AgentId, ConversationIndex)>,
-    /// Heads of the last messages that it sent.
-    pub heads: Heads,
+    /// Heads of the last messages that it sent, if it has sent any.
+    pub heads: Option<Box<Heads>>,
     /// Conversations of its in which too much waits: its input is held back.
     pub pressed: u32,
     /// It takes load from outside, and holds that back itself.
@@ -92,14 +92,15 @@ pub(crate) struct Parked {
 /// Which messages an agent has processed, by source, space and lane. Only those that came over links are
 /// written down: within a box each message is handed over once.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct DoneBox {
-    by_sender: HashMap<(AgentId, Space, u16), NumberSet, foldhash::fast::FixedState>,
-}
+pub(crate) struct DoneBox(Option<Box<BySender>>);
+
+type BySender = HashMap<(AgentId, Space, u16), NumberSet, foldhash::fast::FixedState>;
 
 impl DoneBox {
     /// What it holds, in the order of senders.
     pub fn entries(&self) -> Vec<((AgentId, Space, u16), &NumberSet)> {
-        let mut all: Vec<_> = self.by_sender.iter().map(|(sender, set)| (*sender, set)).collect();
+        let all = self.0.iter().flat_map(|by_sender| by_sender.iter());
+        let mut all: Vec<_> = all.map(|(sender, set)| (*sender, set)).collect();
         all.sort_unstable_by_key(|(sender, _)| *sender);
         all
     }
@@ -107,19 +108,22 @@ impl DoneBox {
     /// Takes over what an earlier owner of some of its points has processed.
     pub fn inherit(&mut self, (source, space, lane): (AgentId, Space, u16), set: &NumberSet) {
         let new = || NumberSet::below(Number::first_of(lane));
-        self.by_sender.entry((source, space, lane)).or_insert_with(new).union(set);
+        let by_sender = self.0.get_or_insert_default();
+        by_sender.entry((source, space, lane)).or_insert_with(new).union(set);
     }
 }
 
 impl DoneBox {
     /// How many entries there are.
     pub fn count(&self) -> usize {
-        self.by_sender.len()
+        self.0.as_ref().map_or(0, |by_sender| by_sender.len())
     }
 
     /// Nothing of these spaces comes any more.
     pub fn forget(&mut self, retired: &Spaces) {
-        self.by_sender.retain(|(_, space, _), _| !retired.contains(space));
+        if let Some(by_sender) = &mut self.0 {
+            by_sender.retain(|(_, space, _), _| !retired.contains(space));
+        }
     }
 }
 
@@ -139,7 +143,8 @@ impl DoneBox {
         let name = record.name();
         let lane = name.number.lane();
         let mut is_first = false;
-        let set = self.by_sender.entry((name.source, name.space, lane)).or_insert_with(|| {
+        let by_sender = self.0.get_or_insert_default();
+        let set = by_sender.entry((name.source, name.space, lane)).or_insert_with(|| {
             is_first = true;
             NumberSet::below(Number::first_of(lane))
         });
@@ -156,7 +161,7 @@ impl DoneBox {
     pub fn give_back(&mut self, record: &Record<'_>) {
         let name = record.name();
         let sender = (name.source, name.space, name.number.lane());
-        if let Some(set) = self.by_sender.get_mut(&sender) {
+        if let Some(set) = self.0.as_mut().and_then(|it| it.get_mut(&sender)) {
             set.remove(name.number);
         }
     }
