@@ -305,7 +305,9 @@ impl<D: Driver> Plane<D> {
         let record = record.to_vec();
         match until {
             Until::Sendable => self.conversations.put_back(at, number, record),
-            Until::Settled { .. } => self.conversations[at].keep(number, Waiting { record, until }),
+            Until::Settled { .. } => {
+                self.conversations.keep_parked(at, number, Waiting { record, until });
+            }
         }
         self.counts.kept += 1;
         let conversation = &mut self.conversations[at];

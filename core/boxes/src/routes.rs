@@ -216,6 +216,8 @@ pub(crate) struct Routes {
     decided: BTreeMap<AgentId, Route>,
     /// The last epochs of routes that did not lead there any more.
     forgotten: BTreeMap<AgentId, Epoch>,
+    /// How many of those make a look at them worth it.
+    forgotten_mark: usize,
     /// Logical paths of destinations, for the sibling rule.
     paths: BTreeMap<AgentId, AgentPath>,
     forbidden: Option<RouteIndex>,
@@ -235,6 +237,7 @@ impl Default for Routes {
             by_id: HashMap::default(),
             decided: BTreeMap::new(),
             forgotten: BTreeMap::new(),
+            forgotten_mark: UNUSED_MAX,
             paths: BTreeMap::new(),
             forbidden: None,
             places: BTreeMap::new(),
@@ -424,9 +427,10 @@ impl Routes {
             self.forgotten.insert(id, route.epoch);
         }
         // It matters where somebody writes to.
-        if self.forgotten.len() > 2 * self.by_id.len() + UNUSED_MAX {
+        if self.forgotten.len() > self.forgotten_mark {
             let needed = self.led_to(self.by_id_in_order());
             self.forgotten.retain(|id, _| needed.contains(id));
+            self.forgotten_mark = 2 * self.forgotten.len() + UNUSED_MAX;
         }
     }
 
