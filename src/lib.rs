@@ -131,6 +131,7 @@ pub use daedal_boxes::template::Parameters;
 /// assert!(!failure.may_pass && failure.why.starts_with("Greeter needs `greeting`"));
 /// ```
 pub use daedal_boxes::template::Templates;
+pub use daedal_model::address::Address;
 pub use daedal_model::agent::{Agent, Answer, Archived, Outcome, Refusal, ReplyTo};
 pub use daedal_model::context::{Context, Timer};
 pub use daedal_model::control::Failure;

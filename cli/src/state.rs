@@ -9,6 +9,7 @@ use std::sync::Arc;
 use anyhow::{Context, Result, anyhow, bail};
 use clap::Args;
 use daedal::Templates;
+use daedal::model::address::numbered;
 use daedal::model::control::{FromController, FromPort, Reason, ToController, ToPort, port_path};
 use daedal::model::path::AgentPath;
 use daedal::model::port::Port;
@@ -23,7 +24,7 @@ use crate::say::say;
 /// What `daedal state` takes.
 #[derive(Debug, Args)]
 pub struct Arguments {
-    /// The agent's path, such as kvs or kvs/shard1
+    /// The agent's path, such as kvs or kvs/shard1; one of many by its number, such as users/7
     agent: String,
     #[command(flatten)]
     at: Where,
@@ -31,18 +32,21 @@ pub struct Arguments {
 
 /// Captures the parts, and prints the whole.
 pub fn run(arguments: &Arguments, templates: &Arc<Templates>) -> Result<()> {
-    let path = AgentPath::parse(&arguments.agent)?;
+    let (path, number) = match numbered(&arguments.agent) {
+        Some((many, number)) => (AgentPath::parse(many)?, format!("/{number}")),
+        None => (AgentPath::parse(&arguments.agent)?, String::new()),
+    };
     let guest = arguments.at.guest(templates)?;
     let parts = places(&guest, &path)?;
     let count = parts.len();
     let captured = parts
         .into_iter()
-        .map(|(part, port)| capture(&guest, &part, &port))
+        .map(|(part, port)| capture(&guest, &format!("{part}{number}"), &port))
         .collect::<Result<Vec<_>>>()?;
     let whole = Captured::join(captured).context("the parts' states do not join")?;
     guest.stop().map_err(|why| anyhow!(why))?;
     if count == 1 {
-        say!("{path}, captured between two of its transitions")?;
+        say!("{path}{number}, captured between two of its transitions")?;
     } else {
         say!(
             "{path}, put together from {count} agents, each captured between two of its transitions"
@@ -91,8 +95,8 @@ fn beside(path: &AgentPath) -> Result<AgentPath> {
     Ok(parent.join("guest")?)
 }
 
-fn capture(guest: &RunningBox, part: &AgentPath, port: &AgentPath) -> Result<Captured> {
-    let request = ToPort::Capture { path: part.to_string() };
+fn capture(guest: &RunningBox, part: &str, port: &AgentPath) -> Result<Captured> {
+    let request = ToPort::Capture { path: part.to_owned() };
     let answer = ask_within::<Port>(guest.handle(), port.logical_id(), &request, ANSWER_AT_MOST)?;
     match answer
         .with_context(|| format!("{part}: its box does not answer; `daedal boxes` shows it"))?

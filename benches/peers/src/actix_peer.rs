@@ -1,14 +1,18 @@
 //! actix: one actor and its client on one thread.
 
+use std::cell::Cell;
 use std::future::Future;
 use std::hint::black_box;
 use std::time::Instant;
 
 use actix::prelude::*;
-use raw::{Figure, MEASURED, Times, WARM_UP};
+use raw::{Figure, MEASURED, Times, WARM_UP, resident_bytes};
 use tokio::sync::oneshot;
 
 use crate::Rate;
+
+/// Actors, where it is asked what one of many takes.
+const MANY: u64 = 1_000_000;
 
 /// Sends between two yields: `do_send` knows no back-pressure.
 const BURST: u64 = 1000;
@@ -60,6 +64,48 @@ impl Handler<Measure> for Server {
     fn handle(&mut self, message: Measure, _: &mut Context<Self>) {
         self.measure = Some((message.0, message.1));
     }
+}
+
+/// The smallest actor that counts.
+#[derive(Default)]
+struct Counter(u64);
+
+thread_local! {
+    static HANDLED: Cell<u64> = const { Cell::new(0) };
+}
+
+impl Actor for Counter {
+    type Context = Context<Self>;
+}
+
+impl Handler<Tell> for Counter {
+    type Result = ();
+
+    fn handle(&mut self, message: Tell, _: &mut Context<Self>) {
+        self.0 += black_box(message.0);
+        HANDLED.set(HANDLED.get() + 1);
+    }
+}
+
+/// What one of a million actors takes that were started, and have each handled one message: `ns` or `bytes`.
+pub fn each(unit: &'static str) -> Figure {
+    block_on(async move {
+        let (before, start) = (resident_bytes(), Instant::now());
+        let actors: Vec<_> = (0..MANY).map(|_| Counter::default().start()).collect();
+        for some in actors.chunks(BURST as usize) {
+            some.iter().for_each(|actor| actor.do_send(Tell(1)));
+            tokio::task::yield_now().await;
+        }
+        while HANDLED.get() < MANY {
+            tokio::task::yield_now().await;
+        }
+        let value = match unit {
+            "ns" => start.elapsed().as_nanos() as f64,
+            _ => resident_bytes().saturating_sub(before) as f64,
+        };
+        black_box(&actors);
+        Figure::Each(unit, value / MANY as f64)
+    })
 }
 
 /// Messages handled a second.

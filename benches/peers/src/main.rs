@@ -16,7 +16,8 @@ use raw::{Figure, pin, report};
 /// Bytes of a message: one word.
 const BYTES: usize = 8;
 
-const USAGE: &str = "usage: peers tokio-tell | tokio-ask | actix-tell | actix-ask";
+const USAGE: &str = "usage: peers tokio-tell | tokio-ask | actix-tell | actix-ask | \
+                     actix-each-ns | actix-each-bytes";
 
 /// Counts what one actor handles, and says when it has run for long enough.
 struct Rate {
@@ -48,6 +49,8 @@ fn main() -> ExitCode {
         "tokio-ask" => tokio_peer::ask,
         "actix-tell" => actix_peer::tell,
         "actix-ask" => actix_peer::ask,
+        "actix-each-ns" => || actix_peer::each("ns"),
+        "actix-each-bytes" => || actix_peer::each("bytes"),
         _ => {
             eprintln!("{USAGE}");
             return ExitCode::FAILURE;

@@ -45,6 +45,18 @@ pub enum Figure {
     Ask(Histogram<u64>),
     /// Messages handled a second.
     Tell(f64),
+    /// What one of many takes, in nanoseconds or bytes.
+    Each(&'static str, f64),
+}
+
+/// How much memory this process has, in bytes.
+/// # Panics
+/// Without `/proc`.
+pub fn resident_bytes() -> usize {
+    let text = std::fs::read_to_string("/proc/self/status").expect("Linux has it");
+    let line = text.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    let kilobytes = line.and_then(|line| line.trim().strip_suffix(" kB")?.parse::<usize>().ok());
+    1024 * kilobytes.expect("it says how much memory is resident")
 }
 
 /// Times `round` until [`MEASURED`] has passed.
@@ -138,6 +150,10 @@ fn line(name: &str, bytes: usize, figure: &Figure, [before, after]: [u64; 2]) ->
         Figure::Tell(rate) => {
             let none = || "null".to_owned();
             ("tell", "messages/s", format!("{rate:.0}"), [none(), none(), none()])
+        }
+        Figure::Each(unit, value) => {
+            let none = || "null".to_owned();
+            ("each", *unit, format!("{value:.1}"), [none(), none(), none()])
         }
     };
     let [p50, p99, p999] = percentiles;

@@ -51,6 +51,11 @@ impl Figure {
         Figure { value: percentiles[0] as f64, percentiles: Some(percentiles) }
     }
 
+    /// What one of many takes.
+    pub fn each(value: f64) -> Figure {
+        Figure { value, percentiles: None }
+    }
+
     /// That of messages a second.
     pub fn tell(rate: f64) -> Figure {
         Figure { value: rate, percentiles: None }

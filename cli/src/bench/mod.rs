@@ -10,6 +10,7 @@ mod cpu;
 mod cross;
 mod kvs;
 mod local;
+mod many;
 mod reactors;
 mod remote;
 mod report;
@@ -45,7 +46,7 @@ pub struct Arguments {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum Scenario {
-    /// Two agents of one reactor
+    /// Two agents of one reactor; and what one of a million takes there that has handled one message
     Local,
     /// Two reactors of one box, spinning
     Cross,
@@ -86,6 +87,10 @@ fn cases() -> Vec<Case> {
         let unit = if metric == "tell" { "messages/s" } else { "ns" };
         Case { scenario, driver, what: What::Messages { metric, unit, baselines, ours } }
     };
+    let each = |unit, baselines, ours| {
+        let what = What::Messages { metric: "each", unit, baselines, ours };
+        Case { scenario: Scenario::Local, driver: "none", what }
+    };
     let mut cases = vec![
         case(
             Scenario::Local,
@@ -95,6 +100,8 @@ fn cases() -> Vec<Case> {
             local::tell,
         ),
         case(Scenario::Local, "none", "ask", &["peers tokio-ask", "peers actix-ask"], local::ask),
+        each("ns", &["peers actix-each-ns"], many::ns),
+        each("bytes", &["peers actix-each-bytes"], many::bytes),
         case(Scenario::Cross, "none", "ask", &["raw ring-ask 64"], cross::ask),
         case(Scenario::Remote, "kernel", "tell", &["raw udp-tell"], remote::tell),
         case(Scenario::Remote, "kernel", "ask", &["raw udp-ask 64"], remote::ask),
@@ -164,7 +171,9 @@ impl Case {
 
     fn name(&self) -> String {
         match self.what {
-            What::Messages { metric, .. } => format!("{} {metric}", self.scenario.name()),
+            What::Messages { metric, unit, .. } => {
+                format!("{} {metric}, {unit}", self.scenario.name())
+            }
             What::Store { pipeline } => format!("{} -P {pipeline}", self.scenario.name()),
         }
     }

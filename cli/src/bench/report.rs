@@ -16,9 +16,10 @@ pub struct Row {
     pub scenario: &'static str,
     /// What carries the messages; `none` where nothing has to.
     pub driver: &'static str,
-    /// `tell`, a rate; `ask`, the median of round trips; `cpu`, a server's processor time a request.
+    /// `tell`, a rate; `ask`, the median of round trips; `cpu`, a server's processor time a request; `each`, what one
+    /// of a million agents takes that has handled one message.
     pub metric: &'static str,
-    /// `messages/s`, `requests/s` or `ns`.
+    /// `messages/s`, `requests/s`, `ns` or `bytes`.
     pub unit: &'static str,
     /// Ours; the median of the rounds. None: no round was fit to count.
     pub value: Option<f64>,
@@ -174,6 +175,7 @@ fn human(value: Option<f64>, unit: &str) -> String {
     match value {
         None => "-".to_string(),
         Some(value) if unit == "ns" => format!("{value:.0} ns"),
+        Some(value) if unit == "bytes" => format!("{value:.0} B"),
         Some(value) => format!("{:.3} M/s", value / 1e6),
     }
 }

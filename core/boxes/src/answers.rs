@@ -39,7 +39,7 @@ impl<D: Driver> Turn<D> {
                 self.plane.matchings.remove(&(at, number));
                 self.plane.close_ask(at, number);
                 let outcome = Outcome::Reply { schema, body: &body };
-                self.answered(to, &Answer { from, to: number, outcome });
+                self.answered(to, (at, number), &Answer { from, to: number, outcome });
             }
             return Fate::Done;
         }
@@ -57,9 +57,9 @@ impl<D: Driver> Turn<D> {
             return Fate::Done;
         }
         let answer = Answer { from, to: number, outcome: Outcome::Reply { schema, body } };
-        self.answered(to, &answer);
+        self.answered(to, (at, number), &answer);
         if planted::is(Bug::AnsweredTwice) {
-            self.answered(to, &answer);
+            self.answered(to, (at, number), &answer);
         }
         Fate::Done
     }
@@ -75,13 +75,19 @@ impl<D: Driver> Turn<D> {
             None => Outcome::Refused(Refusal::WrongSchema),
         };
         let from = self.plane.conversations[at].to;
-        self.answered(to, &Answer { from, to: number, outcome });
+        self.answered(to, (at, number), &Answer { from, to: number, outcome });
     }
 
-    fn answered(&mut self, to: SlotIndex, answer: &Answer<'_>) {
+    fn answered(&mut self, to: SlotIndex, ask: Which, answer: &Answer<'_>) {
         let Some(slot) = &mut self.slots[to.0 as usize] else { return };
         slot.last_stamp = slot.last_stamp.max(self.plane.now);
         let envelope = nobody(slot.last_stamp);
+        if slot.members.is_some() {
+            if let Some(member) = self.plane.askers.remove(&ask) {
+                self.answered_to_one(to, member, answer, &envelope);
+            }
+            return;
+        }
         let id = slot.source;
         let mut work = Work { plane: &mut self.plane, slot: to, hand: Hand::default() };
         slot.host.answered(id, answer, &envelope, &mut work);
@@ -98,7 +104,8 @@ impl<D: Driver> Turn<D> {
             let Some(it) = self.plane.unanswered.pop_front() else { break };
             any = true;
             let outcome = it.refusal.map_or(Outcome::Unknown, Outcome::Refused);
-            self.answered(it.slot, &Answer { from: it.from, to: it.number, outcome });
+            let answer = Answer { from: it.from, to: it.ask.1, outcome };
+            self.answered(it.slot, it.ask, &answer);
         }
         any
     }

@@ -174,7 +174,7 @@ impl<D: Driver> Turn<D> {
     /// goes out once more under its old name. Its agents are gone with it, so the routes to them are
     /// asked for anew, and whoever waited there for a reply waits no longer. If the peer is another process,
     /// nothing comes any more from the one that was.
-    fn mend(&mut self, link: u32, undone: Vec<Undone>, is_other: bool) {
+    pub(crate) fn mend(&mut self, link: u32, undone: Vec<Undone>, is_other: bool) {
         self.early.retain(|(told_by, ..), _| *told_by != link);
         if is_other {
             self.retire_peer(link);

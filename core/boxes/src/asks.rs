@@ -71,6 +71,12 @@ impl OpenAsks {
         found.map(|it| it.1 = NO_LINK).is_some()
     }
 
+    /// A link is no more.
+    pub fn forget_link(&mut self, link: u32) {
+        let over = self.entries.iter_mut().filter(|(_, over)| *over == link);
+        over.for_each(|(_, over)| *over = NO_LINK);
+    }
+
     /// An ask is over: calls `went_over` with each link that it went over. `false`: it was not open.
     #[inline]
     pub fn close(&mut self, number: Number, mut went_over: impl FnMut(u32)) -> bool {

@@ -22,7 +22,7 @@ use daedal_net::wire::message::MessageHeader;
 use hashbrown::HashSet;
 
 use crate::conversation::{ConversationIndex, RouteIndex};
-use crate::plane::{Heads, Plane, Via};
+use crate::plane::{Plane, Via};
 use crate::planted::{self, Bug};
 use crate::record::{ASKED_AFTER_BY_RING, RETIRED_BY_RING, RETURNED, Record};
 use crate::slot::{Slot, SlotIndex, Spaces};
@@ -92,6 +92,8 @@ pub struct Kept {
     pub lines: usize,
     /// Asks of all agents that are not answered.
     pub asks: usize,
+    /// Links to reactors of other boxes.
+    pub links: usize,
 }
 
 impl Remains {
@@ -119,6 +121,7 @@ impl<D: Driver> Plane<D> {
             self.close_ask(at, number);
             self.gathers.forget((at, number));
             self.matchings.remove(&(at, number));
+            self.askers.remove(&(at, number));
         }
     }
 
@@ -158,7 +161,7 @@ impl<D: Driver> Plane<D> {
                 continue;
             }
             let sender = &mut self.senders[from.0 as usize];
-            (sender.lately, sender.heads) = (None, Heads::default());
+            (sender.lately, sender.heads) = (None, None);
             sender.used = sender.used.max(used);
             self.conversations.free(base);
         }
@@ -368,6 +371,7 @@ impl<D: Driver> Turn<D> {
             done: slots.map(|it| it.done.count() + it.egress.count()).sum(),
             lines: self.plane.conversations.line_count(),
             asks: self.plane.conversations.iter().map(|(_, it)| it.asks.len()).sum(),
+            links: self.plane.links.count(),
         }
     }
 }

@@ -302,6 +302,23 @@ impl Conversation {
         self.done(number);
     }
 
+    /// Who of several has done a message matters no longer.
+    pub fn forget_fan(&mut self, number: Number) {
+        self.fanned.remove(&number);
+    }
+
+    /// The numbers that are not done.
+    pub fn undone(&self) -> impl Iterator<Item = Number> {
+        let all = (self.done.floor().0..self.next).map(Number);
+        all.filter(|number| !self.is_done(*number))
+    }
+
+    /// Whether a message is parked at a link's peer.
+    pub fn is_settled_at(&self, number: Number, link: u32) -> bool {
+        let mut kept = self.outbox.range((number, WHOLE)..=(number, AgentId(u64::MAX)));
+        kept.any(|(_, it)| it.until == Until::Settled { link })
+    }
+
     /// Parts of a message that are kept.
     fn parts(&self, number: Number) -> impl Iterator<Item = AgentId> {
         let all = self.outbox.range((number, WHOLE)..=(number, AgentId(u64::MAX)));

@@ -4,14 +4,15 @@
 //! used, so that no name is used twice. Those whose messages are to stay in order end with their sender alone:
 //! their leaves go on counting.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use daedal_model::id::{AgentId, Number, Stamp};
 use daedal_model::route::PickBy;
 use hashbrown::HashMap;
 
-use crate::conversation::{Conversation, ConversationIndex, LinesIndex, RouteIndex};
+use crate::conversation::{Conversation, ConversationIndex, LinesIndex, RouteIndex, Waiting};
 use crate::lines::Lines;
+use crate::record::Record;
 use crate::slot::SlotIndex;
 
 /// What is seldom looked at of a conversation.
@@ -33,6 +34,8 @@ pub(crate) struct Conversations {
     about: Vec<About>,
     by_pair: HashMap<(SlotIndex, AgentId), ConversationIndex, foldhash::fast::FixedState>,
     lines: Vec<Lines>,
+    /// Which have kept a message that a leaf has parked, by sender and leaf.
+    keepers: BTreeMap<(SlotIndex, AgentId), BTreeSet<ConversationIndex>>,
     /// Those of `all` and `lines` that are nobody's.
     free: Vec<ConversationIndex>,
     free_lines: Vec<LinesIndex>,
@@ -179,6 +182,7 @@ impl Conversations {
             self.free_lines.push(lines);
         }
         let family: Vec<_> = self.family(base).collect();
+        self.forget_keepers(pair.0, &family);
         for index in &family {
             let nobody = (SlotIndex::NOBODY, AgentId(0));
             self[*index] = Conversation::new(nobody, RouteIndex::REPLIES, 0, 0);
@@ -227,9 +231,24 @@ impl Conversations {
         physical: AgentId,
         number: Number,
     ) -> Option<(ConversationIndex, Vec<u8>)> {
-        self.iter()
-            .filter(|(_, it)| it.from == from)
-            .find_map(|(at, it)| it.kept(number, physical).map(|record| (at, record.to_vec())))
+        let mut some = self.keepers.get(&(from, physical))?.iter();
+        some.find_map(|at| Some((*at, self[*at].kept(number, physical)?.to_vec())))
+    }
+
+    /// Keeps a message that was parked by its leaf.
+    pub fn keep_parked(&mut self, at: ConversationIndex, number: Number, waiting: Waiting) {
+        let physical = Record::of(&waiting.record).destination();
+        self.keepers.entry((self[at].from, physical)).or_default().insert(at);
+        self[at].keep(number, waiting);
+    }
+
+    fn forget_keepers(&mut self, from: SlotIndex, gone: &[ConversationIndex]) {
+        let all = (from, AgentId(0))..=(from, AgentId(u64::MAX));
+        let is_over = |_: &(SlotIndex, AgentId), some: &mut BTreeSet<ConversationIndex>| {
+            gone.iter().for_each(|at| _ = some.remove(at));
+            some.is_empty()
+        };
+        self.keepers.extract_if(all, is_over).for_each(drop);
     }
 
     /// What was parked at a link's peer is to be sent again.
@@ -239,6 +258,26 @@ impl Conversations {
                 self.put_back(ConversationIndex(index as u32), number, record);
             }
         }
+    }
+
+    /// What went over a link and is not done, and what waits in the same conversations.
+    pub fn went_over(&self, link: u32) -> Vec<(ConversationIndex, Number)> {
+        let mut all = Vec::new();
+        for (at, it) in self.iter() {
+            let is_all = self.about[at.0 as usize].over == Some(link);
+            let undone = it.undone().filter(|number| is_all || it.is_settled_at(*number, link));
+            all.extend(undone.map(|number| (at, number)));
+            let asks = if is_all { it.asks.numbers() } else { it.asks.over(link).collect() };
+            all.extend(asks.into_iter().map(|number| (at, number)));
+        }
+        all
+    }
+
+    /// Nothing refers to a link any more.
+    pub fn forget_link(&mut self, link: u32) {
+        self.all.iter_mut().for_each(|it| it.asks.forget_link(link));
+        let over = self.about.iter_mut().filter(|about| about.over == Some(link));
+        over.for_each(|about| about.over = None);
     }
 
     /// The controller has said something: who still misses a route asks again.

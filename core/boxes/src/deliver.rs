@@ -111,6 +111,20 @@ pub trait Host {
     fn take_commands(&mut self) -> Vec<Command>;
     /// What a shim's reactor may park on.
     fn descriptor(&self) -> Option<RawFd>;
+    /// How many it is, if it is many agents of one name.
+    fn count(&self) -> Option<u32> {
+        None
+    }
+    /// One of many.
+    fn one(&mut self, member: u32) -> Option<&mut dyn Host> {
+        let _ = member;
+        None
+    }
+    /// The state variables of one of many.
+    fn capture_one(&self, member: u32) -> Option<Captured> {
+        let _ = member;
+        None
+    }
 }
 
 /// Reads the bytes of a message.
@@ -127,8 +141,13 @@ pub(crate) fn open<M: Wire>(body: &[u8], trust: Trust) -> Result<&M::Archived, I
 }
 
 /// An agent of a known type, with what else its type can do.
-pub(crate) struct Hosted<A> {
+pub(crate) struct Hosted<A: 'static> {
     agent: A,
+    can: &'static Abilities<A>,
+}
+
+/// What agents of a type can do beside making transitions.
+struct Abilities<A> {
     state: Option<Splits<A>>,
     outside: Option<Outside<A>>,
     port: Option<OfPort<A>>,
@@ -169,15 +188,21 @@ impl<A> Splits<A> {
 
 impl<A: Agent + State> Hosted<A> {
     pub(crate) fn agent(agent: A) -> Self {
-        let state = Some(Splits { capture: A::capture, restore: A::restore });
-        Hosted { agent, state, outside: None, port: None }
+        let can = const {
+            let state = Some(Splits { capture: A::capture, restore: A::restore });
+            &Abilities { state, outside: None, port: None }
+        };
+        Hosted { agent, can }
     }
 }
 
 impl<A: Shim> Hosted<A> {
     pub(crate) fn shim(agent: A) -> Self {
-        let outside = Outside { poll: A::poll, descriptor: A::descriptor };
-        Hosted { agent, state: None, outside: Some(outside), port: None }
+        let can = const {
+            let outside = Some(Outside { poll: A::poll, descriptor: A::descriptor });
+            &Abilities { state: None, outside, port: None }
+        };
+        Hosted { agent, can }
     }
 }
 
@@ -196,8 +221,11 @@ impl<A: Agent> Hosted<A> {
 
 impl Hosted<Port> {
     pub(crate) fn port() -> Self {
-        let port = OfPort { take_commands: Port::take_commands, keep: Port::keep };
-        Hosted { agent: Port::default(), state: None, outside: None, port: Some(port) }
+        let can = const {
+            let port = Some(OfPort { take_commands: Port::take_commands, keep: Port::keep });
+            &Abilities { state: None, outside: None, port }
+        };
+        Hosted { agent: Port::default(), can }
     }
 }
 
@@ -249,7 +277,7 @@ impl<A: Agent> Host for Hosted<A> {
         }
         let make =
             |agent: &mut A| agent.transition(message, &mut Context::new(id, envelope, effects));
-        let changed = self.state.as_ref().map(|state| state.change(&self.agent, part, make));
+        let changed = self.can.state.as_ref().map(|state| state.change(&self.agent, part, make));
         match changed {
             Some(Ok(agent)) => self.agent = agent,
             Some(Err(_)) | None => return Ok(Verdict::Indivisible),
@@ -268,37 +296,37 @@ impl<A: Agent> Host for Hosted<A> {
     }
 
     fn capture(&self) -> Option<Captured> {
-        self.state.as_ref().map(|state| (state.capture)(&self.agent))
+        self.can.state.as_ref().map(|state| (state.capture)(&self.agent))
     }
 
     fn restore(&mut self, captured: Captured) -> Result<(), StateError> {
-        let state = self.state.as_ref().ok_or(StateError::Nothing)?;
+        let state = self.can.state.as_ref().ok_or(StateError::Nothing)?;
         self.agent = (state.restore)(captured)?;
         Ok(())
     }
 
     fn keep(&mut self, path: String, parts: Vec<Kept>) {
-        if let Some(port) = &self.port {
+        if let Some(port) = &self.can.port {
             (port.keep)(&mut self.agent, path, parts);
         }
     }
 
     fn poll(&mut self, id: AgentId, envelope: &Envelope, effects: &mut dyn Effects) -> bool {
-        let Some(outside) = &self.outside else { return false };
+        let Some(outside) = &self.can.outside else { return false };
         (outside.poll)(&mut self.agent, &mut Context::new(id, envelope, effects))
     }
 
     fn is_shim(&self) -> bool {
-        self.outside.is_some()
+        self.can.outside.is_some()
     }
 
     fn take_commands(&mut self) -> Vec<Command> {
-        let take = self.port.as_ref().map(|port| port.take_commands);
+        let take = self.can.port.as_ref().map(|port| port.take_commands);
         take.map(|take| take(&mut self.agent)).unwrap_or_default()
     }
 
     fn descriptor(&self) -> Option<RawFd> {
-        self.outside.as_ref().and_then(|outside| (outside.descriptor)(&self.agent))
+        self.can.outside.as_ref().and_then(|outside| (outside.descriptor)(&self.agent))
     }
 }
 

@@ -24,9 +24,9 @@ use std::task::{Context as Task, Poll, Wake, Waker, ready};
 use std::thread::Thread;
 use std::time::{Duration, Instant};
 
+use daedal_model::address::Address;
 use daedal_model::agent::{Agent, Refusal};
-use daedal_model::encode::{Body, Encoded};
-use daedal_model::id::AgentId;
+use daedal_model::encode::Body;
 use daedal_model::message::Wire;
 use daedal_net::limits::LARGE_BYTES_MAX;
 
@@ -76,15 +76,11 @@ impl Handle {
     /// as soon as there is room for it. Dropped earlier than that it is not sent, later its reply is.
     pub fn ask<A: Agent>(
         &self,
-        to: impl Into<AgentId>,
+        to: impl Into<Address>,
         message: &impl Body<Message = A::Message>,
     ) -> Ask<A::Reply> {
         let slip = Arc::new(Slip::default());
-        let call = Call {
-            to: to.into(),
-            message: Encoded::new(message),
-            ticket: Some(Ticket(slip.clone())),
-        };
+        let call = Call::new(to.into(), message, Some(Ticket(slip.clone())));
         Ask { sent: Sent::new(self.0.clone(), call), slip, reply: PhantomData }
     }
 
@@ -93,7 +89,7 @@ impl Handle {
     /// [`Refusal::Overloaded`] when the queue is full; what else a send may fail with.
     pub fn try_ask<A: Agent>(
         &self,
-        to: impl Into<AgentId>,
+        to: impl Into<Address>,
         message: &impl Body<Message = A::Message>,
     ) -> Result<Ask<A::Reply>, AskError> {
         let mut ask = self.ask::<A>(to, message);
@@ -107,22 +103,21 @@ impl Handle {
     /// As the future of [`Handle::ask`].
     pub fn ask_blocking<A: Agent>(
         &self,
-        to: impl Into<AgentId>,
+        to: impl Into<Address>,
         message: &impl Body<Message = A::Message>,
     ) -> Result<A::Reply, AskError> {
         block_on(self.ask::<A>(to, message))
     }
 
     /// Sends a message. The future ends when the reactor has it, or will have it.
-    pub fn send(&self, to: impl Into<AgentId>, message: &impl Body) -> Sent {
-        let call = Call { to: to.into(), message: Encoded::new(message), ticket: None };
-        Sent::new(self.0.clone(), call)
+    pub fn send(&self, to: impl Into<Address>, message: &impl Body) -> Sent {
+        Sent::new(self.0.clone(), Call::new(to.into(), message, None))
     }
 
     /// [`Handle::send`] at once or not at all.
     /// # Errors
     /// As [`Handle::try_ask`].
-    pub fn try_send(&self, to: impl Into<AgentId>, message: &impl Body) -> Result<(), AskError> {
+    pub fn try_send(&self, to: impl Into<Address>, message: &impl Body) -> Result<(), AskError> {
         self.send(to, message).now()
     }
 
@@ -131,7 +126,7 @@ impl Handle {
     /// As the future of [`Handle::send`].
     pub fn send_blocking(
         &self,
-        to: impl Into<AgentId>,
+        to: impl Into<Address>,
         message: &impl Body,
     ) -> Result<(), AskError> {
         block_on(self.send(to, message))

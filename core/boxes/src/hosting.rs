@@ -3,6 +3,7 @@
 //! A reactor's own port speaks with the control plane for it (Ovid §6.1): it hears what the reactor
 //! misses, and leaves commands, which are carried out here.
 
+use daedal_model::address::numbered;
 use daedal_model::control::{Failure, Hosting, ToManager, ToPort, manager_path, port_path};
 use daedal_model::encode::{Encode, encode_to_vec};
 use daedal_model::id::{AgentId, BoxId, Epoch, ReactorAddress, Space};
@@ -16,8 +17,9 @@ use daedal_net::driver::Driver;
 
 use crate::deliver::{Host, Hosted};
 use crate::kinds::Kind;
+use crate::many::Members;
 use crate::ordered::Egress;
-use crate::plane::{Hand, Heads, Work, nobody};
+use crate::plane::{Hand, Work, nobody};
 use crate::planted::{self, Bug};
 use crate::record::Record;
 use crate::slot::{DoneBox, Sender, Slot, SlotIndex};
@@ -86,6 +88,13 @@ impl<D: Driver> Turn<D> {
         self.settle_routes();
     }
 
+    /// Which agents here are many, for people.
+    fn many_here(&self) -> String {
+        let slots = self.slots.iter().flatten();
+        let many = slots.filter_map(|slot| Some((slot.path.logical(), slot.host.count()?)));
+        many.map(|(path, count)| format!("; {path}: {count} agents")).collect()
+    }
+
     /// Takes note of a route, which `settle_routes` puts to use.
     pub fn learn_route(&mut self, path: AgentPath, route: Route) {
         self.plane.routes.learn(path, route);
@@ -94,7 +103,8 @@ impl<D: Driver> Turn<D> {
     fn seat(&mut self, placed: Placed, host: Box<dyn Host>) -> SlotIndex {
         let index = self.vacant_slot();
         let physical = placed.path.physical_id();
-        let takes = self.plane.templates.kinds().kind(host.takes());
+        let takes = self.plane.templates.kinds().kind(host.takes()).unwrap_or(Kind::NONE);
+        let members = host.count().map(|count| Box::new(Members::new(count, takes)));
         if host.is_shim() {
             self.shims.push(index);
         }
@@ -105,7 +115,7 @@ impl<D: Driver> Turn<D> {
             path: placed.source,
             space: placed.space,
             lately: None,
-            heads: Heads::default(),
+            heads: None,
             pressed: 0,
             is_shim: host.is_shim(),
             // No other agent has these, nor a later life: a timer can be cancelled by whoever inherits it.
@@ -115,13 +125,14 @@ impl<D: Driver> Turn<D> {
         };
         let slot = Slot {
             path: placed.path,
-            takes: takes.unwrap_or(Kind::NONE),
+            takes: if members.is_some() { Kind::MANY } else { takes },
             host,
             physical,
             source,
             space: placed.space,
             range: placed.range,
             inbox: Default::default(),
+            members,
             egress: Egress::default(),
             done: DoneBox::default(),
             last_stamp: self.plane.now,
@@ -153,20 +164,21 @@ impl<D: Driver> Turn<D> {
         let (envelope, id) = (nobody(slot.last_stamp), slot.source);
         let mut work = Work { plane: &mut self.plane, slot: index, hand: Hand::default() };
         slot.host.start(id, &envelope, &mut work);
+        self.start_each(index, &envelope);
         self.after_transition(index);
     }
 
     /// Stops an agent. Who sent what waits in its inbox is told to ask for the way again.
     pub fn unhost(&mut self, physical: AgentId) -> bool {
         let Some(index) = self.plane.hosted.remove(&physical) else { return false };
-        let slot = self.slots[index.0 as usize].take().expect("it is hosted");
+        let mut slot = self.slots[index.0 as usize].take().expect("it is hosted");
         self.depart(index, &slot, false);
         self.plane.timers.take_all(index);
         self.shims.retain(|shim| *shim != index);
         self.plane.routes.unplace(physical);
         self.plane.routes.forget(physical);
         self.settle_places();
-        for parked in slot.inbox.into_all().chain(slot.egress.into_held()) {
+        for parked in slot.take_waiting() {
             self.settle_parked(&parked, Fate::Returned);
         }
         true
@@ -241,7 +253,8 @@ impl<D: Driver> Turn<D> {
                 Command::Capture(path) => self.obey_capture(path),
                 Command::Describe => {
                     let mode = self.plane.links.driver_mut().mode();
-                    self.tell_port(&ToPort::Described(format!("{mode}; {}", self.about)));
+                    let many = self.many_here();
+                    self.tell_port(&ToPort::Described(format!("{mode}; {}{many}", self.about)));
                 }
                 Command::Learn(learned) => self.obey_learn(learned),
                 Command::Refuse { destination, source, refusal, why } => {
@@ -291,19 +304,48 @@ impl<D: Driver> Turn<D> {
     /// # Errors
     /// A text for people: it does not run here.
     pub fn capture(&self, path: &AgentPath) -> Result<Option<Captured>, String> {
+        self.find(path).map(|slot| slot.host.capture())
+    }
+
+    /// The state of one of many agents that share a name; `None`: it does not run here.
+    pub fn capture_one(&self, path: &str, number: u32) -> Option<Captured> {
+        self.find(&AgentPath::parse(path).ok()?).ok()?.host.capture_one(number)
+    }
+
+    fn find(&self, path: &AgentPath) -> Result<&Slot, String> {
         let mut all = self.slots.iter().flatten();
         all.find(|slot| slot.path == *path || slot.path.logical() == *path)
-            .map(|slot| slot.host.capture())
             .ok_or_else(|| format!("{path} does not run here"))
     }
 
+    /// The state of `users/7`, or of an agent that is one.
+    fn capture_named(&self, name: &str) -> Result<Captured, String> {
+        let (path, number) = match numbered(name) {
+            Some((many, number)) => (many, Some(number)),
+            None => (name, None),
+        };
+        let path = AgentPath::parse(path).map_err(|error| error.to_string())?;
+        let slot = self.find(&path)?;
+        match (slot.host.count(), number) {
+            (Some(count), Some(number)) => slot
+                .host
+                .capture_one(number)
+                .ok_or_else(|| format!("{path} are {count} agents, from {path}/0 on")),
+            (Some(count), None) => Err(format!(
+                "{path} are {count} agents: write which, {path}/0 to {path}/{}",
+                count - 1
+            )),
+            (None, Some(_)) => Err(format!("{path} is one agent: write {path}")),
+            (None, None) => slot
+                .host
+                .capture()
+                .ok_or_else(|| format!("{path} is a shim: it has no state to capture")),
+        }
+    }
+
     fn obey_capture(&mut self, path: String) {
-        let wanted = AgentPath::parse(&path).map_err(|error| error.to_string());
-        let (state, refused) = match wanted.and_then(|path| self.capture(&path)) {
-            Ok(Some(captured)) => (Some(captured.to_bytes()), None),
-            Ok(None) => {
-                (None, Some(format!("{path} is a shim: it has no state to capture").into()))
-            }
+        let (state, refused) = match self.capture_named(&path) {
+            Ok(captured) => (Some(captured.to_bytes()), None),
             Err(why) => (None, Some(why.into())),
         };
         self.tell_port(&ToPort::Finished { path, refused, state });

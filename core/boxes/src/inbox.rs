@@ -8,9 +8,12 @@ use std::collections::{BTreeMap, VecDeque};
 
 use crate::slot::Parked;
 
-/// What waits for one agent.
+/// What waits for one agent. Nothing mostly, and then it is a pointer to nothing.
 #[derive(Debug, Default)]
-pub(crate) struct Inbox {
+pub(crate) struct Inbox(Option<Box<Waiting>>);
+
+#[derive(Debug, Default)]
+struct Waiting {
     unnumbered: VecDeque<Parked>,
     /// By number, then in the order of arrival.
     numbered: BTreeMap<(u64, u64), Parked>,
@@ -21,39 +24,71 @@ pub(crate) struct Inbox {
 impl Inbox {
     /// Keeps a message, behind those that wait. `number`: the one that it brings.
     pub fn push(&mut self, number: Option<u64>, parked: Parked) {
+        let waiting = self.0.get_or_insert_default();
         match number {
-            None => self.unnumbered.push_back(parked),
+            None => waiting.unnumbered.push_back(parked),
             Some(number) => {
-                self.came += 1;
-                self.numbered.insert((number, self.came), parked);
+                waiting.came += 1;
+                waiting.numbered.insert((number, waiting.came), parked);
             }
         }
     }
 
     /// How many wait that bring no number.
+    #[inline]
     pub fn unnumbered_count(&self) -> usize {
-        self.unnumbered.len()
+        self.0.as_ref().map_or(0, |waiting| waiting.unnumbered.len())
     }
 
     /// Takes out the first that brings no number.
     pub fn pop_unnumbered(&mut self) -> Option<Parked> {
-        self.unnumbered.pop_front()
+        self.0.as_mut()?.unnumbered.pop_front()
     }
 
     /// Takes out the message with the lowest number, if that is `want` or has been.
     pub fn pop_wanted(&mut self, want: u64) -> Option<Parked> {
-        let first = self.numbered.first_entry()?;
+        let first = self.0.as_mut()?.numbered.first_entry()?;
         (first.key().0 <= want).then(|| first.remove())
     }
 
     /// The lowest number that waits.
     #[inline]
     pub fn lowest(&self) -> Option<u64> {
-        self.numbered.first_key_value().map(|((number, _), _)| *number)
+        self.0.as_ref()?.numbered.first_key_value().map(|((number, _), _)| *number)
+    }
+
+    /// Takes out the first `most` that bring no number, or one that is `want` or has been.
+    pub fn take_some(&mut self, want: u64, most: usize) -> Vec<Parked> {
+        let mut taken = Vec::new();
+        for _ in 0..most.min(self.unnumbered_count()) {
+            taken.extend(self.pop_unnumbered());
+        }
+        while taken.len() < most
+            && let Some(parked) = self.pop_wanted(want)
+        {
+            taken.push(parked);
+        }
+        taken
+    }
+
+    /// Whether nothing waits.
+    pub fn is_empty(&self) -> bool {
+        self.unnumbered_count() == 0 && self.lowest().is_none()
+    }
+
+    /// Everything that waits.
+    pub fn iter_mut(&mut self) -> impl Iterator<Item = &mut Parked> {
+        self.0.iter_mut().flat_map(|waiting| {
+            let Waiting { unnumbered, numbered, .. } = &mut **waiting;
+            unnumbered.iter_mut().chain(numbered.values_mut())
+        })
     }
 
     /// Everything that waits.
     pub fn into_all(self) -> impl Iterator<Item = Parked> {
-        self.unnumbered.into_iter().chain(self.numbered.into_values())
+        self.0.into_iter().flat_map(|waiting| {
+            let Waiting { unnumbered, numbered, .. } = *waiting;
+            unnumbered.into_iter().chain(numbered.into_values())
+        })
     }
 }

@@ -140,10 +140,16 @@ impl Agent for Journal {
         if self.waiting.len() >= WAITING_MAX {
             return context.reply(&Raised::NOTHING);
         }
-        self.high = Raised {
-            space: self.high.space.saturating_add(message.spaces.to_native()),
-            epoch: self.high.epoch.saturating_add(message.epochs.to_native()),
+        let raised = self.high.beyond(message.spaces.to_native(), message.epochs.to_native());
+        let Some(raised) = raised else {
+            tracing::error!(
+                "journal {}: all spaces or epochs have been given; nothing new starts: end all boxes of this \
+                 system, and begin it anew without the file",
+                self.path.display()
+            );
+            return context.reply(&Raised::NOTHING);
         };
+        self.high = raised;
         self.waiting.push_back((context.reply_address(), self.high));
         self.go_on(context);
     }

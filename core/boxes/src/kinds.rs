@@ -14,6 +14,8 @@ pub struct Kind(pub u16);
 impl Kind {
     /// No message type: what the header of a message without a body carries.
     pub const NONE: Kind = Kind(u16::MAX);
+    /// No message's: what many agents of one name take is looked up where they are.
+    pub(crate) const MANY: Kind = Kind(u16::MAX - 1);
 }
 
 /// Message types by number and number by schema.

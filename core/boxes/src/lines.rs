@@ -210,6 +210,13 @@ impl Lines {
         it.taken
     }
 
+    /// Nothing is under way to this leaf, which has forgotten what came before.
+    pub fn begin_anew(&mut self, leaf: AgentId) {
+        if let Some(line) = self.by_leaf.get(&leaf) {
+            self.all[line.0 as usize].taken = NO_PLACE;
+        }
+    }
+
     /// A message is under way to this leaf.
     #[inline]
     pub fn leave(&mut self, leaf: AgentId) -> LineIndex {

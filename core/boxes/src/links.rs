@@ -1,8 +1,8 @@
 //! A reactor's links, and the driver that carries their frames.
 //!
 //! One link for each reactor of another box that is written to or heard from. Links are made when a
-//! route first leads to their peer or a frame first comes from it, and stay: a peer that is away is a
-//! link that waits. A peer that moved is followed: when the controller says where to, and, of those who
+//! route first leads to their peer or a frame first comes from it, and stay, but for those of guests
+//! (`given_up`): a peer that is away is a link that waits. A peer that moved is followed: when the controller says where to, and, of those who
 //! write to us, when nothing more comes from where it was.
 
 use std::collections::{BTreeMap, VecDeque};
@@ -15,7 +15,7 @@ use daedal_net::error::{DropReason, Drops};
 use daedal_net::frame::Frame;
 use daedal_net::link::{
     Arrival, Counters, Endpoint, Link, LinkConfig, LinkEvent, LinkLimits, Named, PacketId, Schema,
-    Secret, addressed,
+    Secret, Undone, addressed,
 };
 
 use crate::collect::RETIRED;
@@ -32,6 +32,13 @@ const GUESTS: u16 = 1 << 15;
 /// manager lets pass until it writes to the controller. Sooner, a second box of one name would take the
 /// link from the first, which is there.
 const MOVED_NS: u64 = 3_000_000_000;
+/// How often links with guests are looked at.
+const LOOK_NS: u64 = 1_000_000_000;
+/// After so long without a sign that it is heard a guest gives up what it has sent.
+pub(crate) const UNANSWERED_NS: u64 = 20_000_000_000;
+/// After so long without a frame a guest is given up: three times that, so that it has given up before, however its
+/// clock runs and whatever was under way.
+pub(crate) const SILENT_NS: u64 = 3 * UNANSWERED_NS;
 /// Frames that are taken from the driver in one turn.
 const BURST_FRAMES: usize = 256;
 
@@ -49,6 +56,10 @@ pub struct Links<D> {
     life: u64,
     links: Vec<Peer>,
     by_peer: BTreeMap<PeerKey, u32>,
+    /// Places of links that were given up.
+    vacant: Vec<u32>,
+    /// When guests, or who a guest speaks with, are looked at next.
+    look_at: Option<Stamp>,
     outgoing: VecDeque<daedal_net::driver::Outgoing>,
     received: Vec<Received>,
     drops: Drops,
@@ -68,7 +79,11 @@ pub(crate) struct Figures {
 type PeerKey = (ReactorAddress, Option<SocketAddr>);
 
 fn key(peer: ReactorAddress, at: SocketAddr) -> PeerKey {
-    (peer, (peer.agent_box.0 >= GUESTS).then_some(at))
+    (peer, is_guest(peer).then_some(at))
+}
+
+fn is_guest(at: ReactorAddress) -> bool {
+    at.agent_box.0 >= GUESTS
 }
 
 #[derive(Debug)]
@@ -81,9 +96,26 @@ struct Peer {
     kinds: Vec<Option<Kind>>,
     /// Asks of ours that went there and are not answered.
     asks: u64,
+    /// Its place is free.
+    is_given_up: bool,
+}
+
+/// Why a link is given up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Because {
+    /// A guest was not heard for long, though each says every second that it is there.
+    Silent,
+    /// Room is needed, and nothing of a guest is known here.
+    Bare,
+    /// We are a guest, and nothing shows that we are heard.
+    Unanswered,
 }
 
 impl Peer {
+    fn at_guest(&self) -> bool {
+        self.link.endpoints().1.agent_box >= GUESTS
+    }
+
     /// A frame claims to be its, and comes from there.
     #[inline]
     fn hear_from(&mut self, from: SocketAddr, now: Stamp) {
@@ -117,6 +149,8 @@ impl<D: Driver> Links<D> {
             life: nonce,
             links: Vec::new(),
             by_peer: BTreeMap::new(),
+            vacant: Vec::new(),
+            look_at: None,
             outgoing: VecDeque::new(),
             received: Vec::new(),
             drops: Default::default(),
@@ -137,8 +171,15 @@ impl<D: Driver> Links<D> {
             }
             return Via::Link(*index);
         }
-        if self.links.len() >= LINKS_MAX {
+        if self.is_full() {
+            // One of which nothing is known any more may make room; this peer will be heard again.
+            self.look_at = self.look_at.map(|_| now);
+        }
+        if self.vacant.is_empty() && self.links.len() >= LINKS_MAX {
             return Via::Nowhere;
+        }
+        if self.is_guest() || is_guest(peer) {
+            self.look_at.get_or_insert(Stamp(now.0.saturating_add(LOOK_NS)));
         }
         self.nonce = self.nonce.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let config = LinkConfig {
@@ -152,8 +193,17 @@ impl<D: Driver> Links<D> {
             secret: self.secret.clone(),
         };
         let link = Link::new(config, self.driver.pool(), now.0);
-        let index = self.links.len() as u32;
-        self.links.push(Peer { link, at, heard: now, kinds: Vec::new(), asks: 0 });
+        let new = Peer { link, at, heard: now, kinds: Vec::new(), asks: 0, is_given_up: false };
+        let index = match self.vacant.pop() {
+            Some(index) => {
+                self.links[index as usize] = new;
+                index
+            }
+            None => {
+                self.links.push(new);
+                self.links.len() as u32 - 1
+            }
+        };
         self.by_peer.insert(key(peer, at), index);
         Via::Link(index)
     }
@@ -342,8 +392,10 @@ impl<D: Driver> Links<D> {
     pub(crate) fn flush(&mut self, now: Stamp) -> bool {
         let pool = self.driver.pool();
         let mut is_held = false;
-        for peer in &mut self.links {
-            peer.link.watch(peer.asks > 0);
+        let is_guest = self.is_guest();
+        for peer in self.links.iter_mut().filter(|peer| !peer.is_given_up) {
+            // A guest is to be heard, and to know that it is.
+            peer.link.watch(peer.asks > 0 || is_guest);
             let held = peer.link.repeats_held();
             peer.link.flush(now.0, pool, &mut self.outgoing, peer.at);
             is_held |= peer.link.repeats_held() != held;
@@ -359,12 +411,84 @@ impl<D: Driver> Links<D> {
     }
 
     pub(crate) fn next_due(&self) -> Option<Stamp> {
-        self.links.iter().filter_map(|peer| peer.link.next_deadline()).min().map(Stamp)
+        let links = self.links.iter().filter(|peer| !peer.is_given_up);
+        let due = links.filter_map(|peer| peer.link.next_deadline()).map(Stamp);
+        due.chain(self.look_at).min()
+    }
+
+    /// How many there are.
+    pub(crate) fn count(&self) -> usize {
+        self.links.len() - self.vacant.len()
+    }
+
+    /// Whether there are as many as there may be, or they hold most of the frames: each keeps some for control.
+    fn is_full(&self) -> bool {
+        let pool = self.driver.pool();
+        let is_low = pool.frames_free() < pool.frames_count() / 8;
+        is_low || self.vacant.is_empty() && self.links.len() >= LINKS_MAX
+    }
+
+    /// Whether guests are to be looked at.
+    #[inline]
+    pub(crate) fn is_to_look(&self, now: Stamp) -> bool {
+        self.look_at.is_some_and(|at| at <= now)
+    }
+
+    /// Looks at each link with a guest at one end: which are to be given up, and why. `keeps`: of which links
+    /// something is known here.
+    pub(crate) fn look(&mut self, now: Stamp, keeps: impl Fn(u32) -> bool) -> Vec<(u32, Because)> {
+        let (we_are, is_full) = (self.is_guest(), self.is_full());
+        let mut all = Vec::new();
+        let mut is_any = false;
+        for (index, it) in self.links.iter_mut().enumerate().filter(|(_, it)| !it.is_given_up) {
+            let index = index as u32;
+            let is_theirs = it.at_guest();
+            if !we_are && !is_theirs {
+                continue;
+            }
+            is_any = true;
+            let silent_ns = now.0.saturating_sub(it.heard.0);
+            let unanswered_ns = if we_are { it.link.unanswered_ns(now.0) } else { 0 };
+            let is_bare = || it.asks == 0 && it.link.is_idle() && !keeps(index);
+            if unanswered_ns >= UNANSWERED_NS {
+                all.push((index, Because::Unanswered));
+            } else if is_theirs && silent_ns >= SILENT_NS {
+                all.push((index, Because::Silent));
+            } else if is_theirs && is_full && is_bare() {
+                all.push((index, Because::Bare));
+            }
+        }
+        self.look_at = is_any.then_some(Stamp(now.0.saturating_add(LOOK_NS)));
+        all
+    }
+
+    /// Gives a link up: what was not done on it.
+    pub(crate) fn give_up(&mut self, link: u32, because: Because) -> Vec<Undone> {
+        let it = &mut self.links[link as usize];
+        let undone = it.link.give_up();
+        it.is_given_up = true;
+        self.by_peer.retain(|_, index| *index != link);
+        if because == Because::Unanswered {
+            // Whoever hears of us again hears of another.
+            self.nonce = self.nonce.wrapping_add(0x9e37_79b9_7f4a_7c15);
+            self.life = self.nonce;
+        }
+        tracing::info!(at = %self.links[link as usize].at, ?because, "link given up");
+        undone
+    }
+
+    /// The place of a link that was given up may be another's: nothing refers to it any more.
+    pub(crate) fn vacate(&mut self, link: u32) {
+        self.vacant.push(link);
+    }
+
+    fn is_guest(&self) -> bool {
+        is_guest(self.me)
     }
 
     /// Sums over all links.
     pub(crate) fn figures(&self) -> Figures {
-        let mut all = Figures { count: self.links.len(), ..Figures::default() };
+        let mut all = Figures { count: self.count(), ..Figures::default() };
         for Peer { link, .. } in &self.links {
             let counted = link.counters();
             all.counters.repeated += counted.repeated;

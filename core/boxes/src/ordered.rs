@@ -36,9 +36,12 @@ fn whose(record: &Record<'_>) -> Whose {
     (name.source, name.space)
 }
 
-/// The receiver's half, for one agent.
+/// The receiver's half, for one agent. Of one that is sent nothing in order it is a pointer to nothing.
 #[derive(Debug, Default)]
-pub(crate) struct Egress {
+pub(crate) struct Egress(Option<Box<Held>>);
+
+#[derive(Debug, Default)]
+struct Held {
     lines: BTreeMap<Whose, Line>,
     /// Lines whose next message is here, and was not wanted when it was offered.
     stalled: BTreeSet<Whose>,
@@ -75,10 +78,15 @@ pub(crate) enum Standing {
 }
 
 impl Egress {
+    #[inline]
+    fn line(&mut self, whose: Whose) -> &mut Line {
+        self.0.get_or_insert_default().lines.entry(whose).or_default()
+    }
+
     /// Where a message with this place stands.
     #[inline]
     pub fn standing(&mut self, whose: Whose, place: Place) -> Standing {
-        let line = self.lines.entry(whose).or_default();
+        let line = self.line(whose);
         if place <= line.next() {
             Standing::Now
         } else if line.passed.reaches(Number(place)) {
@@ -90,57 +98,67 @@ impl Egress {
 
     /// Keeps a message at its place.
     pub fn hold(&mut self, whose: Whose, place: Place, parked: Parked) {
-        let line = self.lines.entry(whose).or_default();
-        if place <= line.next() {
-            self.stalled.insert(whose);
-        }
+        let line = self.line(whose);
+        let is_stalled = place <= line.next();
         line.held.insert(place, parked);
+        if is_stalled {
+            self.0.get_or_insert_default().stalled.insert(whose);
+        }
     }
 
     /// A place need not be waited for any longer.
     #[inline]
     pub fn pass(&mut self, whose: Whose, place: Place) {
         // Beyond the window it was no honest sender's.
-        let _ = self.lines.entry(whose).or_default().passed.insert(Number(place));
+        let _ = self.line(whose).passed.insert(Number(place));
     }
 
     /// Takes out the message whose turn it is, if it is here.
     #[inline]
     pub fn call(&mut self, whose: Whose) -> Option<(Place, Parked)> {
-        let line = self.lines.get_mut(&whose)?;
+        let held = self.0.as_mut()?;
+        let line = held.lines.get_mut(&whose)?;
         let entry = line.held.first_entry()?;
         if *entry.key() > line.passed.floor().0 {
             return None;
         }
-        self.stalled.remove(&whose);
+        held.stalled.remove(&whose);
         Some(entry.remove_entry())
     }
 
     /// Whether a line stands still until the agent wants something else.
     #[inline]
     pub fn is_stalled(&self) -> bool {
-        !self.stalled.is_empty()
+        self.0.as_ref().is_some_and(|held| !held.stalled.is_empty())
     }
 
     /// The lines that stand still.
     pub fn stalled(&self) -> Vec<Whose> {
-        self.stalled.iter().copied().collect()
+        self.0.iter().flat_map(|held| held.stalled.iter().copied()).collect()
     }
 
     /// How many lines there are.
     pub fn count(&self) -> usize {
-        self.lines.len()
+        self.0.as_ref().map_or(0, |held| held.lines.len())
     }
 
     /// Nothing of these spaces comes any more. What is here, and whose turn has not come, it never will.
     pub fn forget(&mut self, retired: &Spaces) {
-        let stalled = &self.stalled;
-        self.lines.retain(|whose, _| !retired.contains(&whose.1) || stalled.contains(whose));
+        let Some(held) = &mut self.0 else { return };
+        let Held { lines, stalled } = &mut **held;
+        lines.retain(|whose, _| !retired.contains(&whose.1) || stalled.contains(whose));
+    }
+
+    /// Everything that is held.
+    pub fn held_mut(&mut self) -> impl Iterator<Item = &mut Parked> {
+        let lines = self.0.iter_mut().flat_map(|held| held.lines.values_mut());
+        lines.flat_map(|line| line.held.values_mut())
     }
 
     /// Everything that is held, in the order of the lines.
     pub fn into_held(self) -> impl Iterator<Item = Parked> {
-        self.lines.into_values().flat_map(|line| line.held.into_values())
+        let lines = self.0.into_iter().flat_map(|held| held.lines.into_values());
+        lines.flat_map(|line| line.held.into_values())
     }
 }
 

@@ -67,6 +67,8 @@ pub(crate) struct Hand {
     pub trace: Trace,
     /// Where the message in hand came from, which is where its reply goes.
     pub via: Via,
+    /// Which of many makes the transition.
+    pub member: Option<u32>,
 }
 
 /// An ask that no reply will come to: the asker learns it behind its transition.
@@ -74,7 +76,7 @@ pub(crate) struct Hand {
 pub(crate) struct Unanswered {
     pub slot: SlotIndex,
     pub from: AgentId,
-    pub number: Number,
+    pub ask: Which,
     /// `None`: it may have happened, or may yet.
     pub refusal: Option<Refusal>,
 }
@@ -109,6 +111,8 @@ pub(crate) struct Plane<D> {
     pub gathers: Gathers,
     /// Asks that went to each of several, which all are to say the same.
     pub matchings: BTreeMap<Which, Matching>,
+    /// Which of many agents of one name asked what is not answered.
+    pub askers: HashMap<Which, u32, foldhash::fast::FixedState>,
     pub unanswered: VecDeque<Unanswered>,
     /// Agents that are no longer pressed, so that their input may run.
     pub relieved: Vec<SlotIndex>,
@@ -142,6 +146,7 @@ impl<D: Driver> Plane<D> {
             timers: Timers::default(),
             gathers: Gathers::default(),
             matchings: BTreeMap::new(),
+            askers: HashMap::default(),
             unanswered: VecDeque::new(),
             relieved: Vec::new(),
             missed: Vec::new(),
@@ -292,7 +297,7 @@ impl<D: Driver> Plane<D> {
         self.matchings.remove(&(at, number));
         let it = &self.conversations[at];
         let (slot, from) = (it.from, it.to);
-        self.unanswered.push_back(Unanswered { slot, from, number, refusal });
+        self.unanswered.push_back(Unanswered { slot, from, ask: (at, number), refusal });
     }
 
     /// Keeps a copy of a record in its conversation's outbox.
@@ -300,7 +305,9 @@ impl<D: Driver> Plane<D> {
         let record = record.to_vec();
         match until {
             Until::Sendable => self.conversations.put_back(at, number, record),
-            Until::Settled { .. } => self.conversations[at].keep(number, Waiting { record, until }),
+            Until::Settled { .. } => {
+                self.conversations.keep_parked(at, number, Waiting { record, until });
+            }
         }
         self.counts.kept += 1;
         let conversation = &mut self.conversations[at];

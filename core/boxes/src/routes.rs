@@ -141,6 +141,17 @@ impl Way {
         }
     }
 
+    fn add_leaves_over(&self, link: u32, all: &mut Vec<AgentId>) {
+        match self {
+            Way::One(leaf) if leaf.via == Via::Link(link) => all.push(leaf.physical),
+            Way::Pick(among) => among.iter().for_each(|(_, way)| way.add_leaves_over(link, all)),
+            Way::Spread(_, among) | Way::Each(_, among) => {
+                among.iter().for_each(|way| way.add_leaves_over(link, all));
+            }
+            Way::One(_) | Way::Closed | Way::Held | Way::Refused(_) => {}
+        }
+    }
+
     /// Whether the controller has something to tell that is not known here, or is no longer so.
     pub fn is_missing(&self) -> bool {
         match self {
@@ -205,6 +216,8 @@ pub(crate) struct Routes {
     decided: BTreeMap<AgentId, Route>,
     /// The last epochs of routes that did not lead there any more.
     forgotten: BTreeMap<AgentId, Epoch>,
+    /// How many of those make a look at them worth it.
+    forgotten_mark: usize,
     /// Logical paths of destinations, for the sibling rule.
     paths: BTreeMap<AgentId, AgentPath>,
     forbidden: Option<RouteIndex>,
@@ -224,6 +237,7 @@ impl Default for Routes {
             by_id: HashMap::default(),
             decided: BTreeMap::new(),
             forgotten: BTreeMap::new(),
+            forgotten_mark: UNUSED_MAX,
             paths: BTreeMap::new(),
             forbidden: None,
             places: BTreeMap::new(),
@@ -413,10 +427,18 @@ impl Routes {
             self.forgotten.insert(id, route.epoch);
         }
         // It matters where somebody writes to.
-        if self.forgotten.len() > 2 * self.by_id.len() + UNUSED_MAX {
+        if self.forgotten.len() > self.forgotten_mark {
             let needed = self.led_to(self.by_id_in_order());
             self.forgotten.retain(|id, _| needed.contains(id));
+            self.forgotten_mark = 2 * self.forgotten.len() + UNUSED_MAX;
         }
+    }
+
+    /// Leaves that are reached by a link.
+    pub fn leaves_over(&self, link: u32) -> Vec<AgentId> {
+        let mut all = Vec::new();
+        self.destinations.iter().for_each(|it| it.way.add_leaves_over(link, &mut all));
+        all
     }
 
     /// Whose replies count, and how many of them must say the same, where all of several are asked.

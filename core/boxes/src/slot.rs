@@ -12,6 +12,7 @@ use crate::conversation::ConversationIndex;
 use crate::deliver::{Host, Part, Trust, Verdict};
 use crate::inbox::Inbox;
 use crate::kinds::Kind;
+use crate::many::Members;
 use crate::ordered::Egress;
 use crate::plane::{Heads, Via};
 use crate::planted::{self, Bug};
@@ -43,6 +44,8 @@ pub(crate) struct Slot {
     /// The points that it owns.
     pub range: PointRange,
     pub inbox: Inbox,
+    /// If it is many agents of one name.
+    pub members: Option<Box<Members>>,
     /// What must be processed in order, and came too early.
     pub egress: Egress,
     pub done: DoneBox,
@@ -64,8 +67,8 @@ pub(crate) struct Sender {
     pub space: Space,
     /// The conversation that it used last.
     pub lately: Option<(AgentId, ConversationIndex)>,
-    /// Heads of the last messages that it sent.
-    pub heads: Heads,
+    /// Heads of the last messages that it sent, if it has sent any.
+    pub heads: Option<Box<Heads>>,
     /// Conversations of its in which too much waits: its input is held back.
     pub pressed: u32,
     /// It takes load from outside, and holds that back itself.
@@ -89,14 +92,15 @@ pub(crate) struct Parked {
 /// Which messages an agent has processed, by source, space and lane. Only those that came over links are
 /// written down: within a box each message is handed over once.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct DoneBox {
-    by_sender: HashMap<(AgentId, Space, u16), NumberSet, foldhash::fast::FixedState>,
-}
+pub(crate) struct DoneBox(Option<Box<BySender>>);
+
+type BySender = HashMap<(AgentId, Space, u16), NumberSet, foldhash::fast::FixedState>;
 
 impl DoneBox {
     /// What it holds, in the order of senders.
     pub fn entries(&self) -> Vec<((AgentId, Space, u16), &NumberSet)> {
-        let mut all: Vec<_> = self.by_sender.iter().map(|(sender, set)| (*sender, set)).collect();
+        let all = self.0.iter().flat_map(|by_sender| by_sender.iter());
+        let mut all: Vec<_> = all.map(|(sender, set)| (*sender, set)).collect();
         all.sort_unstable_by_key(|(sender, _)| *sender);
         all
     }
@@ -104,19 +108,22 @@ impl DoneBox {
     /// Takes over what an earlier owner of some of its points has processed.
     pub fn inherit(&mut self, (source, space, lane): (AgentId, Space, u16), set: &NumberSet) {
         let new = || NumberSet::below(Number::first_of(lane));
-        self.by_sender.entry((source, space, lane)).or_insert_with(new).union(set);
+        let by_sender = self.0.get_or_insert_default();
+        by_sender.entry((source, space, lane)).or_insert_with(new).union(set);
     }
 }
 
 impl DoneBox {
     /// How many entries there are.
     pub fn count(&self) -> usize {
-        self.by_sender.len()
+        self.0.as_ref().map_or(0, |by_sender| by_sender.len())
     }
 
     /// Nothing of these spaces comes any more.
     pub fn forget(&mut self, retired: &Spaces) {
-        self.by_sender.retain(|(_, space, _), _| !retired.contains(space));
+        if let Some(by_sender) = &mut self.0 {
+            by_sender.retain(|(_, space, _), _| !retired.contains(space));
+        }
     }
 }
 
@@ -136,7 +143,8 @@ impl DoneBox {
         let name = record.name();
         let lane = name.number.lane();
         let mut is_first = false;
-        let set = self.by_sender.entry((name.source, name.space, lane)).or_insert_with(|| {
+        let by_sender = self.0.get_or_insert_default();
+        let set = by_sender.entry((name.source, name.space, lane)).or_insert_with(|| {
             is_first = true;
             NumberSet::below(Number::first_of(lane))
         });
@@ -153,7 +161,7 @@ impl DoneBox {
     pub fn give_back(&mut self, record: &Record<'_>) {
         let name = record.name();
         let sender = (name.source, name.space, name.number.lane());
-        if let Some(set) = self.by_sender.get_mut(&sender) {
+        if let Some(set) = self.0.as_mut().and_then(|it| it.get_mut(&sender)) {
             set.remove(name.number);
         }
     }
@@ -164,6 +172,20 @@ impl Slot {
     #[inline]
     pub fn has_waiting(&self) -> bool {
         self.inbox.unnumbered_count() > 0 || self.is_due() || self.egress.is_stalled()
+    }
+
+    /// Everything that waits.
+    pub fn waiting_mut(&mut self) -> impl Iterator<Item = &mut Parked> {
+        let of_members = self.members.iter_mut().flat_map(|it| it.waiting_mut());
+        self.inbox.iter_mut().chain(self.egress.held_mut()).chain(of_members)
+    }
+
+    /// Takes out everything that waits.
+    pub fn take_waiting(&mut self) -> Vec<Parked> {
+        let waiting = std::mem::take(&mut self.inbox).into_all();
+        let held = std::mem::take(&mut self.egress).into_held();
+        let of_members = self.members.iter_mut().flat_map(|it| it.take_waiting());
+        waiting.chain(held).chain(of_members).collect()
     }
 
     /// Whether a message is here whose number has its turn.

@@ -15,6 +15,7 @@ use daedal_model::state::State;
 
 use crate::deliver::{Host, Hosted, Trust, open};
 use crate::kinds::Kinds;
+use crate::many::Many;
 use crate::shim::Shim;
 
 /// What the system file says of an agent beyond what every agent has: `listen = "127.0.0.1:6379"`.
@@ -64,6 +65,34 @@ impl Templates {
         };
         let make = move |parameters: &Parameters| -> Result<Box<dyn Host>, Failure> {
             Ok(Box::new(Hosted::agent(make(parameters)?)))
+        };
+        self.make.insert(name.to_string(), (qualities, std::sync::Arc::new(make)));
+        self
+    }
+
+    /// Many agents of type `A` under `name`: as many as the parameter `count` says, in one reactor, under one path
+    /// (`many` says what they share). `make` makes one by its number, counted from 0. Number 7 of
+    /// `users` is written to as `users/7`, or by a key that falls to it; their messages are handled each by one
+    /// of them. What `count` costs is the bytes of `A`, and a pointer, each.
+    ///
+    /// ```toml
+    /// [agent.users]
+    /// kind = "User"
+    /// count = 1_000_000
+    /// ```
+    pub fn many<A: Agent + State>(
+        &mut self,
+        name: &str,
+        make: impl Fn(&Parameters, u32) -> Result<A, Failure> + Send + Sync + 'static,
+    ) -> &mut Self
+    where
+        A::Reply: Encode<A::Reply>,
+    {
+        self.talks_to::<A>();
+        let qualities =
+            Qualities { keyed: false, stateless: size_of::<A>() == 0, deterministic: true };
+        let make = move |parameters: &Parameters| -> Result<Box<dyn Host>, Failure> {
+            Ok(Box::new(Many::make(parameters, |number| make(parameters, number))?))
         };
         self.make.insert(name.to_string(), (qualities, std::sync::Arc::new(make)));
         self

@@ -240,6 +240,10 @@ impl<D: Driver> Turn<D> {
             let Some(index) = self.run_queue.pop_front() else { break };
             let Some(slot) = &mut self.slots[index.0 as usize] else { continue };
             slot.runnable = false;
+            if slot.members.is_some() {
+                any |= self.run_members(index, &mut left);
+            }
+            let Some(slot) = &mut self.slots[index.0 as usize] else { continue };
             let waiting = slot.inbox.unnumbered_count();
             let offers = waiting.min(left);
             for _ in 0..offers {
@@ -307,19 +311,26 @@ impl<D: Driver> Turn<D> {
         self.wake_relieved();
         self.plane.push_bounced();
         self.collect();
+        self.give_up_links();
         self.plane.links.flush(self.plane.now)
     }
 
     fn wake_relieved(&mut self) {
         for index in std::mem::take(&mut self.plane.relieved) {
+            if let Some(slot) = &mut self.slots[index.0 as usize]
+                && let Some(members) = &mut slot.members
+            {
+                members.wake_all();
+            }
             self.wake(index);
         }
     }
 
     /// Puts an agent into the run queue, if anything waits for it.
-    fn wake(&mut self, index: SlotIndex) {
+    pub(crate) fn wake(&mut self, index: SlotIndex) {
         let Some(slot) = &mut self.slots[index.0 as usize] else { return };
-        if slot.has_waiting() && !slot.runnable {
+        let is_any_woken = slot.members.as_ref().is_some_and(|members| members.is_woken());
+        if (slot.has_waiting() || is_any_woken) && !slot.runnable {
             slot.runnable = true;
             self.run_queue.push_back(index);
         }
@@ -460,13 +471,13 @@ impl<D: Driver> Turn<D> {
     ) -> Fate {
         let Some(slot) = &mut self.slots[to.0 as usize] else { return Fate::Returned };
         if record.kind != slot.takes {
-            return Fate::Refused(Refusal::WrongSchema);
+            return self.offer_to_one(to, record, trust, via);
         }
         if self.plane.holds_input_of(to) {
             return Fate::Parked;
         }
         let envelope = slot.envelope(record, self.plane.now);
-        let hand = Hand { space: envelope.name.space, trace: envelope.trace, via };
+        let hand = Hand { space: envelope.name.space, trace: envelope.trace, via, member: None };
         let id = slot.source;
         let mut work = Work { plane: &mut self.plane, slot: to, hand };
         if envelope.trace.0 != 0 {
@@ -512,8 +523,11 @@ impl<D: Driver> Turn<D> {
     #[cold]
     fn park(&mut self, to: SlotIndex, record: &Record<'_>, trust: Trust, via: Via) {
         let parked = self.copy_out(record, trust, via);
-        if let Some(slot) = &mut self.slots[to.0 as usize] {
-            slot.inbox.push(slot.host.number(record.body(), trust), parked);
+        match &mut self.slots[to.0 as usize] {
+            Some(slot) if slot.members.is_none() => {
+                slot.inbox.push(slot.host.number(record.body(), trust), parked);
+            }
+            _ => self.park_for_one(to, parked),
         }
     }
 

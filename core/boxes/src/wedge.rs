@@ -151,13 +151,16 @@ impl<D: Driver> Turn<D> {
         if slot.host.is_shim() {
             return Err(format!("{path} is a shim: what it holds does not move").into());
         }
+        if slot.members.is_some() {
+            return Err(
+                format!("{path} is many agents of one name: what they hold does not move").into()
+            );
+        }
         self.plane.hosted.remove(&physical);
         self.plane.routes.unplace(physical);
         // Nobody has this id: what still comes by a queue of this box finds nobody, too.
         slot.physical = AgentId(0);
-        let waiting = std::mem::take(&mut slot.inbox).into_all();
-        let held = std::mem::take(&mut slot.egress).into_held();
-        let returned: Vec<_> = waiting.chain(held).collect();
+        let returned = slot.take_waiting();
         // Whoever is next gets them under the same names.
         let given_back = returned.iter().filter(|_| !planted::is(Bug::GoneBackDone));
         given_back.for_each(|parked| slot.done.give_back(&Record::of(&parked.record)));

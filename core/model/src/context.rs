@@ -3,6 +3,7 @@
 use std::marker::PhantomData;
 use std::time::Duration;
 
+use crate::address::Address;
 use crate::agent::{Agent, ReplyTo};
 use crate::control::ToControllerRef;
 use crate::encode::{Body, Encode, Encoded, Encoder, Full, encode_to_vec};
@@ -131,26 +132,26 @@ impl<'a, A: Agent> Context<'a, A> {
     }
 
     /// Sends a message. It is processed exactly once, in no particular order (Ovid §3.4).
-    pub fn send<B: Body>(&mut self, to: impl Into<AgentId>, body: &B) {
-        self.post(Addressee::Agent(to.into()), body, false, false);
+    pub fn send<B: Body>(&mut self, to: impl Into<Address>, body: &B) {
+        self.post_to(to.into(), body, false, false);
     }
 
     /// Sends a message whose answer comes to [`Agent::answered`], under the number that is returned. One
     /// that is never answered costs its number's place.
-    pub fn ask<B: Body>(&mut self, to: impl Into<AgentId>, body: &B) -> Number {
-        self.post(Addressee::Agent(to.into()), body, true, false)
+    pub fn ask<B: Body>(&mut self, to: impl Into<Address>, body: &B) -> Number {
+        self.post_to(to.into(), body, true, false)
     }
 
     /// [`Context::send`], through the stage `ordered`: the message is processed behind all those that
     /// this agent has sent in order to the same leaf.
-    pub fn send_in_order<B: Body>(&mut self, to: impl Into<AgentId>, body: &B) {
-        self.post(Addressee::Agent(to.into()), body, false, true);
+    pub fn send_in_order<B: Body>(&mut self, to: impl Into<Address>, body: &B) {
+        self.post_to(to.into(), body, false, true);
     }
 
     /// [`Context::ask`], through the stage `ordered`, as [`Context::send_in_order`]. The answers come in
     /// any order.
-    pub fn ask_in_order<B: Body>(&mut self, to: impl Into<AgentId>, body: &B) -> Number {
-        self.post(Addressee::Agent(to.into()), body, true, true)
+    pub fn ask_in_order<B: Body>(&mut self, to: impl Into<Address>, body: &B) -> Number {
+        self.post_to(to.into(), body, true, true)
     }
 
     /// Answers the message in hand.
@@ -169,7 +170,7 @@ impl<'a, A: Agent> Context<'a, A> {
 
     /// Sends itself a message, once `delay` has gone by.
     pub fn after<B: Body<Message = A::Message>>(&mut self, delay: Duration, body: &B) -> Timer {
-        Timer(self.post(Addressee::Myself(delay), body, false, false).0)
+        Timer(self.post(Addressee::Myself(delay), body.point(), body, (false, false)).0)
     }
 
     /// Forgets a timer. `false`: its message has come or is on its way, or it was cancelled before.
@@ -201,23 +202,24 @@ impl<'a, A: Agent> Context<'a, A> {
     }
 
     /// Whether messages wait in such a number where `body` would go: a shim goes on taking other load.
-    pub fn is_pressed_towards<B: Body>(&self, to: impl Into<AgentId>, body: &B) -> bool {
-        self.is_pressed() && self.effects.is_pressed_towards(to.into(), body.point())
+    pub fn is_pressed_towards<B: Body>(&self, to: impl Into<Address>, body: &B) -> bool {
+        let to: Address = to.into();
+        self.is_pressed() && self.effects.is_pressed_towards(to.agent, to.point(body.point()))
     }
 
     /// [`Context::send`] of a message that was encoded elsewhere: what shims bring in for others.
-    pub fn send_encoded(&mut self, to: impl Into<AgentId>, message: &Encoded) {
+    pub fn send_encoded(&mut self, to: impl Into<Address>, message: &Encoded) {
         self.post_encoded(to.into(), message, false);
     }
 
     /// [`Context::ask`] of a message that was encoded elsewhere.
-    pub fn ask_encoded(&mut self, to: impl Into<AgentId>, message: &Encoded) -> Number {
+    pub fn ask_encoded(&mut self, to: impl Into<Address>, message: &Encoded) -> Number {
         self.post_encoded(to.into(), message, true)
     }
 
-    fn post_encoded(&mut self, to: AgentId, message: &Encoded, asks: bool) -> Number {
-        let (schema, point) = (message.schema(), message.point());
-        let to = Addressee::Agent(to);
+    fn post_encoded(&mut self, to: Address, message: &Encoded, asks: bool) -> Number {
+        let (schema, point) = (message.schema(), to.point(message.point()));
+        let to = Addressee::Agent(to.agent);
         let letter =
             Letter { to, schema, point, broadcast: message.is_broadcast(), asks, in_order: false };
         let bytes = message.bytes();
@@ -232,16 +234,20 @@ impl<'a, A: Agent> Context<'a, A> {
         self.effects.close_with(bytes)
     }
 
-    fn post<B: Body>(&mut self, to: Addressee, body: &B, asks: bool, in_order: bool) -> Number {
+    #[inline]
+    fn post_to<B: Body>(&mut self, to: Address, body: &B, asks: bool, in_order: bool) -> Number {
+        self.post(Addressee::Agent(to.agent), to.point(body.point()), body, (asks, in_order))
+    }
+
+    fn post<B: Body>(
+        &mut self,
+        to: Addressee,
+        point: Option<Point>,
+        body: &B,
+        (asks, in_order): (bool, bool),
+    ) -> Number {
         let schema = <B::Message as Wire>::SCHEMA;
-        let letter = Letter {
-            to,
-            schema,
-            point: body.point(),
-            broadcast: body.is_broadcast(),
-            asks,
-            in_order,
-        };
+        let letter = Letter { to, schema, point, broadcast: body.is_broadcast(), asks, in_order };
         write::<B::Message, B>(self.effects, &letter, body)
     }
 }

@@ -509,6 +509,13 @@ pub struct Raised {
 impl Raised {
     /// The answer where nothing was given, for it could not be written: the asker may ask again.
     pub const NOTHING: Raised = Raised { space: 0, epoch: 0 };
+
+    /// So many more of each; `None`: there are not so many. Spaces end where those of processes begin that no
+    /// controller gives.
+    pub fn beyond(self, spaces: u32, epochs: u32) -> Option<Raised> {
+        let space = self.space.checked_add(spaces).filter(|space| *space <= BOOTSTRAP_SPACES)?;
+        Some(Raised { space, epoch: self.epoch.checked_add(epochs)? })
+    }
 }
 
 /// The system's own agents do not move: what they know, they learn again.

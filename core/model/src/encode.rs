@@ -19,6 +19,7 @@ use rkyv::with::{Map, With};
 use rkyv::{Archive, Serialize};
 use thiserror::Error;
 
+use crate::address::Address;
 use crate::id::Point;
 use crate::message::{Message, Part, Schema, Wire};
 use crate::support::Lend;
@@ -175,6 +176,14 @@ impl Encoded {
             is_broadcast: body.is_broadcast(),
             bytes: encode_to_vec::<B::Message>(body),
         }
+    }
+
+    /// Encodes a message for this address.
+    /// # Panics
+    /// As [`encode_to_vec`].
+    pub fn to<B: Body>(address: Address, body: &B) -> Encoded {
+        let encoded = Encoded::new(body);
+        Encoded { point: address.point(encoded.point), ..encoded }
     }
 
     /// Its type.

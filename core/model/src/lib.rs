@@ -4,6 +4,7 @@
 //! What happens is a function of its inputs, so a box, the simulator and a model checker run the same
 //! code and see the same.
 
+pub mod address;
 pub mod agent;
 pub mod box_table;
 pub mod context;

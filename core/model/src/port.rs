@@ -291,7 +291,8 @@ impl Heir {
             self.whole.push(bytes);
         }
         self.part += 1;
-        if self.part == part.parts {
+        // One that says that there are none has no next.
+        if self.part >= part.parts {
             self.go_on();
         }
     }

@@ -62,7 +62,8 @@ pub struct LinkConfig {
     pub schemas: Rc<[Schema]>,
     /// Fresh and random for each link that is made.
     pub nonce: u64,
-    /// The same for all links of a reactor as long as its process lives; no later process has it.
+    /// The same for all links of a reactor as long as its process lives, or, of a guest's, until it has given up
+    /// what it sent to the peer; no later process has it.
     pub life: u64,
     /// Settings.
     pub limits: LinkLimits,

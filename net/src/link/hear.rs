@@ -75,6 +75,8 @@ impl Link {
         live.inbound.owes_status |= header.has(ASK);
         let ack = header.ack.get();
         live.outbound.hear_received(now, ack, &[], &mut self.rtt, &mut self.heard);
+        // What asks may be said by one who hears nothing.
+        live.is_answered |= !self.heard.is_empty() || is_control && !header.has(ASK);
         if header.has(DONE) {
             live.outbound.hear_done(ack, &[], &mut self.events);
             live.hear_credit(ack.saturating_add(live.credit_frames));
@@ -231,7 +233,7 @@ impl Link {
         self.hellos = 0;
     }
 
-    fn end(&mut self, live: Live, is_other: bool) {
+    pub(super) fn end(&mut self, live: Live, is_other: bool) {
         let Live { outbound, mut cutter, .. } = live;
         let (mut undone, notices) = outbound.abandon();
         undone.extend(cutter.drain().map(|large| Undone {
@@ -270,6 +272,7 @@ impl Live {
             ask_due: u64::MAX,
             asks: 0,
             silence: 0,
+            is_answered: true,
             sealed_ack: 0,
         }
     }

@@ -81,6 +81,8 @@ struct Live {
     asks: u32,
     /// Repeats and questions since the peer was last heard.
     silence: u32,
+    /// The peer has shown that it hears us, since this was last asked.
+    is_answered: bool,
     /// Acknowledged by the last packet that was sealed.
     sealed_ack: u64,
 }
@@ -114,6 +116,8 @@ pub struct Link {
     retry_at: u64,
     /// There is nothing to say before; 0: something has happened since it was known when.
     rests_until: u64,
+    /// Since when the peer owes us a sign that it hears us.
+    unanswered_since: u64,
     counters: Counters,
     drops: Drops,
     guard: Option<Guard>,
@@ -148,6 +152,7 @@ impl Link {
             control_packets: 0,
             retry_at: u64::MAX,
             rests_until: 0,
+            unanswered_since: now,
             counters: Counters::default(),
             drops: Drops::default(),
             guard: config.secret.as_ref().map(|secret| Guard::new(secret, pool)),
@@ -271,6 +276,45 @@ impl Link {
             self.is_watched = is_watched;
             self.rests_until = 0;
         }
+    }
+
+    /// For how long the peer has shown no sign that it hears us, nanoseconds, though one was due each time that
+    /// this was asked; 0 while nothing is under way, and the caller waits for nothing. That the peer is heard is
+    /// no sign: the way there may be cut, and the way back not.
+    pub fn unanswered_ns(&mut self, now: u64) -> u64 {
+        let is_due = match &mut self.live {
+            None => false,
+            Some(live) => {
+                let is_answered = std::mem::take(&mut live.is_answered);
+                let waits = self.is_watched || !live.is_open || live.outbound.undone() > 0;
+                waits && !is_answered
+            }
+        };
+        if !is_due {
+            self.unanswered_since = now;
+        }
+        now.saturating_sub(self.unanswered_since)
+    }
+
+    /// Whether nothing is under way, and nothing is to be said.
+    pub fn is_idle(&self) -> bool {
+        let is_quiet = |live: &Live| live.outbound.undone() == 0 && !live.cutter.has_more();
+        self.live.as_ref().is_none_or(is_quiet) && self.notices.is_empty()
+    }
+
+    /// Ends for good: frames go back to their pool, and what was not done to the caller. Nothing is called after.
+    pub fn give_up(&mut self) -> Vec<Undone> {
+        if let Some(live) = self.live.take() {
+            self.end(live, true);
+        }
+        let given_back = self.events.drain(..).filter_map(|event| match event {
+            LinkEvent::Broken { undone, .. } => Some(undone),
+            _ => None,
+        });
+        let undone = given_back.flatten().collect();
+        self.control.clear();
+        self.notice_frame = None;
+        undone
     }
 
     /// What happened, oldest first.

@@ -174,6 +174,22 @@ impl Conversations {
         self.settle_stands(at, number, 1);
     }
 
+    /// `number` is over, whoever has it and whatever becomes of it there.
+    pub fn give_up_for_good(&mut self, at: ConversationIndex, number: Number) {
+        if self[at].is_done(number) {
+            return;
+        }
+        self[at].forget_fan(number);
+        self.give_up(at, number);
+    }
+
+    /// Who had these leaves' lines has forgotten them.
+    pub fn begin_lines_anew(&mut self, leaves: &[AgentId]) {
+        for lines in &mut self.lines {
+            leaves.iter().for_each(|leaf| lines.begin_anew(*leaf));
+        }
+    }
+
     fn settle_stands(&mut self, at: ConversationIndex, first: Number, count: u64) {
         let it = &mut self.all[at.0 as usize];
         let Some(lines) = it.lines else { return };

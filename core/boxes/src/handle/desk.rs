@@ -14,7 +14,8 @@ use std::sync::Arc;
 use std::task::{Poll, Waker};
 
 use crossbeam_queue::ArrayQueue;
-use daedal_model::encode::Encoded;
+use daedal_model::address::Address;
+use daedal_model::encode::{Body, Encoded};
 use daedal_model::id::AgentId;
 use daedal_model::message::Schema;
 use daedal_net::limits::LARGE_BYTES_MAX;
@@ -109,6 +110,10 @@ pub(super) struct Call {
 }
 
 impl Call {
+    pub fn new(to: Address, message: &impl Body, ticket: Option<Ticket>) -> Call {
+        Call { to: to.agent, message: Encoded::to(to, message), ticket }
+    }
+
     /// It was not sent, and will not be.
     pub fn turn_away(self) {
         if let Some(ticket) = &self.ticket {

@@ -7,7 +7,7 @@ use crate::idle::Idle;
 use crate::reactor::tests::{Request, Worker, block_on, poll_once, reactors, stop, turn};
 use crate::shim::Shim as _;
 use daedal_model::context::Envelope;
-use daedal_model::id::Stamp;
+use daedal_model::id::{AgentId, Stamp};
 use daedal_model::outputs::Outputs;
 
 /// A handle and its shim, whose reactor is a test's.

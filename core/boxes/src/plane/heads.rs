@@ -55,7 +55,7 @@ impl<D: Driver> Plane<D> {
         hand: &Hand,
         letter: &Letter,
     ) -> Option<Which> {
-        let heads = &self.senders[slot.0 as usize].heads;
+        let heads = self.senders[slot.0 as usize].heads.as_deref()?;
         let (ready, which) = match letter.to {
             Addressee::Agent(to) if to == heads.to.to => (&heads.to, Which::To),
             Addressee::Asker(name)
@@ -86,7 +86,8 @@ impl<D: Driver> Plane<D> {
         letter: &Letter,
         which: Which,
     ) -> &mut [u8] {
-        let heads = &self.senders[slot.0 as usize].heads;
+        let heads = self.senders[slot.0 as usize].heads.as_deref();
+        let heads = heads.expect("one of them is ready");
         let (ready, body_at) = match which {
             Which::To => (&heads.to, MessageHeader::BYTES),
             Which::Back(_) => (&heads.back, MessageHeader::BYTES + EXTENSION_BYTES),
@@ -120,11 +121,18 @@ impl<D: Driver> Plane<D> {
         if letter.asks {
             head.flags |= ASKS;
             conversation.asks.open(number);
+            if let Some(member) = hand.member {
+                self.askers.insert((ready.conversation, number), member);
+            }
         }
         match which {
             Which::To => rest,
             Which::Back(name) => write_answers(rest, (name.number, name.space)),
         }
+    }
+
+    fn heads_of(&mut self, slot: SlotIndex) -> &mut Heads {
+        self.senders[slot.0 as usize].heads.get_or_insert_default()
     }
 
     /// Keeps the head of a message for the next one.
@@ -150,10 +158,10 @@ impl<D: Driver> Plane<D> {
             Addressee::Agent(to) => {
                 let destination = &self.routes[self.conversations[conversation].route];
                 if matches!(destination.way, Way::One(_)) {
-                    self.senders[slot.0 as usize].heads.to = ready(to);
+                    self.heads_of(slot).to = ready(to);
                 }
             }
-            Addressee::Asker(name) => self.senders[slot.0 as usize].heads.back = ready(name.source),
+            Addressee::Asker(name) => self.heads_of(slot).back = ready(name.source),
             Addressee::Myself(_) => {}
         }
     }

@@ -68,7 +68,7 @@ impl<D: Driver> Plane<D> {
                 let goes = self.goes_back(conversation, hand, name);
                 (conversation, false, goes, Some((name.number, name.space)))
             }
-            Addressee::Myself(delay) => return self.begin_alarm(slot, delay, letter),
+            Addressee::Myself(delay) => return self.begin_alarm((slot, hand), delay, letter),
         };
         if let Goes::To(Leaf { via: Via::Link(link), .. }) = goes {
             self.note_link(conversation, link);
@@ -95,7 +95,13 @@ impl<D: Driver> Plane<D> {
     }
 
     /// A message that an agent sends itself later has no conversation, and its timer for a number.
-    fn begin_alarm(&mut self, slot: SlotIndex, delay: Duration, letter: &Letter) -> &mut [u8] {
+    fn begin_alarm(
+        &mut self,
+        (slot, hand): (SlotIndex, &Hand),
+        delay: Duration,
+        letter: &Letter,
+    ) -> &mut [u8] {
+        let point = hand.member.map(|it| Point(it.into())).or(letter.point);
         let kind = self.templates.kinds().kind(letter.schema).unwrap_or(Kind::NONE);
         let sender = &mut self.senders[slot.0 as usize];
         let number = Number(sender.timers);
@@ -105,8 +111,8 @@ impl<D: Driver> Plane<D> {
             source: sender.logical.0.into(),
             number: number.0.into(),
             space: sender.space.0.into(),
-            point: letter.point.unwrap_or_default().0.into(),
-            flags: if letter.point.is_some() { HAS_POINT } else { 0 },
+            point: point.unwrap_or_default().0.into(),
+            flags: if point.is_some() { HAS_POINT } else { 0 },
             kind: kind.0.into(),
             ..MessageHeader::default()
         };
@@ -337,6 +343,9 @@ impl<D: Driver> Plane<D> {
         let number = conversation.number();
         if letter.asks {
             conversation.asks.open(number);
+            if let Some(member) = hand.member {
+                self.askers.insert((at, number), member);
+            }
         }
         let leaf = match goes {
             Goes::To(leaf) => leaf,

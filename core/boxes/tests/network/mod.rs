@@ -35,14 +35,25 @@ pub fn turn(
     templates: Templates,
     places: &[(&str, ReactorAddress)],
 ) -> Turn<SimDriver> {
+    turn_at((me, address(me), 1024), network, templates, places)
+}
+
+/// The same at this address, as guests have one each, with so many frames.
+pub fn turn_at(
+    (me, at, frames): (ReactorAddress, SocketAddr, usize),
+    network: &SimNetwork,
+    templates: Templates,
+    places: &[(&str, ReactorAddress)],
+) -> Turn<SimDriver> {
     let templates = Arc::new(templates);
-    let driver = SimDriver::start(network, Config::new(address(me)), 0);
+    let config = Config { frames, ..Config::new(at) };
+    let driver = SimDriver::start(network, config, 0);
     let driver = driver.expect("a free address");
     let nonce = NONCE.replace(NONCE.get() + 77);
     let links = Links::new(me, driver, templates.kinds(), Default::default(), nonce);
     let mut turn = Turn::new(me, templates, links);
     for (name, place) in places {
-        turn.put_box(place.agent_box, address(at(place.agent_box.0, 0)));
+        turn.put_box(place.agent_box, address(ReactorAddress { reactor: 0, ..*place }));
         turn.fix_route(path(name), *place);
     }
     turn

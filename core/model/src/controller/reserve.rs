@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::{Asked, Controller};
 use crate::context::Context;
-use crate::control::{BOOTSTRAP_SPACES, Raise, Raised, ToController};
+use crate::control::{Raise, Raised, ToController};
 use crate::id::{AgentId, Epoch, Space, Stamp};
 use crate::latt::JOURNAL;
 
@@ -55,7 +55,7 @@ impl Reserve {
     fn add(&mut self, raised: Raised) {
         // Number 0 is nobody's: it stands for what has not been given yet.
         let block = |high: u32| high.saturating_sub(BLOCK).max(1)..high;
-        let spaces = block(raised.space.min(BOOTSTRAP_SPACES));
+        let spaces = block(raised.space);
         let epochs = block(raised.epoch);
         if self.term.is_none() {
             self.is_first = raised.epoch == BLOCK;
@@ -102,5 +102,29 @@ impl Controller {
         if is_news {
             self.begin(context);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::control::BOOTSTRAP_SPACES;
+
+    #[test]
+    fn when_all_numbers_are_given_none_is_given_twice() {
+        let last = Raised { space: BOOTSTRAP_SPACES - BLOCK, epoch: u32::MAX - 2 * BLOCK };
+        let (mut high, mut reserve) = (last, Reserve::default());
+        while let Some(raised) = high.beyond(BLOCK, BLOCK) {
+            high = raised;
+            reserve.add(raised);
+        }
+        assert_eq!(high, Raised { space: BOOTSTRAP_SPACES, epoch: u32::MAX - BLOCK });
+        let mut given = Vec::new();
+        while let Some((space, epoch)) = reserve.take_both() {
+            given.push((space.0, epoch.0));
+        }
+        assert_eq!(given.len(), BLOCK as usize);
+        assert!(given.is_sorted_by(|one, next| one.0 < next.0 && one.1 < next.1));
+        assert!(reserve.take_both().is_none());
     }
 }
