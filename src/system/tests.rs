@@ -427,7 +427,19 @@ fn settings_of_a_box_are_those_that_there_are() {
             "idle = \"latenc\"",
             "idle is \"latenc\"; did you mean \"latency\"? Write latency, balanced or frugal",
         ),
-        ("driver = \"xdp:eth0\"", "driver \"xdp:eth0\" is not built yet; write kernel"),
+        ("driver = \"dpdk:eth0\"", "driver \"dpdk:eth0\" is not built yet; write kernel or xdp"),
+        (
+            "driver = \"xdp:eth0\"",
+            "driver: \"eth0\" is none of: native, generic, zero-copy, busy-poll",
+        ),
+        (
+            "driver = \"xdp:queue=x\"",
+            "driver: queue=x: a whole number from 0 to 65535 belongs there; write",
+        ),
+        (
+            "driver = \"kernel:fast\"",
+            "driver: kernel has no options, such as \"fast\"; write one such as",
+        ),
         ("driver = \"token-ring\"", "driver is \"token-ring\"; write kernel"),
     ];
     for (text, expect) in cases {

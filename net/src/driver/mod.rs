@@ -13,12 +13,14 @@ use crate::pool::Pool;
 pub mod error;
 pub mod fault;
 pub mod kernel;
+mod kind;
 pub mod pcap;
 pub mod sim;
 mod train;
 pub mod xdp;
 
 pub use error::DriverError;
+pub use kind::DriverKind;
 
 /// Datagrams are padded to multiples of this, in bytes, so that the concatenation that UDP_GRO makes
 /// of them keeps every message at a multiple of 16. What arrives otherwise was not sent by a link.

@@ -6,12 +6,14 @@
 
 #![expect(clippy::unwrap_used, reason = "tests")]
 
+mod hostile;
 mod kernel;
-#[cfg(target_os = "linux")]
 mod lab;
 mod peer;
 mod places;
 mod promises;
+mod reached;
+mod refused;
 mod xdp;
 
 use daedal_net::driver::xdp::Attach::{Generic, Native};

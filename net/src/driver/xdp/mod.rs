@@ -77,13 +77,13 @@ pub struct Config {
 }
 
 impl Config {
-    /// The defaults: 2,048 frames and 4,096 receive buffers (12 MiB), half of these with the kernel, payloads as the
+    /// The defaults for a reactor, by its number in its box: 2,048 frames and 4,096 receive buffers (12 MiB), half of these with the kernel, payloads as the
     /// kernel driver's or what the interface's MTU leaves.
-    pub fn new(bind: SocketAddr, queue: u32, interface: &Interface) -> Config {
+    pub fn new(bind: SocketAddr, reactor: u8, interface: &Interface) -> Config {
         let usual = kernel::Config::new(bind).payload_bytes_max;
         Config {
             bind,
-            queue,
+            queue: u32::from(interface.options.queue) + u32::from(reactor),
             frames: 2048,
             receive_buffers: 4096,
             receive_ring: 2048,

@@ -205,3 +205,69 @@ impl<T: Entry> Consumer<T> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::VecDeque;
+    use std::os::fd::AsFd;
+
+    use proptest::prelude::*;
+    use rustix::fs::{MemfdFlags, ftruncate, memfd_create};
+
+    use super::*;
+
+    const COUNT: u32 = 8;
+
+    /// Both sides of one ring, in a file of ours.
+    fn both_sides() -> (Producer<u64>, Consumer<u64>) {
+        let file = memfd_create("ring", MemfdFlags::CLOEXEC).unwrap();
+        ftruncate(&file, 4096).unwrap();
+        let at = XdpRingOffset { producer: 0, consumer: 64, desc: 192, flags: Some(128) };
+        let producer = Producer::map(file.as_fd(), 0, &at, COUNT).unwrap();
+        (producer, Consumer::map(file.as_fd(), 0, &at, COUNT).unwrap())
+    }
+
+    proptest! {
+        #[test]
+        fn a_ring_is_a_queue_of_which_the_other_side_sees_what_was_announced(
+            steps in prop::collection::vec(0u8..4, 0..400),
+        ) {
+            let (mut producer, mut consumer) = both_sides();
+            // Counters have run over once by the end of the test.
+            for counter in [&mut producer.written, &mut producer.announced, &mut producer.consumed] {
+                *counter = u32::MAX - 20;
+            }
+            for counter in [&mut consumer.read, &mut consumer.returned, &mut consumer.produced] {
+                *counter = u32::MAX - 20;
+            }
+            producer.ring.word(producer.ring.produced).store(u32::MAX - 20, Ordering::Relaxed);
+            producer.ring.word(producer.ring.consumed).store(u32::MAX - 20, Ordering::Relaxed);
+            let (mut written, mut seen) = (VecDeque::new(), VecDeque::new());
+            for (number, step) in (0u64..).zip(steps) {
+                match step {
+                    0 => {
+                        let unreturned = consumer.read.wrapping_sub(consumer.returned) as usize;
+                        let has_room = written.len() + seen.len() + unreturned < COUNT as usize;
+                        prop_assert_eq!(producer.put(number), has_room);
+                        written.extend(has_room.then_some(number));
+                    }
+                    1 => {
+                        producer.announce();
+                        seen.append(&mut written);
+                    }
+                    2 => prop_assert_eq!(consumer.next(), seen.pop_front()),
+                    _ => consumer.give_back(),
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn counters_that_run_away_show_no_more_than_there_is() {
+        let (mut producer, mut consumer) = both_sides();
+        consumer.ring.word(consumer.ring.produced).store(COUNT + 1, Ordering::Relaxed);
+        assert_eq!(consumer.next(), None);
+        producer.ring.word(producer.ring.consumed).store(100, Ordering::Relaxed);
+        assert_eq!((0..20).filter(|number| producer.put(*number)).count(), COUNT as usize);
+    }
+}
