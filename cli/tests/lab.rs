@@ -27,8 +27,8 @@ const FAULTS: &str = "drop=17,duplicate=23,reorder=16,seed=";
 struct Lab([String; 2]);
 
 impl Lab {
-    fn new() -> Result<Lab, String> {
-        let name = |end| format!("daedal-{}-{end}", std::process::id());
+    fn new(test: &str) -> Result<Lab, String> {
+        let name = |end| format!("daedal-{}-{test}-{end}", std::process::id());
         let lab = Lab([name(1), name(2)]);
         let [one, two] = &lab.0;
         ip(&["netns", "add", one])?;
@@ -105,14 +105,78 @@ address = \"10.0.0.2:7200\"
 idle = \"frugal\"
 ";
 
+/// The lab, or why there is none: said, and no more, if the driver is not one that must run.
+fn lab(test: &str, driver: &str) -> Option<Lab> {
+    let required = std::env::var("DAEDAL_REQUIRE_DRIVERS").unwrap_or_default();
+    match Lab::new(test) {
+        Ok(lab) => Some(lab),
+        Err(why) if required.split(',').any(|it| it == driver) => panic!("no lab: {why}"),
+        Err(why) => {
+            println!("skipped: driver {driver} between two network namespaces: {why}");
+            None
+        }
+    }
+}
+
 #[test]
 fn with_loss_duplication_and_reordering_everything_is_processed_exactly_once() {
-    let lab = match Lab::new() {
-        Ok(lab) => lab,
-        Err(why) => return println!("skipped: faults between two network namespaces: {why}"),
-    };
+    exactly_once("kernel", SYSTEM);
+}
+
+#[test]
+fn so_it_is_past_the_kernel() {
+    exactly_once("xdp", &SYSTEM.replace("idle =", "driver = \"xdp:generic\"\nidle ="));
+}
+
+#[test]
+fn boxes_past_the_kernel_say_so_and_a_killed_one_leaves_its_interface_to_the_next() {
+    let Some(lab) = lab("killed", "xdp") else { return };
     let folder = Folder::new();
-    folder.write("system.toml", SYSTEM);
+    folder.write("system.toml", &SYSTEM.replace("idle =", "driver = \"xdp\"\nidle ="));
+    let start = |end, name| {
+        let arguments = ["box", name, "--system", "system.toml"];
+        lab.within(end, || Process::start(&folder, &arguments))
+    };
+    let look = |end, arguments: &[&str]| {
+        let output = lab.within(end, || folder.daedal(arguments).output().unwrap());
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let served = "10.0.0.1:6379".parse().unwrap();
+    let client = || lab.within(0, || Client::connect(served));
+    let answers = || {
+        client().is_ok_and(|mut it| it.ask("DBSIZE").is_ok_and(|answer| answer.starts_with(':')))
+    };
+
+    let looked = look(1, &["preflight", "b", "--system", "system.toml"]);
+    assert!(looked.contains("CAP_BPF, for driver xdp"), "{looked}");
+    assert!(
+        looked.contains("ok       xdp           xdp (lab queue 0, native, copy; aside"),
+        "{looked}"
+    );
+    let _others = [(0, "controller"), (0, "a")].map(|(end, name)| start(end, name));
+    for _ in 0..2 {
+        let mut b = start(1, "b");
+        until("the store answers", answers);
+        let boxes = look(0, &["boxes", "--controller", "10.0.0.1:7000"]);
+        for name in ["a", "b"] {
+            let expect = format!("{name}.0  xdp (lab queue 0, native, copy; aside: kernel");
+            assert!(boxes.contains(&expect), "{expect} in\n{boxes}");
+        }
+        // While it runs, no other has the interface.
+        let second = look(1, &["preflight", "b", "--system", "system.toml"]);
+        assert!(second.contains("a program is attached already, number "), "{second}");
+        b.kill();
+    }
+    // Nobody took the program off.
+    let looked = look(1, &["preflight", "b", "--system", "system.toml"]);
+    assert!(looked.contains("xdp (lab queue 0, native"), "{looked}");
+}
+
+/// Between a box in each namespace, whose drivers are of this kind.
+fn exactly_once(driver: &str, system: &str) {
+    let Some(lab) = lab(driver, driver) else { return };
+    let folder = Folder::new();
+    folder.write("system.toml", system);
     let start = |(seed, (end, name)): (usize, (usize, &str))| {
         let faults = format!("{FAULTS}{seed}");
         let arguments = ["box", name, "--system", "system.toml", "--faults", &faults];

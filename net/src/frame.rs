@@ -6,7 +6,7 @@ use std::fmt;
 use std::ops::{Deref, Range};
 use std::rc::Rc;
 
-use crate::pool::{Buffers, HEADROOM_BYTES};
+use crate::pool::Buffers;
 
 /// A part of one pooled buffer. Reading is free; writing needs the buffer's only handle. `!Send`.
 pub struct Frame {
@@ -18,8 +18,28 @@ pub struct Frame {
 
 impl Frame {
     pub(crate) fn whole(buffers: Rc<Buffers>, index: u32) -> Frame {
-        let end = buffers.stride() as u32;
-        Frame { buffers, index, start: HEADROOM_BYTES as u32, end }
+        let layout = buffers.layout();
+        Frame { buffers, index, start: layout.headroom as u32, end: layout.stride as u32 }
+    }
+
+    /// The index of the buffer, if it is one of `buffers`, and this begins where its payload does.
+    pub(crate) fn whole_index(&self, buffers: &Rc<Buffers>) -> Option<u32> {
+        let begins = self.start as usize == self.buffers.layout().headroom;
+        (begins && Rc::ptr_eq(&self.buffers, buffers)).then_some(self.index)
+    }
+
+    /// A copy of the last bytes before the buffer's payload: headers.
+    /// # Panics
+    /// When the headroom is less.
+    pub(crate) fn before<const BYTES: usize>(&self) -> [u8; BYTES] {
+        self.buffers.headroom(self.index)
+    }
+
+    /// Writes the last bytes before the buffer's payload.
+    /// # Panics
+    /// When the headroom is less.
+    pub(crate) fn put_before(&self, bytes: &[u8]) {
+        self.buffers.put_headroom(self.index, bytes);
     }
 
     /// Another handle on the same bytes.

@@ -1,7 +1,8 @@
 //! A fixed set of equal buffers, and who owns each: a free list and a reference count a buffer.
 //!
-//! Invariants: a buffer is on the free list exactly when its count is zero; bytes are written only
-//! through the sole handle of a buffer; a pool never grows. One pool belongs to one thread.
+//! Invariants: a buffer is on the free list exactly when its count is zero; payload bytes are written only
+//! through the sole handle of a buffer, and no handle reaches the headroom before them; a pool never grows.
+//! One pool belongs to one thread. Pools of one memory have no buffer in common.
 
 #![expect(unsafe_code, reason = "buffers are lent out by index and outlive any one borrow")]
 
@@ -25,9 +26,41 @@ struct Line(UnsafeCell<[u8; BUFFER_ALIGN]>);
 
 const _: () = assert!(size_of::<Line>() == BUFFER_ALIGN);
 
-pub(crate) struct Buffers {
+/// Zeroed bytes that pools have their buffers in.
+pub(crate) struct Memory {
     lines: Box<[Line]>,
-    stride: usize,
+    /// How far from their start the first aligned byte is.
+    first: usize,
+}
+
+impl Memory {
+    /// So many bytes, from a multiple of `align` on, which is itself one of [`BUFFER_ALIGN`].
+    pub(crate) fn new(bytes: usize, align: usize) -> Rc<Memory> {
+        let count = (bytes + align - BUFFER_ALIGN).div_ceil(BUFFER_ALIGN);
+        let lines: Box<[Line]> =
+            (0..count).map(|_| Line(UnsafeCell::new([0; BUFFER_ALIGN]))).collect();
+        let first = lines.as_ptr().cast::<u8>().align_offset(align);
+        Rc::new(Memory { lines, first })
+    }
+
+    /// Where it is, for the kernel to be told, which may write it.
+    pub(crate) fn address(&self) -> usize {
+        self.lines.as_ptr().expose_provenance() + self.first
+    }
+}
+
+/// How a pool's buffers lie in memory: one each `stride` bytes, its payload behind `headroom` bytes.
+#[derive(Clone, Copy)]
+pub(crate) struct Layout {
+    pub stride: usize,
+    pub headroom: usize,
+}
+
+pub(crate) struct Buffers {
+    memory: Rc<Memory>,
+    /// Where the first buffer begins in it, in bytes.
+    at: usize,
+    layout: Layout,
     counts: Box<[Cell<u32>]>,
     free: RefCell<Vec<u32>>,
 }
@@ -42,16 +75,32 @@ impl Pool {
     /// # Panics
     /// When `frames` or `bytes` is zero or does not fit 32 bits.
     pub fn new(frames: usize, bytes: usize) -> Pool {
-        assert!(frames > 0 && bytes > 0 && frames <= u32::MAX as usize);
+        assert!(bytes > 0);
         let stride = (HEADROOM_BYTES + bytes).next_multiple_of(BUFFER_ALIGN);
-        assert!(stride <= u32::MAX as usize);
-        let lines = frames * (stride / BUFFER_ALIGN);
+        let layout = Layout { stride, headroom: HEADROOM_BYTES };
+        Pool::over(&Memory::new(frames * stride, BUFFER_ALIGN), 0, frames, layout)
+    }
+
+    /// `frames` buffers in a part of some memory, from byte `at` on.
+    /// # Panics
+    /// When they do not fit, or their number or size does not fit 32 bits.
+    pub(crate) fn over(memory: &Rc<Memory>, at: usize, frames: usize, layout: Layout) -> Pool {
+        let Layout { stride, headroom } = layout;
+        assert!(frames > 0 && frames <= u32::MAX as usize);
+        assert!(headroom < stride && stride <= u32::MAX as usize);
+        assert!(memory.first + at + frames * stride <= memory.lines.len() * BUFFER_ALIGN);
         Pool(Rc::new(Buffers {
-            lines: (0..lines).map(|_| Line(UnsafeCell::new([0; BUFFER_ALIGN]))).collect(),
-            stride,
+            memory: memory.clone(),
+            at: memory.first + at,
+            layout,
             counts: (0..frames).map(|_| Cell::new(0)).collect(),
             free: RefCell::new((0..frames as u32).rev().collect()),
         }))
+    }
+
+    /// Which of this pool's buffers a frame lies in, if it does, and begins where payloads do.
+    pub(crate) fn index_of(&self, frame: &Frame) -> Option<u32> {
+        frame.whole_index(&self.0)
     }
 
     /// Takes a free buffer as a frame over its whole payload; its bytes are what the last user left.
@@ -74,7 +123,7 @@ impl Pool {
 
     /// Payload bytes of one buffer.
     pub fn payload_bytes(&self) -> usize {
-        self.0.stride - HEADROOM_BYTES
+        self.0.layout.stride - self.0.layout.headroom
     }
 }
 
@@ -85,8 +134,8 @@ impl fmt::Debug for Pool {
 }
 
 impl Buffers {
-    pub(crate) fn stride(&self) -> usize {
-        self.stride
+    pub(crate) fn layout(&self) -> Layout {
+        self.layout
     }
 
     pub(crate) fn retain(&self, index: u32) {
@@ -108,10 +157,10 @@ impl Buffers {
 
     /// Start of the buffer, with the buffer's whole stride behind it.
     fn start(&self, index: u32, range: &Range<usize>) -> *mut u8 {
-        assert!(range.start <= range.end && range.end <= self.stride);
-        let at = index as usize * self.stride + range.start;
-        let lines = self.lines.as_ptr().cast::<u8>().cast_mut();
-        assert!(at + range.len() <= self.lines.len() * BUFFER_ALIGN);
+        assert!(range.start <= range.end && range.end <= self.layout.stride);
+        let at = self.at + index as usize * self.layout.stride + range.start;
+        let lines = self.memory.lines.as_ptr().cast::<u8>().cast_mut();
+        assert!(at + range.len() <= self.memory.lines.len() * BUFFER_ALIGN);
         // SAFETY: `at` lies within the one allocation `lines`, by the assertion above.
         unsafe { lines.add(at) }
     }
@@ -128,8 +177,26 @@ impl Buffers {
     #[expect(clippy::mut_from_ref, reason = "the handle, not the pool, is what is exclusive")]
     pub(crate) unsafe fn bytes_mut(&self, index: u32, range: Range<usize>) -> &mut [u8] {
         let start = self.start(index, &range);
-        // SAFETY: in bounds by `start`; the caller's handle is the only one, and `lines` are cells.
+        // SAFETY: in bounds by `start`; the caller's handle is the only one, and lines are cells.
         unsafe { std::slice::from_raw_parts_mut(start, range.len()) }
+    }
+
+    /// A copy of the last bytes of the headroom.
+    pub(crate) fn headroom<const BYTES: usize>(&self, index: u32) -> [u8; BYTES] {
+        let end = self.layout.headroom;
+        let start = self.start(index, &(end - BYTES..end));
+        // SAFETY: in bounds by `start`, and any bytes are an array of bytes; nobody has a reference into a
+        // headroom, and whoever else writes it (the kernel, while the buffer is posted) has let go of it.
+        unsafe { start.cast::<[u8; BYTES]>().read() }
+    }
+
+    /// Writes the last bytes of the headroom.
+    pub(crate) fn put_headroom(&self, index: u32, bytes: &[u8]) {
+        let end = self.layout.headroom;
+        let start = self.start(index, &(end - bytes.len()..end));
+        // SAFETY: in bounds by `start`; lines are cells, and nobody has a reference into a headroom, so that
+        // `bytes` are elsewhere.
+        unsafe { start.copy_from_nonoverlapping(bytes.as_ptr(), bytes.len()) };
     }
 }
 
@@ -164,6 +231,27 @@ mod tests {
         let frame = pool.take().unwrap();
         assert_eq!(frame.as_ptr() as usize % BUFFER_ALIGN, HEADROOM_BYTES);
         assert!(frame.len() >= 1472);
+    }
+
+    #[test]
+    fn pools_of_one_memory_have_no_byte_in_common_and_keep_their_headrooms() {
+        let layout = Layout { stride: 256, headroom: 106 };
+        let memory = Memory::new(4 * 256, 4096);
+        let pools = [0, 2].map(|first| Pool::over(&memory, first * 256, 2, layout));
+        let mut frames: Vec<_> = pools.iter().flat_map(|it| [it.take(), it.take()]).collect();
+        for (seed, frame) in (1..).zip(&mut frames) {
+            let frame = frame.as_mut().unwrap();
+            frame.bytes_mut().unwrap().fill(seed);
+            frame.share().put_before(&[seed + 100; 106]);
+        }
+        for (seed, frame) in (1..).zip(&frames) {
+            let frame = frame.as_ref().unwrap();
+            assert!(frame.iter().all(|byte| *byte == seed) && frame.len() == 150);
+            assert_eq!(frame.before::<106>(), [seed + 100; 106]);
+            assert_eq!(pools.iter().filter(|pool| pool.index_of(frame).is_some()).count(), 1);
+            // A part that does not begin where payloads do has somebody else's bytes before it.
+            assert!(pools.iter().all(|pool| pool.index_of(&frame.slice(1..9)).is_none()));
+        }
     }
 
     #[test]

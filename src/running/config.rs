@@ -8,6 +8,7 @@ use daedal_boxes::executor::Executor;
 use daedal_boxes::idle::Idle;
 use daedal_boxes::preflight::Needs;
 use daedal_model::id::BoxId;
+use daedal_net::driver::DriverKind;
 use daedal_net::driver::fault::Rates;
 use daedal_net::link::LinkLimits;
 
@@ -35,6 +36,8 @@ pub struct BoxConfig {
     pub metrics: Option<SocketAddr>,
     /// One of so many visits of its shims has the walk of its first message noted; 0: none.
     pub sample: u64,
+    /// What moves its frames.
+    pub driver: DriverKind,
     /// The processors that they are pinned to, in turn; none: they are not pinned.
     pub cpus: Vec<usize>,
     /// Where the controller is.
@@ -83,6 +86,7 @@ impl BoxConfig {
             reactors: self.reactors,
             executor: self.executor,
             idle: self.idle,
+            driver: self.driver,
             cpus: self.cpus.clone(),
             writes: Vec::new(),
             pcaps: (0..self.reactors).filter_map(|reactor| self.pcap_of(reactor)).collect(),
@@ -117,6 +121,7 @@ pub fn config_of(spec: &SystemSpec, name: &str) -> Result<BoxConfig, String> {
             sample: 0,
             // The controller always parks.
             idle: Idle::Frugal,
+            driver: DriverKind::Kernel,
             cpus: Vec::new(),
             controller,
             faults: None,
@@ -142,6 +147,7 @@ pub fn config_of(spec: &SystemSpec, name: &str) -> Result<BoxConfig, String> {
         metrics: it.metrics,
         sample: 0,
         idle: it.idle.map_or(Idle::Balanced, idle),
+        driver: it.driver,
         cpus: it.cpus.iter().copied().map(usize::from).collect(),
         controller,
         faults: None,

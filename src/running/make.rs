@@ -2,6 +2,7 @@
 //! who live there from the start.
 
 use std::fs::File;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::mpsc::Sender;
@@ -22,8 +23,9 @@ use daedal_model::manager::{BoxDescription, BoxManager};
 use daedal_model::path::AgentPath;
 use daedal_net::driver::Driver;
 use daedal_net::driver::fault::Fault;
-use daedal_net::driver::kernel::{Config, Kernel};
+use daedal_net::driver::kernel::{self, Kernel};
 use daedal_net::driver::pcap::Pcap;
+use daedal_net::driver::xdp::{self, Interface, Xdp};
 use daedal_net::link::Secret;
 
 use super::config::BoxConfig;
@@ -43,6 +45,8 @@ pub(super) enum Residents {
 pub(super) struct Make {
     pub config: BoxConfig,
     pub templates: Arc<Templates>,
+    /// Where frames are taken from past the kernel.
+    pub interface: Option<Arc<Interface>>,
     pub residents: Residents,
     /// What serves the box's handle, on its first reactor.
     pub shim: Option<HandleShim>,
@@ -55,25 +59,45 @@ pub(super) struct Make {
 impl Make {
     /// Starts the reactor.
     pub fn start(self, spec: ReactorSpec) -> Result<Reactor, ReactorError> {
-        if self.config.faults.is_none() && self.config.pcap.is_none() {
+        if self.config.faults.is_some() || self.config.pcap.is_some() {
             return Reactor::start(spec, move |files| {
-                self.kernel().and_then(|it| self.turn(it, files))
+                self.wrapped().and_then(|it| self.turn(it, files))
             });
         }
-        Reactor::start(spec, move |files| self.wrapped().and_then(|it| self.turn(it, files)))
+        match self.interface.clone() {
+            Some(interface) => Reactor::start(spec, move |files| {
+                self.xdp(&interface).and_then(|it| self.turn(it, files))
+            }),
+            None => {
+                Reactor::start(spec, move |files| self.kernel().and_then(|it| self.turn(it, files)))
+            }
+        }
     }
 
-    fn kernel(&self) -> Result<Kernel, String> {
+    fn address(&self) -> SocketAddr {
         let mut address = self.config.address;
         if address.port() != 0 {
             address.set_port(address.port() + u16::from(self.reactor));
         }
-        Kernel::start(&Config::new(address)).map_err(|error| error.to_string())
+        address
+    }
+
+    fn kernel(&self) -> Result<Kernel, String> {
+        Kernel::start(&kernel::Config::new(self.address())).map_err(|error| error.to_string())
+    }
+
+    /// Each reactor has a queue of the interface.
+    fn xdp(&self, interface: &Arc<Interface>) -> Result<Xdp, String> {
+        let config = xdp::Config::new(self.address(), self.reactor, interface);
+        Xdp::start(interface, &config).map_err(|error| error.to_string())
     }
 
     /// The driver in its wrappers: what is written down is what the network sees, faults and all.
     fn wrapped(&self) -> Result<Box<dyn Driver>, String> {
-        let mut driver: Box<dyn Driver> = Box::new(self.kernel()?);
+        let mut driver: Box<dyn Driver> = match &self.interface {
+            Some(interface) => Box::new(self.xdp(interface)?),
+            None => Box::new(self.kernel()?),
+        };
         if let Some(file) = self.config.pcap_of(self.reactor) {
             driver = Box::new(written_down(driver, &file)?);
         }

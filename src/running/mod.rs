@@ -33,6 +33,8 @@ use daedal_model::id::{AgentId, BoxId};
 use daedal_model::latt::CONTROLLER;
 use daedal_model::manager::BoxManager;
 use daedal_model::port::Port;
+use daedal_net::driver::DriverKind;
+use daedal_net::driver::xdp::Interface;
 
 pub use self::config::{BoxConfig, Faults, config_of};
 use self::make::{Make, Residents};
@@ -212,6 +214,7 @@ fn guest(address: SocketAddr, controller: SocketAddr, secret: Option<&Path>) -> 
         metrics: None,
         sample: 0,
         idle: Idle::Frugal,
+        driver: DriverKind::Kernel,
         cpus: Vec::new(),
         controller,
         faults: None,
@@ -257,6 +260,7 @@ fn start(
     let clock = Clock::start();
     let (board, unkept) = board(&config, clock);
     let server = server(&config, board.as_ref())?;
+    let interface = interface(&config)?;
     let mut neighbours = Neighbours::join(config.reactors).map_err(|error| error.to_string())?;
     let (handle, shim) = neighbours[0].handle(HANDLE_CALLS_MAX);
     let mut shim = Some(shim);
@@ -274,6 +278,7 @@ fn start(
         let make = Make {
             config: config.clone(),
             templates: templates.clone(),
+            interface: interface.clone(),
             residents: if index == 0 { residents.clone() } else { Residents::Nobody },
             shim: shim.take(),
             secret: secret.clone(),
@@ -293,6 +298,12 @@ fn start(
         words,
         handle,
     })
+}
+
+/// The interface that a box's reactors take their frames from, if they do: it has one program for all.
+fn interface(config: &BoxConfig) -> Result<Option<Arc<Interface>>, String> {
+    let DriverKind::Xdp(options) = config.driver else { return Ok(None) };
+    Interface::open(config.address.ip(), options).map(Some).map_err(|error| error.to_string())
 }
 
 /// A box's counters, for others or for its own metrics, and why others do not see them although they were to.

@@ -118,6 +118,12 @@ pub enum Problem {
         /// All that there are.
         known: &'static [&'static str],
     },
+    /// A driver that is asked for in a way that there is not.
+    #[error("driver: {why}; write one such as \"xdp\" or \"xdp:native,busy-poll=64\"")]
+    DriverOptions {
+        /// What is wrong.
+        why: String,
+    },
     /// Planned, not there yet.
     #[error("{what} \"{name}\" is not built yet; write {}", one_of(built))]
     NotBuilt {

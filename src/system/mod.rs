@@ -24,6 +24,7 @@ mod source;
 mod tests;
 mod write;
 
+pub use daedal_net::driver::DriverKind;
 pub use error::{Problem, SystemError};
 
 /// Largest system file, in bytes: some 10,000 agents, and little enough to be read at once.
@@ -163,15 +164,6 @@ pub enum Idle {
     Balanced,
     /// Parks at once.
     Frugal,
-}
-
-/// What moves frames.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum DriverKind {
-    /// UDP sockets of the kernel.
-    #[default]
-    Kernel,
 }
 
 impl Default for ControllerSpec {

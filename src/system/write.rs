@@ -67,9 +67,7 @@ fn agent_box(name: &str, spec: &BoxSpec) -> String {
         Idle::Balanced => "balanced",
         Idle::Frugal => "frugal",
     });
-    let driver = match spec.driver {
-        DriverKind::Kernel => None,
-    };
+    let driver = (spec.driver != DriverKind::default()).then(|| text(spec.driver.to_string()));
     let keys = [
         ("address", Some(text(spec.address.to_string()))),
         ("reactors", (spec.reactors != 1).then(|| spec.reactors.to_string())),

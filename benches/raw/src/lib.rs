@@ -6,9 +6,11 @@
 //! three, and every figure between two cores follows it.
 
 pub mod bounce;
+pub mod lab;
 pub mod mmsg;
 pub mod ring;
 pub mod udp;
+pub mod xdp;
 
 use std::time::{Duration, Instant};
 

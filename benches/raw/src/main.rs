@@ -2,12 +2,14 @@
 
 use std::process::ExitCode;
 
-use raw::{bounce, report, ring, udp};
+use raw::{bounce, report, ring, udp, xdp};
 
 const USAGE: &str = "usage: raw bounce
        raw ring-ask [BYTES]             BYTES: 16, 64 (default), 256, 1024 or 4096
        raw ring-tell [BYTES [BATCH]]    BATCH: 1 (default) to 1024 published together
        raw udp-ask [BYTES]              BYTES: 1 to 65507, 64 by default
+       raw xdp-generic-ask [BYTES]      BYTES: 1 to 1472, 64 by default; as root
+       raw xdp-native-ask [BYTES]
        raw udp-tell                     64 bytes a datagram, 32 datagrams a call";
 
 fn main() -> ExitCode {
@@ -36,6 +38,11 @@ fn run(arguments: &[String]) -> Result<(), String> {
         "ring-tell" => report(name, bytes, || ring::ring_tell(bytes, batch).ok_or_else(usage)),
         "udp-ask" if (1..=udp::ASK_BYTES_MAX).contains(&bytes) => {
             report(name, bytes, || udp::udp_ask(bytes).map_err(failed))
+        }
+        "xdp-generic-ask" | "xdp-native-ask" if (1..=1472).contains(&bytes) => {
+            let attach =
+                if name == "xdp-native-ask" { xdp::Attach::Native } else { xdp::Attach::Generic };
+            report(name, bytes, || xdp::xdp_ask(bytes, attach).map_err(failed))
         }
         "udp-tell" => report(name, udp::TELL_BYTES, || udp::udp_tell().map_err(failed)),
         udp::ECHO | udp::FLOOD => {

@@ -7,6 +7,8 @@ use std::sync::mpsc::channel;
 use daedal::boxes::reactor::Neighbours;
 use daedal::model::id::{BoxId, ReactorAddress};
 
+use daedal::net::driver::DriverKind;
+
 use super::agents::{ASKER, ECHO, Found, templates};
 use super::reactors::{BYTES, Seat, finish, start};
 
@@ -19,6 +21,7 @@ pub fn ask() -> Found {
         at: ReactorAddress { agent_box: BoxId(1), reactor },
         socket: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
         cpu: usize::from(reactor),
+        driver: DriverKind::Kernel,
     };
     let seats = [seat(ASKER, 0), seat(ECHO, 1)];
     let neighbours = Neighbours::join(2).map_err(|error| error.to_string())?;

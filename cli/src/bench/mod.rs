@@ -9,6 +9,7 @@ mod baseline;
 mod cpu;
 mod cross;
 mod kvs;
+mod lab;
 mod local;
 mod many;
 mod reactors;
@@ -52,6 +53,8 @@ enum Scenario {
     Cross,
     /// Two processes over kernel sockets, spinning
     Remote,
+    /// Two processes in two network namespaces over a virtual Ethernet, spinning: past the kernel, and by it; as root
+    Xdp,
     /// A store in one box with one reactor, under redis-benchmark (50 clients, 64 bytes) beside
     /// redis-server, both sleeping when idle (the box is `balanced`): `tell` is its rate, `cpu` the
     /// server's processor time a request. Which row is which stands in the baseline's name, as in
@@ -105,6 +108,21 @@ fn cases() -> Vec<Case> {
         case(Scenario::Cross, "none", "ask", &["raw ring-ask 64"], cross::ask),
         case(Scenario::Remote, "kernel", "tell", &["raw udp-tell"], remote::tell),
         case(Scenario::Remote, "kernel", "ask", &["raw udp-ask 64"], remote::ask),
+        case(
+            Scenario::Xdp,
+            "xdp:generic",
+            "ask",
+            &["raw xdp-generic-ask 64"],
+            remote::ask_by_xdp_generic,
+        ),
+        case(
+            Scenario::Xdp,
+            "xdp:native",
+            "ask",
+            &["raw xdp-native-ask 64"],
+            remote::ask_by_xdp_native,
+        ),
+        case(Scenario::Xdp, "kernel", "ask", &["raw udp-ask 64"], remote::ask_by_kernel),
     ];
     let store =
         |pipeline| Case { scenario: Scenario::Kvs, driver: "none", what: What::Store { pipeline } };
@@ -118,6 +136,7 @@ impl Scenario {
             Scenario::Local => "local",
             Scenario::Cross => "cross",
             Scenario::Remote => "remote",
+            Scenario::Xdp => "xdp",
             Scenario::Kvs => "kvs",
         }
     }

@@ -14,7 +14,9 @@ use daedal::boxes::reactor::{Clock, Neighbours, Reactor, ReactorSpec};
 use daedal::boxes::turn::Turn;
 use daedal::model::id::{ReactorAddress, Space};
 use daedal::model::path::AgentPath;
-use daedal::net::driver::kernel::{Config, Kernel};
+use daedal::net::driver::kernel::{self, Kernel};
+use daedal::net::driver::xdp::{self, Interface, Xdp};
+use daedal::net::driver::{Driver, DriverError, DriverKind};
 use daedal::{Parameters, Templates};
 
 use super::agents::Found;
@@ -35,6 +37,8 @@ pub struct Seat {
     pub socket: SocketAddr,
     /// The processor that it is pinned to.
     pub cpu: usize,
+    /// What moves its frames.
+    pub driver: DriverKind,
 }
 
 /// Starts the reactor of `seats[me]`, which knows where the others are.
@@ -55,14 +59,30 @@ pub fn start(
         neighbours,
         page: None,
     };
-    let templates = templates.clone();
-    let make = move |_: &Files| turn(seats, me, templates);
-    Reactor::start(spec, make).map_err(|error| error.to_string())
+    let (templates, mine) = (templates.clone(), seats[me]);
+    let text = |error: DriverError| error.to_string();
+    let started = match mine.driver {
+        DriverKind::Xdp(options) => Reactor::start(spec, move |_: &Files| {
+            let interface = Interface::open(mine.socket.ip(), options).map_err(text)?;
+            let config = xdp::Config::new(mine.socket, 0, &interface);
+            let driver = Xdp::start(&interface, &config).map_err(text)?;
+            turn(seats, me, driver, templates)
+        }),
+        _ => Reactor::start(spec, move |_: &Files| {
+            let driver = Kernel::start(&kernel::Config::new(mine.socket)).map_err(text)?;
+            turn(seats, me, driver, templates)
+        }),
+    };
+    started.map_err(|error| error.to_string())
 }
 
-fn turn(seats: [Seat; 2], me: usize, templates: Arc<Templates>) -> Result<Turn<Kernel>, String> {
+fn turn<D: Driver>(
+    seats: [Seat; 2],
+    me: usize,
+    driver: D,
+    templates: Arc<Templates>,
+) -> Result<Turn<D>, String> {
     let mine = seats[me];
-    let driver = Kernel::start(&Config::new(mine.socket)).map_err(|error| error.to_string())?;
     // Whatever differs: no incarnation of these two meets an earlier one.
     let nonce = u64::from(std::process::id()) << 8 | me as u64;
     let links = Links::new(mine.at, driver, templates.kinds(), Default::default(), nonce);

@@ -1,4 +1,5 @@
-//! Two processes, a spinning reactor each, joined by the kernel's UDP on 127.0.0.1.
+//! Two processes, a spinning reactor each, joined by the kernel's UDP on 127.0.0.1, or by a virtual Ethernet between
+//! two network namespaces.
 //!
 //! The second process is this program again. It ends with the first one, which kills it.
 
@@ -10,9 +11,12 @@ use std::sync::mpsc::channel;
 
 use daedal::boxes::reactor::{Neighbours, Reactor};
 use daedal::model::id::{BoxId, ReactorAddress};
+use daedal::net::driver::DriverKind;
+use daedal::net::driver::xdp::{Attach, Options};
 use rustix::process::{Signal, set_parent_process_death_signal};
 
 use super::agents::{ASKER, ECHO, Found, SINK, TELLER, templates};
+use super::lab::Lab;
 use super::reactors::{BYTES, Seat, finish, start};
 
 /// Messages handled a second.
@@ -31,25 +35,42 @@ enum Metric {
     Ask,
 }
 
-/// What the second process is told: metric and both sockets' addresses.
+/// Round trips over a virtual Ethernet, one outstanding.
+pub fn ask_by_kernel() -> Found {
+    over_ethernet(DriverKind::Kernel)
+}
+
+/// As [`ask_by_kernel`], past the kernel.
+pub fn ask_by_xdp_generic() -> Found {
+    over_ethernet(DriverKind::Xdp(Options { attach: Some(Attach::Generic), ..Options::default() }))
+}
+
+/// As [`ask_by_xdp_generic`], in the interface's driver.
+pub fn ask_by_xdp_native() -> Found {
+    over_ethernet(DriverKind::Xdp(Options { attach: Some(Attach::Native), ..Options::default() }))
+}
+
+/// What the second process is told: metric, both sockets' addresses, and the driver.
 #[derive(Clone, Copy, Debug)]
 pub struct Pair {
     metric: Metric,
     sockets: [SocketAddr; 2],
+    driver: DriverKind,
 }
 
 impl FromStr for Pair {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Pair, String> {
-        let words: Vec<&str> = text.split(',').collect();
-        let (metric, one, other) = match words[..] {
-            ["tell", one, other] => (Metric::Tell, one, other),
-            ["ask", one, other] => (Metric::Ask, one, other),
-            _ => return Err("expected tell or ask, and two addresses, with commas".to_string()),
+        let words: Vec<&str> = text.splitn(4, ',').collect();
+        let (metric, one, other, driver) = match words[..] {
+            ["tell", one, other, driver] => (Metric::Tell, one, other, driver),
+            ["ask", one, other, driver] => (Metric::Ask, one, other, driver),
+            _ => return Err("expected tell or ask, two addresses and a driver, with commas".into()),
         };
         let parse = |text: &str| text.parse().map_err(|_| format!("{text} is no address"));
-        Ok(Pair { metric, sockets: [parse(one)?, parse(other)?] })
+        let driver = driver.parse().map_err(|_| format!("{driver} is no driver"))?;
+        Ok(Pair { metric, sockets: [parse(one)?, parse(other)?], driver })
     }
 }
 
@@ -59,7 +80,7 @@ impl Pair {
             Metric::Tell => "tell",
             Metric::Ask => "ask",
         };
-        format!("{metric},{},{}", self.sockets[0], self.sockets[1])
+        format!("{metric},{},{},{}", self.sockets[0], self.sockets[1], self.driver)
     }
 
     fn seats(&self) -> [Seat; 2] {
@@ -72,6 +93,7 @@ impl Pair {
             at: ReactorAddress { agent_box: BoxId(me as u16 + 1), reactor: 0 },
             socket: self.sockets[me],
             cpu: me,
+            driver: self.driver,
         })
     }
 }
@@ -96,11 +118,23 @@ impl Drop for Second {
 
 fn measure(metric: Metric) -> Found {
     let sockets = free_ports().map_err(|error| format!("ports on 127.0.0.1: {error}"))?;
-    let pair = Pair { metric, sockets };
+    let pair = Pair { metric, sockets, driver: DriverKind::Kernel };
     let (says, found) = channel();
     let templates = Arc::new(templates([7u8; BYTES], says));
     let first = start(pair.seats(), 0, alone()?, &templates)?;
     let _second = Second::start(&pair).map_err(|error| format!("the second process: {error}"))?;
+    finish(vec![first], &found)
+}
+
+fn over_ethernet(driver: DriverKind) -> Found {
+    let lab = Lab::new()?;
+    let pair = Pair { metric: Metric::Ask, sockets: [lab.address(0), lab.address(1)], driver };
+    let (says, found) = channel();
+    let templates = Arc::new(templates([7u8; BYTES], says));
+    let neighbours = alone()?;
+    let first = lab.within(0, || start(pair.seats(), 0, neighbours, &templates))??;
+    let second = lab.within(1, || Second::start(&pair))?;
+    let _second = second.map_err(|error| format!("the second process: {error}"))?;
     finish(vec![first], &found)
 }
 

@@ -41,7 +41,7 @@ fn without_rounds_there_are_no_figures() {
 
 #[test]
 fn the_second_process_is_told_two_addresses() {
-    assert!("ask,127.0.0.1:1,127.0.0.1:2".parse::<Pair>().is_ok());
+    assert!("ask,127.0.0.1:1,127.0.0.1:2,xdp:native,zero-copy".parse::<Pair>().is_ok());
     for text in ["", "ask", "give,127.0.0.1:1,127.0.0.1:2", "ask,127.0.0.1,127.0.0.1:2"] {
         assert!(text.parse::<Pair>().is_err(), "{text}");
     }

@@ -45,7 +45,7 @@ pub const NOTES_KEPT: usize = 256;
 const EXTENSION: &str = "counters";
 
 const MAGIC: u64 = u64::from_le_bytes(*b"daedalct");
-const VERSION: u64 = 1;
+const VERSION: u64 = 2;
 const NAME_AT: usize = 8;
 const NAME_WORDS: usize = 16;
 const FIELDS_AT: usize = NAME_AT + NAME_WORDS;
@@ -54,7 +54,7 @@ const FIELD_WORDS: usize = 4;
 const BLOCK_ALIGN: usize = 16;
 
 /// What a reactor's block says, in this order; drops by their reasons follow.
-pub const FIELDS: [(&str, &str); 41] = [
+pub const FIELDS: [(&str, &str); 48] = [
     ("updated_ns_now", "when the reactor wrote this, nanoseconds since 1970"),
     ("turns_busy", "turns that found something to do"),
     ("visits_found", "visits of links and shims that found something"),
@@ -74,6 +74,13 @@ pub const FIELDS: [(&str, &str); 41] = [
     ("frames_malformed", "datagrams that were cut, or of no size that links send"),
     ("frames_refused", "frames that the network refused"),
     ("receive_starved", "calls of the driver that found no buffer to receive into"),
+    ("frames_aside", "frames that went by the kernel beside a driver that goes past it"),
+    ("xdp_receive_dropped", "frames that found no place in the ring, as AF_XDP counts them"),
+    ("xdp_receive_wrong", "buffers posted that are none, as AF_XDP counts them"),
+    ("xdp_send_wrong", "frames on the ring that are none, as AF_XDP counts them"),
+    ("xdp_receive_full", "frames dropped because the ring was full, as AF_XDP counts them"),
+    ("xdp_fill_empty", "frames dropped because no buffer was posted, as AF_XDP counts them"),
+    ("xdp_send_empty", "looks at a ring with nothing to send, as AF_XDP counts them"),
     ("packets_repeated", "packets sent again"),
     ("packets_repeated_copied", "those of them that went in another frame"),
     ("repeats_held", "repeats that waited for the driver to let go of the frame"),
@@ -318,6 +325,13 @@ fn figures<D: Driver>(turn: &mut Turn<D>, beside: Beside, now: Stamp) -> [u64; F
         frames.malformed,
         frames.refused,
         frames.starved,
+        frames.aside,
+        frames.rings.receive_dropped,
+        frames.rings.receive_wrong,
+        frames.rings.send_wrong,
+        frames.rings.receive_full,
+        frames.rings.fill_empty,
+        frames.rings.send_empty,
         links.counters.repeated,
         links.counters.repeated_copied,
         links.counters.repeats_held,

@@ -10,6 +10,8 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use daedal_net::driver::DriverKind;
+
 use crate::executor::Executor;
 use crate::idle::Idle;
 
@@ -26,6 +28,8 @@ pub struct Needs {
     pub executor: Executor,
     /// What they do when there is nothing to do.
     pub idle: Idle,
+    /// What moves its frames.
+    pub driver: DriverKind,
     /// Cores that they are pinned to, in turn; none: they are not pinned.
     pub cpus: Vec<usize>,
     /// Files that it replaces by whole ones: a journal, say.
@@ -126,8 +130,8 @@ pub fn check(needs: &Needs) -> Preflight {
     let cores = checks::cores();
     let idle = needs.idle.fitting(needs.reactors.into(), cores);
     let (executor, mut findings) = checks::executor(needs.executor);
-    findings.push(checks::capabilities(needs));
-    findings.push(checks::huge_pages());
+    findings.extend(checks::capabilities(needs));
+    findings.push(checks::huge_pages(needs));
     findings.push(checks::descriptors(needs));
     findings.push(checks::memory(needs));
     findings.push(checks::busy(needs, idle, cores));

@@ -1,7 +1,9 @@
 //! Why a driver did not start: what, where, what to do. Once it runs, a driver counts instead.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
+
+use super::xdp::Problem;
 
 /// Why a driver could not be started.
 #[derive(Debug, thiserror::Error)]
@@ -61,6 +63,16 @@ pub enum DriverError {
         /// What it has to be a multiple of.
         step: usize,
     },
+    /// An interface does not serve the driver xdp.
+    #[error("driver xdp at {address}{}: {problem}", interface_text(interface))]
+    Xdp {
+        /// Where the driver was to be.
+        address: IpAddr,
+        /// The interface that has the address; empty, if it was not found yet.
+        interface: String,
+        /// What is wrong with it.
+        problem: Box<Problem>,
+    },
     /// The system refused something else.
     #[error(
         "driver at {address}: {what} failed: {source}; look at the limits of this user (`ulimit -a`) and of the system"
@@ -77,6 +89,10 @@ pub enum DriverError {
 
 fn family(address: SocketAddr) -> &'static str {
     if address.is_ipv4() { "IPv4" } else { "IPv6" }
+}
+
+fn interface_text(name: &str) -> String {
+    if name.is_empty() { String::new() } else { format!(", interface {name}") }
 }
 
 fn step_text(step: usize) -> String {

@@ -13,11 +13,14 @@ use crate::pool::Pool;
 pub mod error;
 pub mod fault;
 pub mod kernel;
+mod kind;
 pub mod pcap;
 pub mod sim;
 mod train;
+pub mod xdp;
 
 pub use error::DriverError;
+pub use kind::DriverKind;
 
 /// Datagrams are padded to multiples of this, in bytes, so that the concatenation that UDP_GRO makes
 /// of them keeps every message at a multiple of 16. What arrives otherwise was not sent by a link.
@@ -55,6 +58,27 @@ pub struct Counters {
     pub refused: u64,
     /// Calls of [`Driver::receive`] that found no free buffer to receive into.
     pub starved: u64,
+    /// Of the frames received and sent, those that went by the kernel beside a driver that goes past it.
+    pub aside: u64,
+    /// What the kernel counts of rings that are shared with it.
+    pub rings: RingCounters,
+}
+
+/// What the kernel counts of an AF_XDP socket (`XDP_STATISTICS`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RingCounters {
+    /// Frames dropped on receiving: too long for a buffer, for instance.
+    pub receive_dropped: u64,
+    /// Posted buffers that are none.
+    pub receive_wrong: u64,
+    /// Frames to be sent that are none.
+    pub send_wrong: u64,
+    /// Frames dropped because the ring for receiving was full.
+    pub receive_full: u64,
+    /// Frames dropped because no buffer was posted.
+    pub fill_empty: u64,
+    /// Times that the kernel found nothing to send.
+    pub send_empty: u64,
 }
 
 /// Whether a datagram has a size that links send.

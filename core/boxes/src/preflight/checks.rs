@@ -5,12 +5,13 @@ use std::net::SocketAddr;
 use std::path::Path;
 
 use daedal_net::driver::kernel::{Config, Kernel};
-use daedal_net::driver::{Driver, DriverError};
+use daedal_net::driver::xdp::{self, Interface, Xdp};
+use daedal_net::driver::{Driver, DriverError, DriverKind};
 use rustix::fs::Access;
 use rustix::process::{Resource, getrlimit};
 use rustix::thread::CapabilitySet;
 
-use super::{Finding, Needs};
+use super::{Finding, Needs, Standing};
 use crate::executor::Executor;
 use crate::idle::Idle;
 
@@ -79,8 +80,37 @@ fn io_uring_mend() -> &'static str {
     }
 }
 
+pub(super) fn capabilities(needs: &Needs) -> Vec<Finding> {
+    let of_driver = (needs.driver != DriverKind::Kernel).then(past_the_kernel);
+    let of_port = port_rights(needs);
+    let needless = of_driver.is_some() && of_port.standing == Standing::Ok;
+    of_driver.into_iter().chain((!needless).then_some(of_port)).collect()
+}
+
+/// What the driver xdp needs: programs on interfaces, raw sockets, and memory that stays where it is.
+fn past_the_kernel() -> Finding {
+    const WHAT: &str = "capabilities";
+    let names = [
+        (CapabilitySet::NET_ADMIN, "CAP_NET_ADMIN"),
+        (CapabilitySet::NET_RAW, "CAP_NET_RAW"),
+        (CapabilitySet::BPF, "CAP_BPF"),
+    ];
+    let has = rustix::thread::capabilities(None)
+        .map_or(CapabilitySet::empty(), |capabilities| capabilities.effective);
+    let lacks: Vec<_> = names.iter().filter(|(it, _)| !has.contains(*it)).map(|it| it.1).collect();
+    if lacks.is_empty() {
+        return Finding::ok(WHAT, "CAP_NET_ADMIN, CAP_NET_RAW and CAP_BPF, for driver xdp");
+    }
+    Finding::missing(
+        WHAT,
+        format!("driver xdp needs {}, which this process has not", lacks.join(", ")),
+        "`setcap cap_net_admin,cap_net_raw,cap_bpf,cap_ipc_lock+ep $(readlink -f $(command -v daedal))`, or \
+         write `driver = \"kernel\"` in the system file",
+    )
+}
+
 /// The kernel driver needs none, but for ports that are not everybody's.
-pub(super) fn capabilities(needs: &Needs) -> Finding {
+fn port_rights(needs: &Needs) -> Finding {
     const WHAT: &str = "capabilities";
     let first = fs::read_to_string("/proc/sys/net/ipv4/ip_unprivileged_port_start");
     let first = first.ok().and_then(|it| it.trim().parse().ok()).unwrap_or(1024);
@@ -105,10 +135,11 @@ pub(super) fn capabilities(needs: &Needs) -> Finding {
 }
 
 /// For those who look for them: no driver that is built uses them.
-pub(super) fn huge_pages() -> Finding {
+pub(super) fn huge_pages(needs: &Needs) -> Finding {
     let text = fs::read_to_string("/proc/sys/vm/nr_hugepages").unwrap_or_default();
     let count = text.trim().parse::<u64>().unwrap_or(0);
-    Finding::ok("huge pages", format!("not needed: driver kernel ({count} are set aside)"))
+    let driver = needs.driver;
+    Finding::ok("huge pages", format!("not needed: driver {driver} ({count} are set aside)"))
 }
 
 pub(super) fn descriptors(needs: &Needs) -> Finding {
@@ -192,9 +223,25 @@ pub(super) fn network(needs: &Needs) -> Vec<Finding> {
         first => first.saturating_add(reactor.into()),
     };
     let addresses = (0..needs.reactors).map(|it| SocketAddr::new(needs.address.ip(), port(it)));
-    let tried = addresses.map(|bind| {
-        let buffers = Config { frames: 1, receive_buffers: 1, ..Config::new(bind) };
-        Kernel::start(&buffers).map(|driver| driver.mode()).map_err(|error| port_finding(&error))
+    let interface = match needs.driver {
+        DriverKind::Xdp(options) => match Interface::open(needs.address.ip(), options) {
+            Ok(interface) => Some(interface),
+            Err(error) => return vec![port_finding(&error)],
+        },
+        _ => None,
+    };
+    let tried = (0..needs.reactors).zip(addresses).map(|(reactor, bind)| {
+        let mode = match &interface {
+            Some(interface) => {
+                let buffers = xdp::Config::new(bind, reactor, interface);
+                Xdp::start(interface, &buffers).map(|driver| driver.mode())
+            }
+            None => {
+                let buffers = Config { frames: 1, receive_buffers: 1, ..Config::new(bind) };
+                Kernel::start(&buffers).map(|driver| driver.mode())
+            }
+        };
+        mode.map_err(|error| port_finding(&error))
     });
     let mut modes = Vec::new();
     for tried in tried {
@@ -210,8 +257,23 @@ pub(super) fn network(needs: &Needs) -> Vec<Finding> {
         first => format!("ports {first} to {last} of {} are free", needs.address.ip()),
     };
     let mut findings = vec![Finding::ok("port", free)];
-    findings.extend(modes.first().map(|mode| offloads(mode)));
+    findings.extend(modes.first().map(|mode| match interface {
+        Some(_) => xdp_mode(mode),
+        None => offloads(mode),
+    }));
     findings
+}
+
+/// From an xdp driver's mode, which says if it could not be had natively.
+fn xdp_mode(mode: &str) -> Finding {
+    const WHAT: &str = "xdp";
+    if mode.contains("no native") {
+        let follows = "frames are taken from the kernel's stack, not from the card's driver";
+        let mend =
+            "write `driver = \"xdp:generic\"`, if that is well, or use a card whose driver has XDP";
+        return Finding::less(WHAT, mode, follows, mend);
+    }
+    Finding::ok(WHAT, mode)
 }
 
 fn port_finding(error: &DriverError) -> Finding {
@@ -225,6 +287,11 @@ fn port_finding(error: &DriverError) -> Finding {
                 address.port()
             ),
         ),
+        DriverError::Xdp { .. } => {
+            let text = error.to_string();
+            let (found, mend) = text.split_once("; ").unwrap_or((&text, "write another driver"));
+            Finding::missing("xdp", found, mend)
+        }
         // These say what is to be done themselves.
         other => Finding::missing("port", other.to_string(), "`ip address` shows what there is"),
     }

@@ -7,6 +7,7 @@ fn needs() -> Needs {
         address: "127.0.0.1:0".parse().unwrap(),
         reactors: 1,
         executor: Executor::Thread,
+        driver: DriverKind::Kernel,
         idle: Idle::Frugal,
         cpus: Vec::new(),
         writes: vec![std::env::temp_dir().join("file")],

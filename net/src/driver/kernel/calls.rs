@@ -166,8 +166,8 @@ impl SendBurst {
 }
 
 /// Sets a socket option that is a number.
-pub(super) fn set_option(
-    socket: &Socket,
+pub(in crate::driver) fn set_option(
+    socket: &impl AsRawFd,
     level: libc::c_int,
     name: libc::c_int,
     value: libc::c_int,

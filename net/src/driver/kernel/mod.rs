@@ -30,6 +30,8 @@ mod outbound;
 mod socket;
 mod sockets;
 
+pub(super) use calls::set_option;
+
 /// Largest payload over IPv4 on an Ethernet: MTU 1,500 less IPv4 20 and UDP 8; a multiple of 16.
 pub const PAYLOAD_BYTES_MAX_V4: usize = 1472;
 
@@ -86,7 +88,7 @@ impl Config {
     }
 }
 
-fn check_setting(
+pub(super) fn check_setting(
     address: SocketAddr,
     setting: &'static str,
     value: usize,

@@ -1,0 +1,380 @@
+//! Frames past the kernel, by AF_XDP: a program on the interface hands what is ours to the socket of its queue, in
+//! buffers of ours; what we send is written there too.
+//!
+//! Beside it there is a kernel driver at the same address. It has the port, and all that is not for the ring: peers on
+//! this host or behind another interface, neighbours whose address is not known yet, what comes by another reactor's
+//! queue, in fragments, or larger than a buffer. So a driver reaches everybody, and is fast to whom it can be; how many
+//! frames went aside is counted.
+//!
+//! Never blocks, orders or repeats. Largest payload: 1,744 bytes over IPv4, 1,680 over IPv6, less if the
+//! interface's MTU says so.
+//!
+//! Invariants: a frame's bytes are held until the kernel has completed it; headers are written only before a frame
+//! that is not in flight; no allocation after start, but for the table of peers.
+//!
+//! Sources: Ovid §6.1 (a box's network), linux v6.6 Documentation/networking/af_xdp.rst.
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::net::SocketAddr;
+use std::os::fd::RawFd;
+use std::sync::Arc;
+
+use rustix::io::Errno;
+
+use self::headers::{Headers, scoped};
+use self::interface::QUEUES_MAX;
+use self::netlink::Netlink;
+use self::socket::{Failed, Manner, Place, Sizes, Taken, XdpSocket, frame_bytes_max};
+use self::ways::Ways;
+use super::kernel::{self, Kernel, check_setting};
+use super::{Counters, DATAGRAM_ALIGN, Driver, DriverError, Outgoing, Received};
+use crate::frame::Frame;
+use crate::pool::Pool;
+
+mod bpf;
+mod error;
+pub mod headers;
+mod interface;
+mod netlink;
+mod options;
+mod program;
+mod rings;
+mod socket;
+mod ways;
+
+pub use error::Problem;
+pub use interface::Interface;
+pub use options::{Attach, Options, WORDS};
+
+/// While frames come by the ring, or nothing comes, the kernel is looked at this often, in nanoseconds: a look costs
+/// a tenth of a message's way.
+const APART_NS: u64 = 20_000;
+
+/// And at each call this long after something came or went by it.
+const WARM_NS: u64 = 100_000;
+
+/// What the kernel beside receives into, 64 KiB each.
+const ASIDE_BUFFERS: usize = 64;
+
+/// What a driver is started with.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Address and port; port 0 takes any. The interface has the address.
+    pub bind: SocketAddr,
+    /// The queue of the interface: no other driver's.
+    pub queue: u32,
+    /// Frames for sending, of 2 KiB each.
+    pub frames: usize,
+    /// Buffers for receiving, of 2 KiB each: those that the kernel has, as many as `receive_ring`, and those on loan.
+    pub receive_buffers: usize,
+    /// Entries of the rings for receiving: a power of two, below `receive_buffers`.
+    pub receive_ring: usize,
+    /// Entries of the rings for sending: a power of two.
+    pub send_ring: usize,
+    /// Largest datagram payload, in bytes; a multiple of 16.
+    pub payload_bytes_max: usize,
+}
+
+impl Config {
+    /// The defaults for a reactor, by its number in its box: 2,048 frames and 4,096 receive buffers (12 MiB), half of these with the kernel, payloads as the
+    /// kernel driver's or what the interface's MTU leaves.
+    pub fn new(bind: SocketAddr, reactor: u8, interface: &Interface) -> Config {
+        let usual = kernel::Config::new(bind).payload_bytes_max;
+        Config {
+            bind,
+            queue: u32::from(interface.options.queue) + u32::from(reactor),
+            frames: 2048,
+            receive_buffers: 4096,
+            receive_ring: 2048,
+            send_ring: 2048,
+            payload_bytes_max: usual.min(interface.payload_bytes_max(bind.is_ipv4())),
+        }
+    }
+
+    fn check(&self, interface: &Interface) -> Result<(), DriverError> {
+        /// Entries of a ring: the kernel's limit, and some that make sense.
+        const RING: (usize, usize, usize) = (16, 1 << 15, 1);
+        const FRAMES_MAX: usize = 1 << 20;
+        for (setting, value) in [("receive_ring", self.receive_ring), ("send_ring", self.send_ring)]
+        {
+            check_setting(self.bind, setting, value, RING)?;
+            if !value.is_power_of_two() {
+                return Err(interface.wrong(Problem::NoPowerOfTwo { setting, value }));
+            }
+        }
+        check_setting(self.bind, "frames", self.frames, (1, FRAMES_MAX, 1))?;
+        let buffers = (self.receive_ring + 1, FRAMES_MAX, 1);
+        check_setting(self.bind, "receive_buffers", self.receive_buffers, buffers)?;
+        check_setting(self.bind, "queue", self.queue as usize, (0, QUEUES_MAX as usize - 1, 1))?;
+        let payload = (64, interface.payload_bytes_max(self.bind.is_ipv4()), DATAGRAM_ALIGN);
+        check_setting(self.bind, "payload_bytes_max", self.payload_bytes_max, payload)
+    }
+}
+
+impl Interface {
+    /// Largest payload of a datagram: what a buffer, and the interface's MTU, leave behind the headers.
+    fn payload_bytes_max(&self, is_v4: bool) -> usize {
+        const ETHERNET_BYTES: usize = 14;
+        let frame = frame_bytes_max(is_v4).min(self.mtu + ETHERNET_BYTES);
+        frame.saturating_sub(headers::bytes(is_v4)) / DATAGRAM_ALIGN * DATAGRAM_ALIGN
+    }
+
+    fn wrong(&self, problem: Problem) -> DriverError {
+        DriverError::Xdp {
+            address: self.ip,
+            interface: self.name.clone(),
+            problem: Box::new(problem),
+        }
+    }
+}
+
+/// An AF_XDP socket, and the kernel beside. Its mode reads `xdp (eth0 queue 0, native, copy; aside: kernel (gso,
+/// gro))`.
+pub struct Xdp {
+    /// Before the interface, whose program leads to it.
+    socket: XdpSocket,
+    kernel: Kernel,
+    ways: Ways,
+    interface: Arc<Interface>,
+    address: SocketAddr,
+    queue: u32,
+    payload_bytes_max: usize,
+    counters: Counters,
+    /// For one call: what leaves by the kernel.
+    aside: VecDeque<Outgoing>,
+    /// When the kernel is looked at next.
+    look_at: u64,
+    warm_until: u64,
+    /// The interface was taken away: all goes aside.
+    is_gone: bool,
+}
+
+impl Xdp {
+    /// Takes the port, the queue, and all memory that the driver will use.
+    /// # Errors
+    /// Every [`DriverError`]: the port's, a setting out of bounds, and what the queue says ([`Problem`]).
+    pub fn start(interface: &Arc<Interface>, config: &Config) -> Result<Xdp, DriverError> {
+        config.check(interface)?;
+        if config.bind.ip() != interface.ip {
+            return Err(DriverError::AddressNotHere { address: config.bind });
+        }
+        let aside = kernel::Config {
+            frames: 1,
+            receive_buffers: ASIDE_BUFFERS,
+            ..kernel::Config::new(config.bind)
+        };
+        let kernel = Kernel::start(&aside)?;
+        let address = kernel.address();
+        let netlink = Netlink::open();
+        let netlink = netlink.map_err(|it| interface.wrong(Problem::of("netlink", it)))?;
+        let (queue, options) = (config.queue, interface.options);
+        let place = Place { interface: interface.index, queue, is_v4: address.is_ipv4() };
+        let manner = Manner { zero_copy: options.zero_copy, busy_poll: options.busy_poll };
+        let Config { frames, receive_buffers, receive_ring, send_ring, payload_bytes_max, .. } =
+            *config;
+        let sizes = Sizes { frames, receive_buffers, receive_ring, send_ring };
+        let socket = XdpSocket::open(place, manner, sizes)
+            .map_err(|failed| interface.wrong(problem(failed, queue, sizes)))?;
+        let led = interface.lead(queue, address.port(), socket.descriptor());
+        led.map_err(|problem| interface.wrong(problem))?;
+        Ok(Xdp {
+            socket,
+            kernel,
+            ways: Ways::new(netlink, address, interface.index),
+            interface: interface.clone(),
+            address,
+            queue,
+            payload_bytes_max,
+            counters: Counters::default(),
+            aside: VecDeque::with_capacity(frames),
+            look_at: 0,
+            warm_until: 0,
+            is_gone: false,
+        })
+    }
+
+    /// The headers of a frame that goes by the ring, and its buffer's index.
+    fn by_ring(&mut self, now: u64, out: &Outgoing) -> Option<(u32, Headers)> {
+        let index = self.socket.index_of(&out.frame).filter(|_| !self.is_gone)?;
+        let template = self.ways.to(out.to, now, out.frame.len())?;
+        Some((index, template.emit(&out.frame)))
+    }
+
+    /// Has the kernel send what is on the ring.
+    fn kick(&mut self) {
+        if let Err(Errno::NXIO | Errno::NODEV) = self.socket.send() {
+            self.is_gone = true;
+        }
+    }
+
+    /// Has the kernel beside send what goes by it; what it did not take waits with the others.
+    fn transmit_aside(&mut self, now: u64, frames: &mut VecDeque<Outgoing>) {
+        if self.aside.is_empty() {
+            return;
+        }
+        let count = self.aside.len();
+        self.kernel.transmit(now, &mut self.aside);
+        self.counters.aside += (count - self.aside.len()) as u64;
+        while let Some(out) = self.aside.pop_back() {
+            frames.push_front(out);
+        }
+        self.warm(now);
+    }
+
+    fn warm(&mut self, now: u64) {
+        self.warm_until = now + WARM_NS;
+        self.look_at = now;
+    }
+
+    fn receive_aside(&mut self, now: u64, limit: usize, into: &mut Vec<Received>) -> usize {
+        if now < self.look_at || limit == 0 {
+            return 0;
+        }
+        let count = self.kernel.receive(now, limit, into);
+        self.counters.aside += count as u64;
+        if count > 0 {
+            self.warm(now);
+        } else if now >= self.warm_until {
+            self.look_at = now + APART_NS;
+        }
+        count
+    }
+
+    /// A frame that came, as a datagram.
+    fn datagram(&self, mut frame: Frame) -> Option<Received> {
+        let read = |headers: &[u8]| headers::parse(self.address, headers, &frame);
+        let read = match self.address {
+            SocketAddr::V4(_) => read(&frame.before::<{ headers::BYTES_V4 }>()),
+            SocketAddr::V6(_) => read(&frame.before::<{ headers::BYTES_V6 }>()),
+        };
+        let datagram = read.ok()?;
+        frame.truncate(datagram.payload_bytes);
+        Some(Received { frame, from: scoped(datagram.from, self.interface.index) })
+    }
+}
+
+impl Driver for Xdp {
+    fn pool(&self) -> &Pool {
+        &self.socket.pool
+    }
+
+    fn receive_pool(&self) -> &Pool {
+        &self.socket.receive_pool
+    }
+
+    fn receive(&mut self, now: u64, limit: usize, into: &mut Vec<Received>) -> usize {
+        let before = into.len();
+        let mut looked = 0;
+        while looked < limit
+            && let Some(taken) = self.socket.take()
+        {
+            looked += 1;
+            let received = match taken {
+                Taken::Frame(frame) => self.datagram(frame),
+                Taken::Wrong => None,
+            };
+            match received {
+                Some(received) => into.push(received),
+                None => self.counters.malformed += 1,
+            }
+        }
+        self.socket.took(looked == 0);
+        if self.socket.post() == 0 {
+            self.counters.starved += 1;
+        }
+        let count = into.len() - before;
+        self.counters.received += count as u64;
+        count + self.receive_aside(now, limit - looked, into)
+    }
+
+    fn transmit(&mut self, now: u64, frames: &mut VecDeque<Outgoing>) {
+        self.socket.complete();
+        while let Some(out) = frames.front() {
+            let Some((index, headers)) = self.by_ring(now, out) else {
+                self.aside.extend(frames.pop_front());
+                continue;
+            };
+            if !self.socket.put(&out.frame, index, &headers) {
+                self.kick();
+                if !self.socket.put(&out.frame, index, &headers) {
+                    break;
+                }
+            }
+            self.counters.sent += 1;
+            frames.pop_front();
+        }
+        self.kick();
+        self.transmit_aside(now, frames);
+    }
+
+    fn reclaim(&mut self) {
+        if self.socket.in_flight_count() > 0 {
+            self.kick();
+        }
+    }
+
+    fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    fn payload_bytes_max(&self) -> usize {
+        self.payload_bytes_max
+    }
+
+    fn descriptors(&mut self, into: &mut Vec<RawFd>) {
+        // Buffers that came back meanwhile are for what comes while nobody looks.
+        self.socket.post();
+        into.push(self.socket.descriptor());
+        self.kernel.descriptors(into);
+        self.look_at = 0;
+    }
+
+    fn counters(&self) -> Counters {
+        let aside = self.kernel.counters();
+        Counters {
+            received: self.counters.received + aside.received,
+            sent: self.counters.sent + aside.sent,
+            malformed: self.counters.malformed + aside.malformed,
+            refused: aside.refused,
+            starved: self.counters.starved + aside.starved,
+            aside: self.counters.aside,
+            rings: self.socket.counters(),
+        }
+    }
+
+    fn mode(&self) -> String {
+        let Interface { name, attached, no_native, .. } = &*self.interface;
+        let why = no_native.as_ref().map_or(String::new(), |why| format!(" (no native: {why})"));
+        let copy = if self.socket.is_zero_copy() { "zero-copy" } else { "copy" };
+        let polled = self.interface.options.busy_poll;
+        let polled = polled.map_or(String::new(), |budget| format!(", busy-poll of {budget}"));
+        let gone = if self.is_gone { ", gone: all goes aside" } else { "" };
+        let (queue, aside) = (self.queue, self.kernel.mode());
+        format!("xdp ({name} queue {queue}, {attached}{why}, {copy}{polled}{gone}; aside: {aside})")
+    }
+}
+
+impl Drop for Xdp {
+    fn drop(&mut self) {
+        self.interface.leave(self.queue);
+    }
+}
+
+impl fmt::Debug for Xdp {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "Xdp({} {})", self.address, self.mode())
+    }
+}
+
+/// What a socket that could not be opened says of its queue.
+fn problem((what, source): Failed, queue: u32, sizes: Sizes) -> Problem {
+    let bytes = (sizes.frames + sizes.receive_buffers) * socket::CHUNK_BYTES;
+    match (what, source.raw_os_error().unwrap_or(0)) {
+        ("bind", libc::EINVAL) => Problem::NoQueue { queue },
+        ("bind", libc::EBUSY) => Problem::QueueTaken { queue },
+        ("bind", libc::EOPNOTSUPP) => Problem::NoZeroCopy { queue },
+        ("XDP_UMEM_REG", libc::ENOBUFS | libc::ENOMEM) => Problem::NoMemory { bytes },
+        _ => Problem::of(what, source),
+    }
+}

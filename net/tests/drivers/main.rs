@@ -1,0 +1,78 @@
+//! What every driver owes, tested on each of them, and what each owes besides. A driver passes by handing a
+//! [`Place`](places::Place) to the `conformance!` macro.
+//!
+//! One that cannot run here says `skipped: what, why`; it fails, if the environment's `DAEDAL_REQUIRE_DRIVERS` names
+//! it. `DAEDAL_FRAMES` says how many frames are sent in search of a leak.
+
+#![expect(clippy::unwrap_used, reason = "tests")]
+
+mod hostile;
+mod kernel;
+mod lab;
+mod peer;
+mod places;
+mod promises;
+mod reached;
+mod refused;
+mod xdp;
+
+use daedal_net::driver::xdp::Attach::{Generic, Native};
+use places::{FaultPlace, PcapPlace, has_ipv6, plain, sim, v4, v6};
+use xdp::XdpPlace;
+
+/// What can be had, or `None`, said as a test says that it was skipped.
+fn required<T>(driver: &str, here: Result<T, String>) -> Option<T> {
+    let required = std::env::var("DAEDAL_REQUIRE_DRIVERS").unwrap_or_default();
+    match here {
+        Ok(it) => Some(it),
+        Err(why) if required.split(',').any(|it| it == driver) => {
+            panic!("driver {driver} is required (DAEDAL_REQUIRE_DRIVERS), and cannot run: {why}")
+        }
+        Err(why) => {
+            println!("skipped: driver {driver}, {why}");
+            None
+        }
+    }
+}
+
+macro_rules! conformance {
+    ($name:ident, $driver:literal, $place:expr) => {
+        mod $name {
+            use super::*;
+            conformance!(@tests $driver, $place;
+                bursts_arrive_whole_and_unaltered,
+                mixed_sizes_and_addresses_arrive_where_they_should,
+                the_largest_payload_arrives_in_large_trains,
+                exhausted_receive_buffers_give_fewer_frames_and_never_block,
+                an_exhausted_send_pool_refills_when_frames_leave,
+                a_flooded_peer_loses_frames_but_neither_side_stops,
+                a_peer_that_restarts_on_its_port_is_reached_again,
+                conversations_begin_and_end_without_a_loss,
+                a_peer_that_restarts_in_a_conversation_is_reached_again,
+                trains_in_the_middle_of_a_conversation_arrive_whole,
+                a_datagram_starts_at_42_mod_64,
+                no_frame_leaks_in_many);
+        }
+    };
+    (@tests $driver:literal, $place:expr; $($test:ident),*) => {
+        $(#[test]
+        fn $test() {
+            if let Some(mut place) = required($driver, $place) {
+                promises::$test(&mut place);
+            }
+        })*
+    };
+}
+
+conformance!(kernel_v4, "kernel", Ok(v4()));
+conformance!(kernel_v6, "kernel", has_ipv6().map(|()| v6()));
+conformance!(kernel_without_offload, "kernel", Ok(plain()));
+conformance!(fault_over_kernel, "kernel", Ok(FaultPlace(v4())));
+conformance!(pcap_over_kernel, "kernel", Ok(PcapPlace(v4())));
+conformance!(simulated, "sim", Ok(sim()));
+conformance!(xdp_generic_v4, "xdp", XdpPlace::v4(Generic));
+conformance!(xdp_generic_v6, "xdp", XdpPlace::v6(Generic));
+conformance!(xdp_native_v4, "xdp", XdpPlace::v4(Native));
+conformance!(xdp_native_v6, "xdp", XdpPlace::v6(Native));
+conformance!(fault_over_xdp, "xdp", XdpPlace::v4(Generic).map(FaultPlace));
+conformance!(pcap_over_xdp, "xdp", XdpPlace::v4(Generic).map(PcapPlace));
