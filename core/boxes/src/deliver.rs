@@ -187,10 +187,16 @@ pub fn hosted<A: Agent + State>(agent: A) -> Box<dyn Host> {
 }
 
 impl<A: Agent> Hosted<A> {
+    /// Reads a message, if the agent wants it now.
     #[inline]
-    fn wants(&self, message: &Archived<A::Message>) -> bool {
+    fn wanted<'a>(
+        &self,
+        body: &'a [u8],
+        trust: Trust,
+    ) -> Result<Option<&'a Archived<A::Message>>, Invalid> {
+        let message = open::<A::Message>(body, trust)?;
         let is_due = A::number(message).is_none_or(|number| number <= self.agent.want());
-        is_due && self.agent.wants(message)
+        Ok((is_due && self.agent.wants(message)).then_some(message))
     }
 }
 
@@ -218,10 +224,7 @@ impl<A: Agent> Host for Hosted<A> {
         envelope: &Envelope,
         effects: &mut dyn Effects,
     ) -> Result<Verdict, Invalid> {
-        let message = open::<A::Message>(body, trust)?;
-        if !self.wants(message) {
-            return Ok(Verdict::Later);
-        }
+        let Some(message) = self.wanted(body, trust)? else { return Ok(Verdict::Later) };
         self.agent.transition(message, &mut Context::new(id, envelope, effects));
         Ok(Verdict::Done)
     }
@@ -243,10 +246,7 @@ impl<A: Agent> Host for Hosted<A> {
         envelope: &Envelope,
         effects: &mut dyn Effects,
     ) -> Result<Verdict, Invalid> {
-        let message = open::<A::Message>(body, trust)?;
-        if !self.wants(message) {
-            return Ok(Verdict::Later);
-        }
+        let Some(message) = self.wanted(body, trust)? else { return Ok(Verdict::Later) };
         let make =
             |agent: &mut A| agent.transition(message, &mut Context::new(id, envelope, effects));
         let changed = self.state.as_ref().map(|state| state.change(&self.agent, part, make));

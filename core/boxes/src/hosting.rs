@@ -18,12 +18,10 @@ use crate::deliver::{Host, Hosted};
 use crate::kinds::Kind;
 use crate::ordered::Egress;
 use crate::plane::{Hand, Heads, Work, nobody};
-use crate::planted::{self, Bug};
 use crate::record::Record;
 use crate::slot::{DoneBox, Sender, Slot, SlotIndex};
 use crate::template::parameters;
 use crate::turn::{Fate, Turn};
-use crate::wedge::bequests;
 
 /// Where the controller is: every box knows that from its start.
 pub const CONTROLLER_AT: ReactorAddress = ReactorAddress { agent_box: BoxId(0), reactor: 0 };
@@ -91,7 +89,7 @@ impl<D: Driver> Turn<D> {
         self.plane.routes.learn(path, route);
     }
 
-    fn seat(&mut self, placed: Placed, host: Box<dyn Host>) -> SlotIndex {
+    pub(crate) fn seat(&mut self, placed: Placed, host: Box<dyn Host>) -> SlotIndex {
         let index = self.vacant_slot();
         let physical = placed.path.physical_id();
         let takes = self.plane.templates.kinds().kind(host.takes());
@@ -158,15 +156,16 @@ impl<D: Driver> Turn<D> {
 
     /// Stops an agent. Who sent what waits in its inbox is told to ask for the way again.
     pub fn unhost(&mut self, physical: AgentId) -> bool {
+        self.release(physical);
         let Some(index) = self.plane.hosted.remove(&physical) else { return false };
-        let slot = self.slots[index.0 as usize].take().expect("it is hosted");
+        let mut slot = self.slots[index.0 as usize].take().expect("it is hosted");
         self.depart(index, &slot, false);
         self.plane.timers.take_all(index);
         self.shims.retain(|shim| *shim != index);
         self.plane.routes.unplace(physical);
         self.plane.routes.forget(physical);
         self.settle_places();
-        for parked in slot.inbox.into_all().chain(slot.egress.into_held()) {
+        for parked in slot.inbox.into_all().chain(slot.egress.take_held()) {
             self.settle_parked(&parked, Fate::Returned);
         }
         true
@@ -230,7 +229,9 @@ impl<D: Driver> Turn<D> {
         let Some(slot) = &mut self.slots[index.0 as usize] else { return };
         for command in slot.host.take_commands() {
             match command {
-                Command::Host(hosting, parts) => self.obey_host(&hosting, &parts),
+                Command::Host(hosting) => self.obey_host(&hosting),
+                Command::Make(hosting, parts) => self.obey_make(&hosting, &parts),
+                Command::Begin(path) => self.obey_begin(path),
                 Command::Wedge(path, parts) => self.obey_wedge(path, parts),
                 Command::Unhost(path) => {
                     let physical = AgentPath::parse(&path).map(|path| path.physical_id());
@@ -238,7 +239,9 @@ impl<D: Driver> Turn<D> {
                     let refused = (!found).then(|| format!("{path} does not run here").into());
                     self.tell_port(&ToPort::Finished { path, refused, state: None });
                 }
-                Command::Capture(path) => self.obey_capture(path),
+                Command::Capture(path, held_by) => self.obey_capture(path, held_by),
+                Command::Hold(path, by) => self.obey_hold(path, by),
+                Command::Release(path, by) => self.obey_release(&path, by),
                 Command::Describe => {
                     let mode = self.plane.links.driver_mut().mode();
                     self.tell_port(&ToPort::Described(format!("{mode}; {}", self.about)));
@@ -256,34 +259,27 @@ impl<D: Driver> Turn<D> {
         }
     }
 
-    fn obey_host(&mut self, hosting: &Hosting, parts: &[Vec<u8>]) {
-        let refused = self.try_host(hosting, parts).err();
+    fn obey_host(&mut self, hosting: &Hosting) {
+        let refused = match self.made_of(hosting) {
+            Ok((placed, _)) if self.plane.hosted.contains_key(&placed.path.physical_id()) => None,
+            Ok((placed, host)) => {
+                self.host(placed, host);
+                None
+            }
+            Err(why) => Some(why),
+        };
         let path = hosting.path.clone();
         self.tell_port(&ToPort::Finished { path, refused, state: None });
     }
 
-    fn try_host(&mut self, hosting: &Hosting, parts: &[Vec<u8>]) -> Result<(), Failure> {
+    /// An agent as its template has it, and where it belongs.
+    pub(crate) fn made_of(&self, hosting: &Hosting) -> Result<(Placed, Box<dyn Host>), Failure> {
         let path = AgentPath::parse(&hosting.path).map_err(|error| error.to_string())?;
         let source = AgentPath::parse(&hosting.source).map_err(|error| error.to_string())?;
-        if self.plane.hosted.contains_key(&path.physical_id()) {
-            return Ok(());
-        }
         let parameters = parameters(&hosting.parameters);
         let host = self.plane.templates.make(&hosting.template, &parameters)?;
         let (space, range) = (hosting.space(), hosting.range());
-        let bequests = bequests(parts);
-        if bequests.is_empty() {
-            self.host(Placed { path, source, space, range }, host);
-            return Ok(());
-        }
-        let host = Self::restored(host, &bequests).map_err(|error| error.to_string())?;
-        let index = self.seat(Placed { path, source, space, range }, host);
-        self.inherit(index, &bequests);
-        if planted::is(Bug::PartTwice) {
-            self.inherit(index, &bequests);
-        }
-        self.settle_routes();
-        Ok(())
+        Ok((Placed { path, source, space, range }, host))
     }
 
     /// The state of an agent between two of its transitions, in flight as its messages may be. `path`:
@@ -291,22 +287,34 @@ impl<D: Driver> Turn<D> {
     /// # Errors
     /// A text for people: it does not run here.
     pub fn capture(&self, path: &AgentPath) -> Result<Option<Captured>, String> {
-        let mut all = self.slots.iter().flatten();
-        all.find(|slot| slot.path == *path || slot.path.logical() == *path)
-            .map(|slot| slot.host.capture())
-            .ok_or_else(|| format!("{path} does not run here"))
+        let (_, slot) = self.slot_at(path).ok_or_else(|| format!("{path} does not run here"))?;
+        Ok(slot.host.capture())
     }
 
-    fn obey_capture(&mut self, path: String) {
-        let wanted = AgentPath::parse(&path).map_err(|error| error.to_string());
-        let (state, refused) = match wanted.and_then(|path| self.capture(&path)) {
-            Ok(Some(captured)) => (Some(captured.to_bytes()), None),
-            Ok(None) => {
-                (None, Some(format!("{path} is a shim: it has no state to capture").into()))
-            }
-            Err(why) => (None, Some(why.into())),
+    /// The agent of this path, with or without its incarnation, that runs here and is not ending.
+    pub(crate) fn slot_at(&self, path: &AgentPath) -> Option<(SlotIndex, &Slot)> {
+        let all = self.slots.iter().enumerate();
+        let mut all = all.filter_map(|(at, slot)| Some((SlotIndex(at as u32), slot.as_ref()?)));
+        all.find(|(_, slot)| {
+            slot.physical != AgentId(0) && (slot.path == *path || slot.path.logical() == *path)
+        })
+    }
+
+    fn obey_capture(&mut self, path: String, held_by: Option<u64>) {
+        let wanted = AgentPath::parse(&path).map_err(|error| error.to_string().into());
+        let (state, refused) = match wanted.and_then(|path| self.try_capture(&path, held_by)) {
+            Ok(captured) => (Some(captured.to_bytes()), None),
+            Err(why) => (None, Some(why)),
         };
         self.tell_port(&ToPort::Finished { path, refused, state });
+    }
+
+    fn try_capture(&self, path: &AgentPath, held_by: Option<u64>) -> Result<Captured, Failure> {
+        if held_by.is_some_and(|by| !self.holds(path, by)) {
+            return Err(Failure::for_now(format!("{path} was held no longer")));
+        }
+        let captured = self.capture(path)?;
+        captured.ok_or_else(|| format!("{path} is a shim: it has no state to capture").into())
     }
 
     fn obey_learn(&mut self, learned: daedal_model::control::Learned) {

@@ -13,6 +13,8 @@ mod doze;
 pub mod executor;
 mod gather;
 pub mod handle;
+mod heir;
+mod hold;
 mod hosting;
 pub mod idle;
 mod inbox;

@@ -97,6 +97,12 @@ impl Egress {
         line.held.insert(place, parked);
     }
 
+    /// Whether a message of this place is held.
+    pub fn holds(&self, record: &Record<'_>) -> bool {
+        let line = self.lines.get(&whose(record));
+        line.zip(record.place()).is_some_and(|(line, place)| line.held.contains_key(&place))
+    }
+
     /// A place need not be waited for any longer.
     #[inline]
     pub fn pass(&mut self, whose: Whose, place: Place) {
@@ -138,9 +144,11 @@ impl Egress {
         self.lines.retain(|whose, _| !retired.contains(&whose.1) || stalled.contains(whose));
     }
 
-    /// Everything that is held, in the order of the lines.
-    pub fn into_held(self) -> impl Iterator<Item = Parked> {
-        self.lines.into_values().flat_map(|line| line.held.into_values())
+    /// Takes out everything that is held, in the order of the lines, which stay where they are.
+    pub fn take_held(&mut self) -> Vec<Parked> {
+        self.stalled.clear();
+        let held = self.lines.values_mut().map(|line| std::mem::take(&mut line.held));
+        held.flat_map(BTreeMap::into_values).collect()
     }
 }
 

@@ -87,10 +87,12 @@ pub(crate) struct Parked {
 }
 
 /// Which messages an agent has processed, by source, space and lane. Only those that came over links are
-/// written down: within a box each message is handed over once.
+/// written down: within a box each message is handed over once. But what an earlier life had from afar may come
+/// from next door to whoever goes on from it.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct DoneBox {
     by_sender: HashMap<(AgentId, Space, u16), NumberSet, foldhash::fast::FixedState>,
+    is_inherited: bool,
 }
 
 impl DoneBox {
@@ -103,6 +105,7 @@ impl DoneBox {
 
     /// Takes over what an earlier owner of some of its points has processed.
     pub fn inherit(&mut self, (source, space, lane): (AgentId, Space, u16), set: &NumberSet) {
+        self.is_inherited = true;
         let new = || NumberSet::below(Number::first_of(lane));
         self.by_sender.entry((source, space, lane)).or_insert_with(new).union(set);
     }
@@ -147,6 +150,20 @@ impl DoneBox {
             Ok(false) => Admission::Seen,
             Err(_) => Admission::OutOfWindow,
         }
+    }
+
+    /// Whether some of it an earlier life has done.
+    #[inline]
+    pub fn is_inherited(&self) -> bool {
+        self.is_inherited && !planted::is(Bug::NextDoorTwice)
+    }
+
+    /// Whether the message was processed.
+    #[cold]
+    pub fn has(&self, record: &Record<'_>) -> bool {
+        let name = record.name();
+        let sender = (name.source, name.space, name.number.lane());
+        self.by_sender.get(&sender).is_some_and(|set| set.contains(name.number))
     }
 
     /// A message goes back to its sender: it is not done here.

@@ -52,6 +52,9 @@ impl Bug {
                 (LifeGoesOn, 0),
                 (GoneBackDone, 699),
                 (PartReachesAll, 12),
+                (NothingTaken, 0),
+                (LateGoesOn, 0),
+                (NextDoorTwice, 0),
             ];
             all.into_iter().chain(of_turn.map(|(bug, seed)| (Bug::Turn(bug), seed))).collect()
         };
