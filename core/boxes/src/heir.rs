@@ -38,9 +38,6 @@ impl<D: Driver> Turn<D> {
         let refused = match self.heir_of(hosting, parts) {
             Ok(heir) => {
                 self.heirs.insert(path.clone(), heir);
-                if planted::is(Bug::NothingTaken) {
-                    return self.obey_begin(path);
-                }
                 None
             }
             Err(why) => Some(why),

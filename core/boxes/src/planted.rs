@@ -44,12 +44,8 @@ pub enum Bug {
     GoneBackDone,
     /// What is for a part of a life's points reaches all that it has.
     PartReachesAll,
-    /// Who goes on from a life leaves what that was where it is.
-    NothingTaken,
     /// A life that waits for answers too long says that it has ended, and goes on.
     LateGoesOn,
-    /// Of what comes from next door it is not asked whether an earlier life has done it.
-    NextDoorTwice,
 }
 
 #[cfg(feature = "planted")]

@@ -155,7 +155,7 @@ impl DoneBox {
     /// Whether some of it an earlier life has done.
     #[inline]
     pub fn is_inherited(&self) -> bool {
-        self.is_inherited && !planted::is(Bug::NextDoorTwice)
+        self.is_inherited
     }
 
     /// Whether the message was processed.

@@ -52,9 +52,7 @@ impl Bug {
                 (LifeGoesOn, 0),
                 (GoneBackDone, 699),
                 (PartReachesAll, 12),
-                (NothingTaken, 0),
-                (LateGoesOn, 0),
-                (NextDoorTwice, 0),
+                (LateGoesOn, 217),
             ];
             all.into_iter().chain(of_turn.map(|(bug, seed)| (Bug::Turn(bug), seed))).collect()
         };
