@@ -1,25 +1,39 @@
 //! `daedal state kvs`: a virtual agent's state, put together from the agents that it became.
 //!
-//! Each physical agent is captured between two of its transitions, while requests are in flight; a cut
-//! across all of them at one moment needs the wedge, and is not made here. The output says so.
+//! Where it became several, they are held for a moment, and captured while all are: one cut, in which there is no
+//! effect without its cause (`core/boxes/src/hold.rs`). Requests that are in flight are in it or not, and the system
+//! goes on.
+
+#![expect(
+    clippy::disallowed_methods,
+    reason = "a command has a deadline, and leaves in peace who is busy"
+)]
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow, bail};
 use clap::Args;
-use daedal::Templates;
 use daedal::model::address::numbered;
-use daedal::model::control::{FromController, FromPort, Reason, ToController, ToPort, port_path};
+use daedal::model::control::{
+    Failure, FromController, FromPort, Reason, ToController, ToPort, port_path,
+};
 use daedal::model::path::AgentPath;
 use daedal::model::port::Port;
 use daedal::model::route::Action;
 use daedal::model::state::Captured;
 use daedal::running::RunningBox;
+use daedal::{AskError, Templates};
 
-use crate::describe::{ANSWER_AT_MOST, ask, ask_within};
+use crate::describe::{ANSWER_AT_MOST, ask};
 use crate::find::Where;
 use crate::say::say;
+
+/// How long the command tries: parts may wait for answers, move, or be held for somebody else.
+const CUT_AT_MOST: Duration = Duration::from_secs(10);
+/// How long it leaves them in peace before it tries again.
+const AGAIN: Duration = Duration::from_millis(50);
 
 /// What `daedal state` takes.
 #[derive(Debug, Args)]
@@ -37,25 +51,99 @@ pub fn run(arguments: &Arguments, templates: &Arc<Templates>) -> Result<()> {
         None => (AgentPath::parse(&arguments.agent)?, String::new()),
     };
     let guest = arguments.at.guest(templates)?;
-    let parts = places(&guest, &path)?;
-    let count = parts.len();
-    let captured = parts
-        .into_iter()
-        .map(|(part, port)| capture(&guest, &format!("{part}{number}"), &port))
-        .collect::<Result<Vec<_>>>()?;
-    let whole = Captured::join(captured).context("the parts' states do not join")?;
+    let captured = cut(&guest, &path, &number);
     guest.stop().map_err(|why| anyhow!(why))?;
+    let captured = captured?;
+    let count = captured.len();
+    let whole = Captured::join(captured).context("the parts' states do not join")?;
     if count == 1 {
         say!("{path}{number}, captured between two of its transitions")?;
     } else {
         say!(
-            "{path}, put together from {count} agents, each captured between two of its transitions"
+            "{path}, put together from {count} agents in one cut, between two transitions of each"
         )?;
         say!(
-            "(not one cut across all of them: requests in flight may show in one and not in another)"
+            "(each was held until all were captured: what one had caused in another is in it with its cause)"
         )?;
     }
     say!("{whole}")
+}
+
+/// The states of all parts, in one cut. `number`: of many agents of one name, which, as `/7`.
+fn cut(guest: &RunningBox, path: &AgentPath, number: &str) -> Result<Vec<Captured>> {
+    let until = Instant::now() + CUT_AT_MOST;
+    loop {
+        let named = |(part, port): (AgentPath, AgentPath)| (format!("{part}{number}"), port);
+        let parts: Vec<_> = places(guest, path)?.into_iter().map(named).collect();
+        let by = (parts.len() > 1).then(|| guest.incarnation());
+        let tried = try_cut(guest, &parts, by);
+        if let Some(by) = by {
+            // Whoever does not hear of it goes on by itself.
+            let _ = ask_all(guest, &parts, |path| ToPort::Release { path, by });
+        }
+        match tried? {
+            Ok(captured) => return Ok(captured),
+            Err(why) if Instant::now() > until => {
+                bail!(
+                    "{path}: no cut across its {} parts within {CUT_AT_MOST:?}: {why}",
+                    parts.len()
+                )
+            }
+            Err(_) => std::thread::sleep(AGAIN),
+        }
+    }
+}
+
+/// Holds all parts, if `by` is to, and captures them once all are. The inner error may pass.
+fn try_cut(
+    guest: &RunningBox,
+    parts: &[(String, AgentPath)],
+    by: Option<u64>,
+) -> Result<Result<Vec<Captured>, Failure>> {
+    if let Some(by) = by {
+        let held = ask_all(guest, parts, |path| ToPort::Hold { path, by })?;
+        if let Err(why) = held.into_iter().collect::<Result<Vec<_>, _>>() {
+            return Ok(Err(why));
+        }
+    }
+    let states = ask_all(guest, parts, |path| ToPort::Capture { path, held_by: by })?;
+    let mut captured = Vec::new();
+    for ((part, port), state) in parts.iter().zip(states) {
+        match state {
+            Ok(FromPort::Captured(bytes)) => captured.push(Captured::from_bytes(&bytes)?),
+            Ok(other) => bail!("{port} answers something else of {part}: {other:?}"),
+            Err(why) => return Ok(Err(why)),
+        }
+    }
+    Ok(Ok(captured))
+}
+
+/// Asks the ports of all parts at once.
+fn ask_all(
+    guest: &RunningBox,
+    parts: &[(String, AgentPath)],
+    message: impl Fn(String) -> ToPort,
+) -> Result<Vec<Result<FromPort, Failure>>> {
+    let ask = |(part, port): &(String, AgentPath)| {
+        guest.handle().ask::<Port>(port.logical_id(), &message(part.clone()))
+    };
+    let asks: Vec<_> = parts.iter().map(ask).collect();
+    let mut answers = Vec::new();
+    for (ask, (part, _)) in asks.into_iter().zip(parts) {
+        let answer = ask
+            .wait_within(ANSWER_AT_MOST)
+            .with_context(|| format!("{part}: its box does not answer; `daedal boxes` shows it"))?;
+        match answer {
+            Ok(FromPort::Refused(why)) if !why.may_pass => bail!("{why}"),
+            Ok(FromPort::Refused(why)) => answers.push(Err(why)),
+            Ok(answer) => answers.push(Ok(answer)),
+            Err(AskError::Unknown) => {
+                answers.push(Err(Failure::for_now(format!("the box of {part} has ended"))));
+            }
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(answers)
 }
 
 /// Path of each physical agent, and its reactor's port.
@@ -93,16 +181,4 @@ fn places(guest: &RunningBox, path: &AgentPath) -> Result<Vec<(AgentPath, AgentP
 fn beside(path: &AgentPath) -> Result<AgentPath> {
     let parent = path.parent().context("the system agent has no state of its own")?;
     Ok(parent.join("guest")?)
-}
-
-fn capture(guest: &RunningBox, part: &str, port: &AgentPath) -> Result<Captured> {
-    let request = ToPort::Capture { path: part.to_owned() };
-    let answer = ask_within::<Port>(guest.handle(), port.logical_id(), &request, ANSWER_AT_MOST)?;
-    match answer
-        .with_context(|| format!("{part}: its box does not answer; `daedal boxes` shows it"))?
-    {
-        FromPort::Captured(bytes) => Ok(Captured::from_bytes(&bytes)?),
-        FromPort::Refused(why) => bail!("{why}"),
-        other => bail!("{port} answers something else: {other:?}"),
-    }
 }

@@ -7,7 +7,7 @@ mod system;
 
 use std::net::TcpListener;
 
-use system::{System, free_address, until};
+use system::{Process, System, free_address, until};
 
 #[test]
 fn a_gateway_whose_port_is_given_up_serves() {
@@ -100,4 +100,17 @@ fn a_box_that_was_killed_and_comes_back_elsewhere_is_told_what_to_do() {
         let mut client = system.client();
         (0..20).all(|index| client.ask(&format!("SET key{index} 1")).is_ok_and(|it| it == "+OK"))
     });
+}
+
+/// It is refused for now, and goes through when all shards run.
+#[test]
+fn a_reshard_that_cannot_be_done_for_now_says_what_it_waits_for_and_is_done() {
+    let mut system = System::stated();
+    system.start_box("controller");
+    system.start_box("a");
+    let words = ["reshard", "kvs", "3", "--system", "system.toml"];
+    let command = Process::start(&system.folder, &words);
+    command.await_words("kvs waits: kvs/shard");
+    system.start_box("b");
+    command.await_words("kvs has 3 shards now");
 }

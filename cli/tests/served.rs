@@ -32,7 +32,8 @@ fn a_store_on_two_boxes_serves_clients_and_shows_itself() {
         assert!(boxes.contains(&format!("{name}  {address}  1 reactor")), "{boxes}");
     }
     let state = system.look(&["state", "kvs"]).unwrap();
-    for part in ["put together from 2 agents", "not one cut across all", "values: 20 keys: key"] {
+    for part in ["put together from 2 agents in one cut", "with its cause", "values: 20 keys: key"]
+    {
         assert!(state.contains(part), "{state}");
     }
 }

@@ -8,9 +8,9 @@ use std::collections::BTreeMap;
 use daedal_model::agent::{Agent, Answer, Outcome, Refusal};
 use daedal_model::context::{Addressee, Envelope};
 use daedal_model::control::{
-    ActionEntry, BoxEntry, Cut, Failure, FromController, FromManager, FromPort, Hosting, Knowledge,
-    Legacy, PartEntry, PartOf, PlaceEntry, Raise, Raised, Reason, RouteEntry, ToController,
-    ToManager, ToPort, View, Wedged,
+    ActionEntry, BoxEntry, ConstantEntry, Cut, Failure, FromController, FromManager, FromPort,
+    Hosting, Knowledge, Legacy, PartEntry, PartOf, PlaceEntry, Raise, Raised, Reason, RouteEntry,
+    ToController, ToManager, ToPort, View, Wedged,
 };
 use daedal_model::controller::{Controller, System};
 use daedal_model::encode::{Body, encode_to_vec};
@@ -132,11 +132,16 @@ impl Draw<'_> {
     }
 
     fn wedged(&mut self) -> Wedged {
-        Wedged { hosting: self.hosting(), into: self.cut() }
+        let (hosting, into) = (self.hosting(), self.cut());
+        Wedged { hosting, into, constants: self.some(Self::constant) }
     }
 
     fn legacy(&mut self) -> Legacy {
-        Legacy { path: self.text(), port: self.text() }
+        Legacy { path: self.text(), port: self.text(), way: self.knowledge() }
+    }
+
+    fn constant(&mut self) -> ConstantEntry {
+        ConstantEntry { field: self.text(), hash: self.number() }
     }
 
     fn part(&mut self) -> PartEntry {
@@ -276,20 +281,31 @@ impl Draw<'_> {
     }
 
     fn for_port(&mut self) -> ToPort {
-        match self.below(15) {
+        match self.below(20) {
             0 | 1 => ToPort::Host(self.hosting(), self.some(Self::legacy)),
             2 => ToPort::Wedge { path: self.text(), parts: self.some(Self::part) },
-            3 => ToPort::Fetch { path: self.text(), part: self.short(), from: self.number() },
-            4 => ToPort::FetchAgain { path: self.text() },
+            3 => ToPort::Fetch { path: self.text(), range: self.part(), from: self.number() },
+            4 => ToPort::AskAgain { path: self.text() },
             5 => ToPort::Collect { path: self.text() },
             6 => ToPort::Unhost { path: self.text() },
-            7 => ToPort::Capture { path: self.text() },
+            7 => ToPort::Capture { path: self.text(), held_by: self.maybe(Self::number) },
             8 => ToPort::Describe,
             9 => ToPort::Described(self.text()),
             10 => ToPort::Learn(self.knowledge()),
             11 => ToPort::Forget { destination: self.number(), epoch: self.short() },
             12 => ToPort::Miss { destination: self.number(), source: self.text() },
             13 => ToPort::MissAgain { destination: self.number(), source: self.text() },
+            14 => ToPort::Take { path: self.text(), range: self.part() },
+            15 => ToPort::Made { path: self.text(), refused: self.maybe(Self::failure) },
+            16 => ToPort::Ended { path: self.text(), constants: self.some(Self::constant) },
+            17 => ToPort::Hold { path: self.text(), by: self.number() },
+            18 => match self.flag() {
+                true => ToPort::Release { path: self.text(), by: self.number() },
+                false => {
+                    let (path, by) = (self.text(), self.number());
+                    ToPort::Held { path, by, refused: self.maybe(Self::failure) }
+                }
+            },
             _ => match self.below(4) {
                 0 => ToPort::ControllerIsNew,
                 _ => ToPort::Finished {
@@ -302,14 +318,15 @@ impl Draw<'_> {
     }
 
     fn by_port(&mut self) -> FromPort {
-        match self.below(6) {
+        match self.below(7) {
             0 | 1 => FromPort::Part(PartOf {
                 range: self.part(),
                 bytes: self.bytes(),
                 total: self.number(),
-                parts: self.short(),
+                is_last: self.flag(),
             }),
             2 => FromPort::Done,
+            5 => FromPort::Ended(self.some(Self::constant)),
             3 => FromPort::Captured(self.bytes()),
             4 => FromPort::Described(self.text()),
             _ => FromPort::Refused(self.failure()),

@@ -212,10 +212,16 @@ pub fn hosted<A: Agent + State>(agent: A) -> Box<dyn Host> {
 }
 
 impl<A: Agent> Hosted<A> {
+    /// Reads a message, if the agent wants it now.
     #[inline]
-    fn wants(&self, message: &Archived<A::Message>) -> bool {
+    fn wanted<'a>(
+        &self,
+        body: &'a [u8],
+        trust: Trust,
+    ) -> Result<Option<&'a Archived<A::Message>>, Invalid> {
+        let message = open::<A::Message>(body, trust)?;
         let is_due = A::number(message).is_none_or(|number| number <= self.agent.want());
-        is_due && self.agent.wants(message)
+        Ok((is_due && self.agent.wants(message)).then_some(message))
     }
 }
 
@@ -246,10 +252,7 @@ impl<A: Agent> Host for Hosted<A> {
         envelope: &Envelope,
         effects: &mut dyn Effects,
     ) -> Result<Verdict, Invalid> {
-        let message = open::<A::Message>(body, trust)?;
-        if !self.wants(message) {
-            return Ok(Verdict::Later);
-        }
+        let Some(message) = self.wanted(body, trust)? else { return Ok(Verdict::Later) };
         self.agent.transition(message, &mut Context::new(id, envelope, effects));
         Ok(Verdict::Done)
     }
@@ -271,10 +274,7 @@ impl<A: Agent> Host for Hosted<A> {
         envelope: &Envelope,
         effects: &mut dyn Effects,
     ) -> Result<Verdict, Invalid> {
-        let message = open::<A::Message>(body, trust)?;
-        if !self.wants(message) {
-            return Ok(Verdict::Later);
-        }
+        let Some(message) = self.wanted(body, trust)? else { return Ok(Verdict::Later) };
         let make =
             |agent: &mut A| agent.transition(message, &mut Context::new(id, envelope, effects));
         let changed = self.can.state.as_ref().map(|state| state.change(&self.agent, part, make));

@@ -19,13 +19,12 @@ use crate::deliver::{Host, Hosted};
 use crate::kinds::Kind;
 use crate::many::Members;
 use crate::ordered::Egress;
-use crate::plane::{Hand, Work, nobody};
+use crate::plane::{Hand, Heads, Work, nobody};
 use crate::planted::{self, Bug};
 use crate::record::Record;
 use crate::slot::{DoneBox, Sender, Slot, SlotIndex};
 use crate::template::parameters;
 use crate::turn::{Fate, Turn};
-use crate::wedge::bequests;
 
 /// Where the controller is: every box knows that from its start.
 pub const CONTROLLER_AT: ReactorAddress = ReactorAddress { agent_box: BoxId(0), reactor: 0 };
@@ -100,7 +99,7 @@ impl<D: Driver> Turn<D> {
         self.plane.routes.learn(path, route);
     }
 
-    fn seat(&mut self, placed: Placed, host: Box<dyn Host>) -> SlotIndex {
+    pub(crate) fn seat(&mut self, placed: Placed, host: Box<dyn Host>) -> SlotIndex {
         let index = self.vacant_slot();
         let physical = placed.path.physical_id();
         let takes = self.plane.templates.kinds().kind(host.takes()).unwrap_or(Kind::NONE);
@@ -170,6 +169,7 @@ impl<D: Driver> Turn<D> {
 
     /// Stops an agent. Who sent what waits in its inbox is told to ask for the way again.
     pub fn unhost(&mut self, physical: AgentId) -> bool {
+        self.release(physical);
         let Some(index) = self.plane.hosted.remove(&physical) else { return false };
         let mut slot = self.slots[index.0 as usize].take().expect("it is hosted");
         self.depart(index, &slot, false);
@@ -242,7 +242,9 @@ impl<D: Driver> Turn<D> {
         let Some(slot) = &mut self.slots[index.0 as usize] else { return };
         for command in slot.host.take_commands() {
             match command {
-                Command::Host(hosting, parts) => self.obey_host(&hosting, &parts),
+                Command::Host(hosting) => self.obey_host(&hosting),
+                Command::Make(hosting, parts) => self.obey_make(&hosting, &parts),
+                Command::Begin(path) => self.obey_begin(path),
                 Command::Wedge(path, parts) => self.obey_wedge(path, parts),
                 Command::Unhost(path) => {
                     let physical = AgentPath::parse(&path).map(|path| path.physical_id());
@@ -250,7 +252,9 @@ impl<D: Driver> Turn<D> {
                     let refused = (!found).then(|| format!("{path} does not run here").into());
                     self.tell_port(&ToPort::Finished { path, refused, state: None });
                 }
-                Command::Capture(path) => self.obey_capture(path),
+                Command::Capture(path, held_by) => self.obey_capture(path, held_by),
+                Command::Hold(path, by) => self.obey_hold(path, by),
+                Command::Release(path, by) => self.obey_release(&path, by),
                 Command::Describe => {
                     let mode = self.plane.links.driver_mut().mode();
                     let many = self.many_here();
@@ -269,34 +273,27 @@ impl<D: Driver> Turn<D> {
         }
     }
 
-    fn obey_host(&mut self, hosting: &Hosting, parts: &[Vec<u8>]) {
-        let refused = self.try_host(hosting, parts).err();
+    fn obey_host(&mut self, hosting: &Hosting) {
+        let refused = match self.made_of(hosting) {
+            Ok((placed, _)) if self.plane.hosted.contains_key(&placed.path.physical_id()) => None,
+            Ok((placed, host)) => {
+                self.host(placed, host);
+                None
+            }
+            Err(why) => Some(why),
+        };
         let path = hosting.path.clone();
         self.tell_port(&ToPort::Finished { path, refused, state: None });
     }
 
-    fn try_host(&mut self, hosting: &Hosting, parts: &[Vec<u8>]) -> Result<(), Failure> {
+    /// An agent as its template has it, and where it belongs.
+    pub(crate) fn made_of(&self, hosting: &Hosting) -> Result<(Placed, Box<dyn Host>), Failure> {
         let path = AgentPath::parse(&hosting.path).map_err(|error| error.to_string())?;
         let source = AgentPath::parse(&hosting.source).map_err(|error| error.to_string())?;
-        if self.plane.hosted.contains_key(&path.physical_id()) {
-            return Ok(());
-        }
         let parameters = parameters(&hosting.parameters);
         let host = self.plane.templates.make(&hosting.template, &parameters)?;
         let (space, range) = (hosting.space(), hosting.range());
-        let bequests = bequests(parts);
-        if bequests.is_empty() {
-            self.host(Placed { path, source, space, range }, host);
-            return Ok(());
-        }
-        let host = Self::restored(host, &bequests).map_err(|error| error.to_string())?;
-        let index = self.seat(Placed { path, source, space, range }, host);
-        self.inherit(index, &bequests);
-        if planted::is(Bug::PartTwice) {
-            self.inherit(index, &bequests);
-        }
-        self.settle_routes();
-        Ok(())
+        Ok((Placed { path, source, space, range }, host))
     }
 
     /// The state of an agent between two of its transitions, in flight as its messages may be. `path`:
@@ -313,9 +310,17 @@ impl<D: Driver> Turn<D> {
     }
 
     fn find(&self, path: &AgentPath) -> Result<&Slot, String> {
-        let mut all = self.slots.iter().flatten();
-        all.find(|slot| slot.path == *path || slot.path.logical() == *path)
-            .ok_or_else(|| format!("{path} does not run here"))
+        let (_, slot) = self.slot_at(path).ok_or_else(|| format!("{path} does not run here"))?;
+        Ok(slot)
+    }
+
+    /// The agent of this path, with or without its incarnation, that runs here and is not ending.
+    pub(crate) fn slot_at(&self, path: &AgentPath) -> Option<(SlotIndex, &Slot)> {
+        let all = self.slots.iter().enumerate();
+        let mut all = all.filter_map(|(at, slot)| Some((SlotIndex(at as u32), slot.as_ref()?)));
+        all.find(|(_, slot)| {
+            slot.physical != AgentId(0) && (slot.path == *path || slot.path.logical() == *path)
+        })
     }
 
     /// The state of `users/7`, or of an agent that is one.
@@ -343,12 +348,22 @@ impl<D: Driver> Turn<D> {
         }
     }
 
-    fn obey_capture(&mut self, path: String) {
-        let (state, refused) = match self.capture_named(&path) {
+    fn obey_capture(&mut self, path: String, held_by: Option<u64>) {
+        let (state, refused) = match self.try_capture(&path, held_by) {
             Ok(captured) => (Some(captured.to_bytes()), None),
-            Err(why) => (None, Some(why.into())),
+            Err(why) => (None, Some(why)),
         };
         self.tell_port(&ToPort::Finished { path, refused, state });
+    }
+
+    fn try_capture(&self, name: &str, held_by: Option<u64>) -> Result<Captured, Failure> {
+        if let Some(by) = held_by {
+            let path = AgentPath::parse(name).map_err(|error| error.to_string())?;
+            if !self.holds(&path, by) {
+                return Err(Failure::for_now(format!("{path} was held no longer")));
+            }
+        }
+        Ok(self.capture_named(name)?)
     }
 
     fn obey_learn(&mut self, learned: daedal_model::control::Learned) {

@@ -14,6 +14,8 @@ pub mod executor;
 mod gather;
 mod given_up;
 pub mod handle;
+mod heir;
+mod hold;
 mod hosting;
 pub mod idle;
 mod inbox;

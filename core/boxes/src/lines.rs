@@ -10,7 +10,7 @@
 //! A leaf that the ways lead to no more, though all of them are known, is a life that is over: its line goes
 //! when nothing is under way in it.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use daedal_model::done::WINDOW;
 use daedal_model::id::{AgentId, Number};
@@ -68,6 +68,8 @@ struct Line {
     /// Whether the ways lead there.
     is_led_to: bool,
     taken: Place,
+    /// Places that were taken, and that nothing is to come by.
+    free: BTreeSet<Place>,
     under_way: u64,
     waiting: BTreeMap<Waits, Vec<u8>>,
 }
@@ -196,18 +198,31 @@ impl Lines {
         &self.all[line.0 as usize]
     }
 
-    /// The place that a message gets which leaves for this leaf for the first time.
-    pub fn next_place(&self, leaf: AgentId) -> Place {
-        self.by_leaf.get(&leaf).map_or(NO_PLACE, |line| self.line(*line).taken) + 1
+    /// The place that a message gets which leaves for this leaf. `had`: the one that it left for it by before.
+    pub fn next_place(&self, leaf: AgentId, had: Option<Place>) -> Place {
+        let line = self.by_leaf.get(&leaf).map(|line| self.line(*line));
+        line.map_or(had.unwrap_or(NO_PLACE + 1), |line| line.next_place(had))
     }
 
     /// The next place in the line to this leaf is taken.
     #[inline]
-    pub fn take_place(&mut self, leaf: AgentId) -> Place {
+    pub fn take_place(&mut self, leaf: AgentId, had: Option<Place>) -> Place {
         let line = self.find(leaf).unwrap_or_else(|| self.add(leaf));
         let it = &mut self.all[line.0 as usize];
-        it.taken += 1;
-        it.taken
+        let place = it.next_place(had);
+        it.free.remove(&place);
+        it.free.extend(had.filter(|had| *had != place));
+        it.taken = it.taken.max(place);
+        place
+    }
+
+    /// What left for one of several copies by this place has come back, and leaves for another: those that come
+    /// after it must not wait for it there.
+    pub fn give_up_place(&mut self, leaf: AgentId, place: Place) {
+        if let Some(line) = self.find(leaf) {
+            let it = &mut self.all[line.0 as usize];
+            it.free.extend((it.range.is_none() && place != NO_PLACE).then_some(place));
+        }
     }
 
     /// Nothing is under way to this leaf, which has forgotten what came before.
@@ -313,9 +328,16 @@ impl Line {
             had: None,
             is_led_to: false,
             taken: NO_PLACE,
+            free: BTreeSet::new(),
             under_way: 0,
             waiting: BTreeMap::new(),
         }
+    }
+
+    #[inline]
+    fn next_place(&self, had: Option<Place>) -> Place {
+        let place = had.unwrap_or(self.taken + 1);
+        self.free.first().map_or(place, |free| place.min(*free))
     }
 
     fn is_stray(&self) -> bool {

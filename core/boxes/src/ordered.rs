@@ -106,6 +106,12 @@ impl Egress {
         }
     }
 
+    /// Whether a message of this place is held.
+    pub fn holds(&self, record: &Record<'_>) -> bool {
+        let line = self.0.as_ref().and_then(|held| held.lines.get(&whose(record)));
+        line.zip(record.place()).is_some_and(|(line, place)| line.held.contains_key(&place))
+    }
+
     /// A place need not be waited for any longer.
     #[inline]
     pub fn pass(&mut self, whose: Whose, place: Place) {
@@ -155,10 +161,12 @@ impl Egress {
         lines.flat_map(|line| line.held.values_mut())
     }
 
-    /// Everything that is held, in the order of the lines.
-    pub fn into_held(self) -> impl Iterator<Item = Parked> {
-        let lines = self.0.into_iter().flat_map(|held| held.lines.into_values());
-        lines.flat_map(|line| line.held.into_values())
+    /// Takes out everything that is held, in the order of the lines, which stay where they are.
+    pub fn take_held(&mut self) -> Vec<Parked> {
+        let Some(held) = &mut self.0 else { return Vec::new() };
+        held.stalled.clear();
+        let held = held.lines.values_mut().map(|line| std::mem::take(&mut line.held));
+        held.flat_map(BTreeMap::into_values).collect()
     }
 }
 

@@ -530,18 +530,21 @@ impl<D: Driver> Plane<D> {
         let Some(place) = read.place() else {
             return self.send_headed(at, leaf, &mut header, record);
         };
-        let kept = conversation.place_before(number, leaf.physical, before(place));
-        let kept = kept.filter(|_| !planted::is(Bug::PlaceAnew));
-        let next = self.conversations.next_place(at, leaf.physical);
-        put_place(record, kept.unwrap_or(next));
-        let sent = self.send_headed(at, leaf, &mut header, record);
-        match (sent, kept) {
-            (true, None) => drop(self.conversations.take_place(at, leaf.physical)),
-            (false, None) => put_place(record, NO_PLACE),
-            (_, Some(_)) => {}
+        let (was_at, had_there) = before(place);
+        let goes_elsewhere = was_at != leaf.physical && !conversation.goes_to_several(number);
+        let had = conversation.place_before(number, leaf.physical, before(place));
+        let had = had.filter(|_| !planted::is(Bug::PlaceAnew));
+        if goes_elsewhere {
+            self.conversations.give_up_place(at, was_at, had_there);
         }
-        if sent {
-            self.conversations.leave(at, number, leaf.physical);
+        put_place(record, self.conversations.next_place(at, leaf.physical, had));
+        let sent = self.send_headed(at, leaf, &mut header, record);
+        match sent {
+            true => {
+                self.conversations.take_place(at, leaf.physical, had);
+                self.conversations.leave(at, number, leaf.physical);
+            }
+            false => put_place(record, had.unwrap_or(NO_PLACE)),
         }
         sent
     }

@@ -44,6 +44,8 @@ pub enum Bug {
     GoneBackDone,
     /// What is for a part of a life's points reaches all that it has.
     PartReachesAll,
+    /// A life that waits for answers too long says that it has ended, and goes on.
+    LateGoesOn,
 }
 
 #[cfg(feature = "planted")]

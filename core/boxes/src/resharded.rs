@@ -69,6 +69,7 @@ impl Model for Reshard {
         }
         vec![
             Property::always(ONE_OWNER, |_, it: &World| it.wrong != Some(Wrong::TwoOwners)),
+            Property::always(TAKEN, |_, it: &World| it.wrong != Some(Wrong::BegunAgain)),
             Property::always(ONCE, |_, it: &World| it.wrong != Some(Wrong::Twice)),
             Property::always(NEW, |_, it: &World| it.wrong != Some(Wrong::UsedAgain)),
             Property::always(WHOLE, |_, it: &World| it.wrong != Some(Wrong::Torn)),
@@ -95,6 +96,7 @@ impl Model for Reshard {
 }
 
 const ONE_OWNER: &str = "a point has one owner";
+const TAKEN: &str = "nobody begins from what another has begun from";
 const ONCE: &str = "a message is processed once in lives that continue each other";
 const NEW: &str = "spaces, epochs and paths of lives are new";
 const WHOLE: &str = "the parts of earlier lives make one";
@@ -138,14 +140,14 @@ const NO_FAULTS: Faults = Faults {
 fn two_shards_become_one_whatever_ends_or_is_cut_off() {
     let faults = Faults { crash: true, cut: true, refusal: true, ..NO_FAULTS };
     let happen = [FETCHED_AGAIN, BETWEEN, NEXT_CONTROLLER, CUT_OFF, PUT_OFF];
-    check(Reshard { stated: 2, from: 2, into: 1, faults }, 58_512, &happen);
+    check(Reshard { stated: 2, from: 2, into: 1, faults }, 138_882, &happen);
 }
 
 #[test]
 fn one_shard_becomes_two_whatever_ends() {
     let faults = Faults { crash: true, refusal: true, ..NO_FAULTS };
     let happen = [FETCHED_AGAIN, BETWEEN, NEXT_CONTROLLER, PUT_OFF];
-    check(Reshard { stated: 1, from: 1, into: 2, faults }, 9_097, &happen);
+    check(Reshard { stated: 1, from: 1, into: 2, faults }, 12_878, &happen);
 }
 
 /// A controller that begins knows the statement alone.
@@ -153,7 +155,7 @@ fn one_shard_becomes_two_whatever_ends() {
 fn shards_become_as_many_as_are_stated_again_whatever_ends() {
     let faults = Faults { crash: true, ..NO_FAULTS };
     let happen = [FETCHED_AGAIN, BETWEEN, NEXT_CONTROLLER];
-    check(Reshard { stated: 1, from: 2, into: 1, faults }, 3_574, &happen);
+    check(Reshard { stated: 1, from: 2, into: 1, faults }, 4_350, &happen);
 }
 
 /// Half a million states: the largest that is seen in less than a minute.
@@ -161,32 +163,32 @@ fn shards_become_as_many_as_are_stated_again_whatever_ends() {
 fn two_shards_become_three_whatever_ends() {
     let faults = Faults { crash: true, ..NO_FAULTS };
     let happen = [FETCHED_AGAIN, BETWEEN, NEXT_CONTROLLER];
-    check(Reshard { stated: 2, from: 2, into: 3, faults }, 481_240, &happen);
+    check(Reshard { stated: 2, from: 2, into: 3, faults }, 502_555, &happen);
 }
 
 #[test]
 fn two_shards_become_three_though_one_is_cut_off_or_put_off() {
     let faults = Faults { cut: true, refusal: true, ..NO_FAULTS };
-    check(Reshard { stated: 2, from: 2, into: 3, faults }, 13_422, &[CUT_OFF, PUT_OFF]);
+    check(Reshard { stated: 2, from: 2, into: 3, faults }, 22_656, &[CUT_OFF, PUT_OFF]);
 }
 
 #[test]
 fn what_is_written_to_two_shards_that_become_one_is_done_once_whatever_ends_or_is_cut_off() {
     let faults = Faults { crash: true, cut: true, hasty: true, early: 1, mails: 2, ..NO_FAULTS };
     let happen = [REROUTED, SEEN, BETWEEN, CUT_OFF, ALL_DONE];
-    check(Reshard { stated: 2, from: 2, into: 1, faults }, 55_630, &happen);
+    check(Reshard { stated: 2, from: 2, into: 1, faults }, 67_834, &happen);
 }
 
 #[test]
 fn what_is_written_to_a_shard_that_becomes_two_is_done_once_whatever_ends() {
     let faults = Faults { crash: true, hasty: true, early: 2, mails: 2, ..NO_FAULTS };
     let happen = [REROUTED, SEEN, BETWEEN, ALL_DONE];
-    check(Reshard { stated: 1, from: 1, into: 2, faults }, 41_455, &happen);
+    check(Reshard { stated: 1, from: 1, into: 2, faults }, 48_778, &happen);
 }
 
 #[test]
 fn what_is_written_to_two_shards_that_become_three_is_done_once() {
     let faults = Faults { again: true, hasty: true, mails: 2, ..NO_FAULTS };
     let happen = [REROUTED, SEEN, ALL_DONE];
-    check(Reshard { stated: 2, from: 2, into: 3, faults }, 75_262, &happen);
+    check(Reshard { stated: 2, from: 2, into: 3, faults }, 75_670, &happen);
 }

@@ -90,16 +90,21 @@ pub(crate) struct Parked {
 }
 
 /// Which messages an agent has processed, by source, space and lane. Only those that came over links are
-/// written down: within a box each message is handed over once.
+/// written down: within a box each message is handed over once. But what an earlier life had from afar may come
+/// from next door to whoever goes on from it.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct DoneBox(Option<Box<BySender>>);
+pub(crate) struct DoneBox(Option<Box<Done>>);
 
-type BySender = HashMap<(AgentId, Space, u16), NumberSet, foldhash::fast::FixedState>;
+#[derive(Clone, Debug, Default)]
+struct Done {
+    by_sender: HashMap<(AgentId, Space, u16), NumberSet, foldhash::fast::FixedState>,
+    is_inherited: bool,
+}
 
 impl DoneBox {
     /// What it holds, in the order of senders.
     pub fn entries(&self) -> Vec<((AgentId, Space, u16), &NumberSet)> {
-        let all = self.0.iter().flat_map(|by_sender| by_sender.iter());
+        let all = self.0.iter().flat_map(|done| done.by_sender.iter());
         let mut all: Vec<_> = all.map(|(sender, set)| (*sender, set)).collect();
         all.sort_unstable_by_key(|(sender, _)| *sender);
         all
@@ -108,21 +113,22 @@ impl DoneBox {
     /// Takes over what an earlier owner of some of its points has processed.
     pub fn inherit(&mut self, (source, space, lane): (AgentId, Space, u16), set: &NumberSet) {
         let new = || NumberSet::below(Number::first_of(lane));
-        let by_sender = self.0.get_or_insert_default();
-        by_sender.entry((source, space, lane)).or_insert_with(new).union(set);
+        let done = self.0.get_or_insert_default();
+        done.is_inherited = true;
+        done.by_sender.entry((source, space, lane)).or_insert_with(new).union(set);
     }
 }
 
 impl DoneBox {
     /// How many entries there are.
     pub fn count(&self) -> usize {
-        self.0.as_ref().map_or(0, |by_sender| by_sender.len())
+        self.0.as_ref().map_or(0, |done| done.by_sender.len())
     }
 
     /// Nothing of these spaces comes any more.
     pub fn forget(&mut self, retired: &Spaces) {
-        if let Some(by_sender) = &mut self.0 {
-            by_sender.retain(|(_, space, _), _| !retired.contains(space));
+        if let Some(done) = &mut self.0 {
+            done.by_sender.retain(|(_, space, _), _| !retired.contains(space));
         }
     }
 }
@@ -143,7 +149,7 @@ impl DoneBox {
         let name = record.name();
         let lane = name.number.lane();
         let mut is_first = false;
-        let by_sender = self.0.get_or_insert_default();
+        let by_sender = &mut self.0.get_or_insert_default().by_sender;
         let set = by_sender.entry((name.source, name.space, lane)).or_insert_with(|| {
             is_first = true;
             NumberSet::below(Number::first_of(lane))
@@ -157,11 +163,26 @@ impl DoneBox {
         }
     }
 
+    /// Whether some of it an earlier life has done.
+    #[inline]
+    pub fn is_inherited(&self) -> bool {
+        self.0.as_ref().is_some_and(|done| done.is_inherited)
+    }
+
+    /// Whether the message was processed.
+    #[cold]
+    pub fn has(&self, record: &Record<'_>) -> bool {
+        let name = record.name();
+        let sender = (name.source, name.space, name.number.lane());
+        let set = self.0.as_ref().and_then(|done| done.by_sender.get(&sender));
+        set.is_some_and(|set| set.contains(name.number))
+    }
+
     /// A message goes back to its sender: it is not done here.
     pub fn give_back(&mut self, record: &Record<'_>) {
         let name = record.name();
         let sender = (name.source, name.space, name.number.lane());
-        if let Some(set) = self.0.as_mut().and_then(|it| it.get_mut(&sender)) {
+        if let Some(set) = self.0.as_mut().and_then(|done| done.by_sender.get_mut(&sender)) {
             set.remove(name.number);
         }
     }
@@ -183,7 +204,7 @@ impl Slot {
     /// Takes out everything that waits.
     pub fn take_waiting(&mut self) -> Vec<Parked> {
         let waiting = std::mem::take(&mut self.inbox).into_all();
-        let held = std::mem::take(&mut self.egress).into_held();
+        let held = self.egress.take_held();
         let of_members = self.members.iter_mut().flat_map(|it| it.take_waiting());
         waiting.chain(held).chain(of_members).collect()
     }

@@ -20,6 +20,8 @@ use daedal_net::wire::padded;
 use crate::collect::Remains;
 use crate::conversation::{ConversationIndex, Until};
 use crate::deliver::{Trust, Verdict};
+use crate::heir::Heir;
+use crate::hold::Hold;
 use crate::links::Links;
 use crate::local::Arena;
 use crate::mesh::RingReceiver;
@@ -61,6 +63,10 @@ pub struct Turn<D> {
     run_queue: VecDeque<SlotIndex>,
     /// Lives that end for others.
     pub(crate) ending: Vec<Ending>,
+    /// Agents that are held for a cut.
+    pub(crate) holds: Vec<Hold>,
+    /// By path, lives that go on from others and do not run yet.
+    pub(crate) heirs: BTreeMap<String, Heir>,
     pub(crate) shims: Vec<SlotIndex>,
     /// The reactor's own port.
     pub(crate) port: Option<SlotIndex>,
@@ -87,6 +93,8 @@ impl<D: Driver> Turn<D> {
             rings: Vec::new(),
             run_queue: VecDeque::new(),
             ending: Vec::new(),
+            holds: Vec::new(),
+            heirs: BTreeMap::new(),
             shims: Vec::new(),
             port: None,
             manager: None,
@@ -111,6 +119,7 @@ impl<D: Driver> Turn<D> {
         busy |= self.run_parked();
         busy |= self.tell_unanswered();
         busy |= !self.ending.is_empty() && self.end_lives();
+        busy |= !self.holds.is_empty() && self.tend_holds();
         busy |= self.flush() || self.is_runnable();
         self.plane.counts.turns_busy += u64::from(busy);
         busy
@@ -129,7 +138,9 @@ impl<D: Driver> Turn<D> {
         let alarms = self.plane.timers.next_due();
         let links = self.plane.links.next_due();
         let endings = self.ending.iter().map(Ending::until);
-        alarms.into_iter().chain(links).chain(endings).chain(self.remains.due()).min()
+        let holds = self.holds.iter().map(Hold::until);
+        let all = alarms.into_iter().chain(links).chain(endings).chain(holds);
+        all.chain(self.remains.due()).min()
     }
 
     /// Samples one of `every` visits of shims that do something: what their first message causes can be seen in
@@ -348,7 +359,10 @@ impl<D: Driver> Turn<D> {
                 if record.answers().is_some()
                     || slot.physical == record.destination() && slot.owns(&record) =>
             {
-                self.deliver(to, &record, Trust::Ours, via)
+                match slot.done.is_inherited() && slot.done.has(&record) {
+                    false => self.deliver(to, &record, Trust::Ours, via),
+                    true => self.seen_before(to, &record),
+                }
             }
             _ => Fate::Returned,
         };
@@ -425,20 +439,31 @@ impl<D: Driver> Turn<D> {
             match slot.done.admit(record) {
                 Admission::New => {}
                 Admission::First => is_first = true,
-                Admission::Seen => {
-                    self.plane.counts.duplicates += 1;
-                    return Fate::Done;
-                }
+                Admission::Seen => return self.seen_before(index, record),
                 Admission::OutOfWindow => {
                     self.plane.counts.invalid += 1;
                     return Fate::Done;
                 }
             }
+        } else if slot.done.is_inherited() && slot.done.has(record) {
+            return self.seen_before(index, record);
         }
         if is_first || record.has(ASKS) {
             self.plane.origins.insert(record.space(), via);
         }
         self.deliver(index, record, trust, via)
+    }
+
+    /// A message comes that its agent has, or that an earlier life has processed, which this one goes on from: then
+    /// those behind it in its line here have their turn.
+    #[cold]
+    fn seen_before(&mut self, to: SlotIndex, record: &Record<'_>) -> Fate {
+        self.plane.counts.duplicates += 1;
+        let slot = self.slots[to.0 as usize].as_ref();
+        if slot.is_some_and(|slot| slot.done.is_inherited() && !slot.egress.holds(record)) {
+            self.pass(to, record);
+        }
+        Fate::Done
     }
 
     /// Hands a message to the agent that it is for.

@@ -1,32 +1,27 @@
 //! A life that ends so that others go on from it (Ovid §5): what it was is captured between two of its
-//! transitions, cut by the points of those others, and kept by the reactor's port until they have fetched it.
+//! transitions, cut by the points of those others, and kept by the reactor's port until they have it; and a life
+//! that goes on from such ones: it is made of what they were, and runs once nobody else has that (`heir.rs`).
 //!
 //! From the moment that it is told, it is offered nothing: what waits in its inbox, and what still comes, goes
 //! back to its senders, who hold it under its name until they know who is next. What it asked is waited for:
 //! an answer is nobody's but its own. What it has sent stays with its reactor until it is done.
-//! The new owner of some points inherits variables, pending timers, the last stamp, the done boxes of all
-//! earlier owners, and where those were to reach who waits for replies.
 
 use daedal_model::context::Timer;
-use daedal_model::control::{Failure, ToPort};
+use daedal_model::control::{ConstantEntry, Failure, ToPort};
 use daedal_model::done::NumberSet;
 use daedal_model::encode::encode_to_vec;
 use daedal_model::id::{AgentId, BoxId, Number, ReactorAddress, Space, Stamp};
 use daedal_model::message;
-use daedal_model::message::{Schema, Wire};
 use daedal_model::path::AgentPath;
 use daedal_model::point::PointRange;
 use daedal_model::port::Kept;
 use daedal_model::state::{Captured, StateError};
 use daedal_net::driver::Driver;
-use daedal_net::wire::message::MessageHeader;
 
-use crate::deliver::Host;
-use crate::kinds::Kind;
 use crate::plane::Via;
 use crate::planted::{self, Bug};
-use crate::record::{Draft, HAS_POINT, Record, finish};
-use crate::slot::{DoneBox, Slot, SlotIndex};
+use crate::record::Record;
+use crate::slot::{DoneBox, Parked, Slot, SlotIndex};
 use crate::timer::Alarm;
 use crate::turn::{Fate, Turn};
 
@@ -156,18 +151,27 @@ impl<D: Driver> Turn<D> {
                 format!("{path} is many agents of one name: what they hold does not move").into()
             );
         }
+        self.release(physical);
+        let slot = self.slots[index.0 as usize].as_mut().expect("it is hosted");
         self.plane.hosted.remove(&physical);
         self.plane.routes.unplace(physical);
         // Nobody has this id: what still comes by a queue of this box finds nobody, too.
         slot.physical = AgentId(0);
-        let returned = slot.take_waiting();
+        // A timer that has gone off has no sender to go back to.
+        let (own, returned): (Vec<_>, Vec<_>) =
+            slot.take_waiting().into_iter().partition(|parked| parked.via == Via::Nowhere);
         // Whoever is next gets them under the same names.
         let given_back = returned.iter().filter(|_| !planted::is(Bug::GoneBackDone));
         given_back.for_each(|parked| slot.done.give_back(&Record::of(&parked.record)));
         self.settle_routes();
         returned.iter().for_each(|parked| self.settle_parked(parked, Fate::Returned));
         let until = Stamp(self.plane.now.0.saturating_add(PATIENCE_NS));
-        let (slot, path, due) = (index, path.to_owned(), Vec::new());
+        let now = self.plane.now;
+        let alarm = |parked: Parked| {
+            let timer = Timer(Record::of(&parked.record).number().0);
+            (now, Alarm { slot: index, timer, record: parked.record })
+        };
+        let (slot, path, due) = (index, path.to_owned(), own.into_iter().map(alarm).collect());
         self.ending.push(Ending { slot, physical, path, parts, until, due });
         Ok(())
     }
@@ -188,28 +192,33 @@ impl<D: Driver> Turn<D> {
     pub(crate) fn end_lives(&mut self) -> bool {
         let mut any = false;
         for ending in std::mem::take(&mut self.ending) {
-            let waits = |(_, it): (_, &crate::conversation::Conversation)| {
-                it.from == ending.slot && it.asks.len() > 0
-            };
-            let is_asking = self.plane.conversations.iter().any(waits);
+            let is_asking = self.is_asking(ending.slot);
             if is_asking && self.plane.now < ending.until {
                 self.ending.push(ending);
                 continue;
             }
             any = true;
             let path = ending.path.clone();
-            let refused = match is_asking {
+            let ended = match is_asking && !planted::is(Bug::LateGoesOn) {
                 true => {
                     let seconds = PATIENCE_NS / 1_000_000_000;
                     let why = format!("{path} waits for answers for more than {seconds} s");
                     self.go_on(ending);
-                    Some(Failure::for_now(why))
+                    Err(Failure::for_now(why))
                 }
-                false => self.end_life(ending).err(),
+                false => self.end_life(ending),
             };
-            self.tell_port(&ToPort::Finished { path, refused, state: None });
+            if let Err(why) = ended {
+                self.tell_port(&ToPort::Finished { path, refused: Some(why), state: None });
+            }
         }
         any
+    }
+
+    /// Whether an agent waits for answers.
+    pub(crate) fn is_asking(&self, slot: SlotIndex) -> bool {
+        let mut all = self.plane.conversations.iter();
+        all.any(|(_, it)| it.from == slot && it.asks.len() > 0)
     }
 
     /// A life does not end after all.
@@ -231,9 +240,12 @@ impl<D: Driver> Turn<D> {
         let captured = slot.host.capture().ok_or(StateError::Nothing);
         let states = captured.and_then(|captured| {
             captured.expect_divisible()?;
-            captured.split(&ending.parts)
+            let constant =
+                |(field, hash): (&str, u64)| ConstantEntry { field: field.to_owned(), hash };
+            let constants = captured.constants().map(constant).collect();
+            Ok((captured.split(&ending.parts)?, constants))
         });
-        let states = match states {
+        let (states, constants) = match states {
             Ok(states) => states,
             Err(error) => {
                 let why = format!("{}: {error}", ending.path);
@@ -255,12 +267,13 @@ impl<D: Driver> Turn<D> {
         if let Some(port) = self.port.and_then(|port| self.slots[port.0 as usize].as_mut()) {
             port.host.keep(path.clone(), kept);
         }
-        if planted::is(Bug::LifeGoesOn) {
+        if planted::is(Bug::LifeGoesOn) || planted::is(Bug::LateGoesOn) && self.is_asking(index) {
             self.slots[index.0 as usize] = Some(slot);
-            self.go_on(Ending { slot: index, physical, path, parts, until, due });
+            self.go_on(Ending { slot: index, physical, path: path.clone(), parts, until, due });
         } else {
             self.depart(index, &slot, true);
         }
+        self.tell_port(&ToPort::Ended { path, constants });
         Ok(())
     }
 
@@ -318,95 +331,6 @@ impl<D: Driver> Turn<D> {
         all.sort_unstable_by_key(|entry| entry.space);
         all
     }
-
-    /// The agent whose earlier lives were these, as far as they are whole.
-    /// # Errors
-    /// [`StateError`] when they do not join, or are of another agent.
-    pub(crate) fn restored(
-        mut host: Box<dyn Host>,
-        bequests: &[Bequest],
-    ) -> Result<Box<dyn Host>, StateError> {
-        let parts = bequests.iter().map(|it| Captured::from_bytes(&it.state));
-        let whole = Captured::join(parts.collect::<Result<_, _>>()?)?;
-        host.restore(whole)?;
-        Ok(host)
-    }
-
-    /// Gives an agent that begins what it inherits beside its variables.
-    pub(crate) fn inherit(&mut self, index: SlotIndex, bequests: &[Bequest]) {
-        for bequest in bequests {
-            self.learn_origins(&bequest.origins);
-            let Some(slot) = &mut self.slots[index.0 as usize] else { return };
-            if !planted::is(Bug::StampLeft) {
-                slot.last_stamp = slot.last_stamp.max(Stamp(bequest.stamp));
-            }
-            for entry in bequest.done.iter().filter(|_| !planted::is(Bug::DoneBoxLeft)) {
-                entry.pass_to(&mut slot.done);
-            }
-        }
-        // A message that is for no point in particular was each owner's: it is this one's once.
-        let mut seen: Vec<&TimerEntry> = Vec::new();
-        for entry in bequests.iter().flat_map(|it| &it.timers) {
-            let is_same = |other: &&TimerEntry| {
-                entry.point.is_none() && (other.schema, &other.body) == (entry.schema, &entry.body)
-            };
-            if !seen.iter().any(is_same) && !planted::is(Bug::TimersLeft) {
-                self.arm(index, entry);
-                seen.push(entry);
-            }
-        }
-    }
-
-    fn arm(&mut self, index: SlotIndex, entry: &TimerEntry) {
-        let kind = self.plane.templates.kinds().kind(Schema(entry.schema)).unwrap_or(Kind::NONE);
-        let sender = &self.plane.senders[index.0 as usize];
-        let header = MessageHeader {
-            destination: sender.logical.0.into(),
-            source: sender.logical.0.into(),
-            number: entry.number.into(),
-            space: sender.space.0.into(),
-            point: entry.point.unwrap_or(0).into(),
-            flags: if entry.point.is_some() { HAS_POINT } else { 0 },
-            kind: kind.0.into(),
-            ..MessageHeader::default()
-        };
-        let draft = Draft { header, ..Draft::default() };
-        let body_at = draft.bytes();
-        let mut record = vec![0; body_at + entry.body.len()];
-        draft.write(&mut record);
-        record[body_at..].copy_from_slice(&entry.body);
-        finish(&mut record, body_at, entry.body.len());
-        let timer = Timer(entry.number);
-        self.plane.timers.set(Stamp(entry.due), Alarm { slot: index, timer, record });
-    }
-
-    /// Replies go back to where requests came from, which was another reactor then.
-    fn learn_origins(&mut self, origins: &[OriginEntry]) {
-        for entry in origins {
-            let space = Space(entry.space);
-            let is_known =
-                self.plane.spaces.contains_key(&space) || self.plane.origins.contains_key(&space);
-            let (agent_box, reactor) = (BoxId(entry.agent_box), entry.reactor);
-            let (at, me) = (ReactorAddress { agent_box, reactor }, self.plane.me);
-            if is_known || at == me {
-                continue;
-            }
-            let via = match entry.address.parse() {
-                _ if at.agent_box == me.agent_box => Via::Ring(reactor),
-                Ok(address) => self.plane.links.to(at, address, self.plane.now),
-                Err(_) => continue,
-            };
-            self.plane.origins.insert(space, via);
-            // It need not know of us, nor be there any more.
-            self.ask_after(space, via);
-        }
-    }
-}
-
-/// The bequests that these bytes are; what is none is left out.
-pub(crate) fn bequests(parts: &[Vec<u8>]) -> Vec<Bequest> {
-    let read = |bytes: &Vec<u8>| Bequest::access(bytes).map(Bequest::owned).ok();
-    parts.iter().filter_map(read).collect()
 }
 
 #[cfg(test)]
@@ -417,11 +341,13 @@ mod tests {
     use daedal_model::context::Context;
     use daedal_model::message::Wire;
     use daedal_model::{message, state};
+    use daedal_net::wire::message::MessageHeader;
 
     use super::*;
     use crate::alone::NoNetwork;
     use crate::deliver::Trust;
     use crate::hosting::Placed;
+    use crate::record::{Draft, finish};
     use crate::template::Templates;
 
     /// What a ledger is told.
@@ -497,6 +423,52 @@ mod tests {
             assert_eq!(fate, Fate::Parked);
             wedge(&mut turn, &path, 2);
         }
+    }
+
+    /// It has no sender that would hold it.
+    #[test]
+    fn a_timer_that_has_gone_off_and_is_not_wanted_yet_is_kept() {
+        let (mut turn, path) = ledger();
+        let index = turn.plane.hosted[&path.physical_id()];
+        let kind = turn.plane.templates.kinds().kind(Entry::SCHEMA).expect("it takes them");
+        let header = MessageHeader { number: 5.into(), kind: kind.0.into(), ..Default::default() };
+        let (draft, body) = (Draft { header, ..Draft::default() }, encode_to_vec(&Entry::Any));
+        let mut record = vec![0; draft.bytes() + body.len()];
+        draft.write(&mut record);
+        record[draft.bytes()..].copy_from_slice(&body);
+        finish(&mut record, draft.bytes(), body.len());
+        turn.plane.timers.set(Stamp(1), Alarm { slot: index, timer: Timer(5), record });
+        turn.take(Stamp(1), true);
+        turn.begin_to_end(path.as_str(), PointRange::ALL.split(2)).expect("it runs here");
+        let due = turn.ending[0].due.iter().map(|(_, alarm)| alarm.timer);
+        assert_eq!(due.collect::<Vec<_>>(), [Timer(5)]);
+    }
+
+    /// Those who write to it in order count on.
+    #[test]
+    fn a_life_that_goes_on_knows_whose_turn_it_is() {
+        let (mut turn, path) = ledger();
+        let index = turn.plane.hosted[&path.physical_id()];
+        let kind = turn.plane.templates.kinds().kind(Entry::SCHEMA).expect("it takes them");
+        let header = MessageHeader {
+            destination: path.physical_id().0.into(),
+            source: 5.into(),
+            space: 9.into(),
+            kind: kind.0.into(),
+            ..Default::default()
+        };
+        let (draft, body) = (Draft { header, ..Draft::default() }, encode_to_vec(&Entry::Any));
+        let mut record = vec![0; draft.bytes() + body.len()];
+        draft.write(&mut record);
+        record[draft.bytes()..].copy_from_slice(&body);
+        finish(&mut record, draft.bytes(), body.len());
+        let slot = turn.slots[index.0 as usize].as_mut().expect("it is hosted");
+        slot.egress.pass((AgentId(5), Space(9)), 1);
+        wedge(&mut turn, &path, 2);
+        let record = Record::of(&record).placed(Some(2));
+        turn.arrive(&Record::of(&record), Trust::Ours, Via::Ring(1));
+        let slot = turn.slots[index.0 as usize].as_ref().expect("it goes on");
+        assert!(slot.egress.is_stalled(), "it has its turn, and is not wanted");
     }
 
     #[test]

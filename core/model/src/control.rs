@@ -64,6 +64,18 @@ pub struct Wedged {
     pub hosting: Hosting,
     /// How its parent is cut from then on.
     pub into: Cut,
+    /// What its constant fields were, which must be the same in all lives that one goes on from.
+    pub constants: Vec<ConstantEntry>,
+}
+
+/// A field of which all parts of an agent have the same.
+#[message(crate = crate)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct ConstantEntry {
+    /// Its name.
+    pub field: String,
+    /// A hash of its value.
+    pub hash: u64,
 }
 
 /// Where something of a life is kept that was ended.
@@ -74,6 +86,9 @@ pub struct Legacy {
     pub path: String,
     /// Path of the port of the reactor that it ran in.
     pub port: String,
+    /// The way to that port. The next controller could not be asked for it: it waits to hear what runs, and a box
+    /// says that once all that it was told to start runs.
+    pub way: Knowledge,
 }
 
 /// What the controller is told and asked.
@@ -212,6 +227,8 @@ pub enum Reason {
     Overloaded,
     /// What was written does not fit.
     Invalid,
+    /// It may be done later, if it is asked for again just so.
+    NotNow,
 }
 
 impl Reason {
@@ -220,7 +237,7 @@ impl Reason {
         match self {
             Reason::UnknownAgent | Reason::Invalid => Refusal::UnknownAgent,
             Reason::NotASibling => Refusal::NotASibling,
-            Reason::Overloaded => Refusal::Overloaded,
+            Reason::Overloaded | Reason::NotNow => Refusal::Overloaded,
         }
     }
 }
@@ -369,26 +386,49 @@ pub enum FromManager {
 pub enum ToPort {
     /// Runs an agent, which goes on from these lives, if there are any. Answered by `Done`, or refused.
     Host(Hosting, Vec<Legacy>),
-    /// Ends an agent, and keeps a part of what it was for each of these ranges. Answered by `Done`, or refused.
+    /// Ends an agent, and keeps a part of what it was for each of these ranges. Answered by `Ended`, or refused.
     Wedge {
         /// Its path, with incarnation.
         path: String,
         /// The ranges.
         parts: Vec<PartEntry>,
     },
-    /// From another port: what is kept of a life. Answered by `Part`, or refused where nothing is kept.
+    /// From another port: the first part that is kept of a life for these points. Answered by `Part`, or refused
+    /// where nothing is.
     Fetch {
         /// The life's path, with incarnation.
         path: String,
-        /// Which of its parts, from 0.
-        part: u32,
+        /// The points.
+        range: PartEntry,
         /// From which byte on.
         from: u64,
     },
+    /// From another port, which has all that it needs: what is kept of a life for these points is that port's
+    /// from now on. Answered by `Done`, also where nothing is kept.
+    Take {
+        /// The life's path, with incarnation.
+        path: String,
+        /// The points.
+        range: PartEntry,
+    },
     /// From itself: a port that did not answer is asked again. Not answered.
-    FetchAgain {
+    AskAgain {
         /// Path of the agent that needs it.
         path: String,
+    },
+    /// From the reactor's own turn: an agent was made of parts of earlier lives, and can run. Not answered.
+    Made {
+        /// Its path, with incarnation.
+        path: String,
+        /// Why it was not, if it was not.
+        refused: Option<Failure>,
+    },
+    /// From the reactor's own turn: a life has ended so that others go on from it. Not answered.
+    Ended {
+        /// Its path, with incarnation.
+        path: String,
+        /// What its constant fields were.
+        constants: Vec<ConstantEntry>,
     },
     /// Forgets what is kept of a life. Not answered.
     Collect {
@@ -404,6 +444,32 @@ pub enum ToPort {
     Capture {
         /// Its path, with or without incarnation.
         path: String,
+        /// Only if it has been held for who has this number, since that was answered.
+        held_by: Option<u64>,
+    },
+    /// Holds an agent: it makes no transition until it is released, or for a second. Answered by `Done` once nothing
+    /// changes it any more, or refused.
+    Hold {
+        /// Its path, with or without incarnation.
+        path: String,
+        /// A number of who wants that, and no other.
+        by: u64,
+    },
+    /// Lets an agent go on. Answered by `Done`.
+    Release {
+        /// Its path, as it was written to hold it.
+        path: String,
+        /// The number by which it is held.
+        by: u64,
+    },
+    /// From the reactor's own turn: an agent is held. Not answered.
+    Held {
+        /// The path that was named.
+        path: String,
+        /// Who holds it.
+        by: u64,
+        /// Why it is not, if it is not.
+        refused: Option<Failure>,
     },
     /// How the reactor runs. Answered by `Described`.
     Describe,
@@ -451,6 +517,8 @@ pub enum ToPort {
 pub enum FromPort {
     /// It is done.
     Done,
+    /// A life has ended, and what it was is kept; what its constant fields were.
+    Ended(Vec<ConstantEntry>),
     /// Some of what is kept of a life.
     Part(PartOf),
     /// A state: what [`Captured::from_bytes`](crate::state::Captured::from_bytes) reads.
@@ -481,8 +549,8 @@ pub struct PartOf {
     pub bytes: Vec<u8>,
     /// How many bytes the part has.
     pub total: u64,
-    /// How many parts the life has.
-    pub parts: u32,
+    /// Whether no part behind it is kept for points that were asked for.
+    pub is_last: bool,
 }
 
 /// What the controller's journal is told.

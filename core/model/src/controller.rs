@@ -247,10 +247,13 @@ impl Controller {
                 self.not_started(*id, failure, context);
             }
             (Asked::Stop(id), Ok(FromManager::Refused(_))) => self.not_stopped(*id),
-            (Asked::Wedge(id, path), Ok(FromManager::Wedged(_))) => self.part_wedged(*id, path),
-            (Asked::Wedge(id, path), Ok(FromManager::Refused(failure))) => {
-                self.part_not_wedged(*id, path, failure, context);
+            (Asked::Wedge(id, path), Ok(FromManager::Wedged(wedged))) => {
+                self.part_wedged(*id, path, wedged);
             }
+            (Asked::Wedge(id, path), Ok(FromManager::Refused(failure))) => {
+                self.part_not_wedged(*id, path, failure);
+            }
+            (Asked::Wedge(id, path), Err(None)) => self.part_unheard(*id, path),
             // Another process of the box was meant, or the box listens to another controller; or the
             // link broke. Whoever is there registers, and reports.
             _ => {}

@@ -267,31 +267,45 @@ impl BoxManager {
     }
 
     fn port_answered(&mut self, busy: Busy, answer: &Answer<'_>) -> FromManager {
-        let failed = match answer.open::<FromPort>().map(FromPort::owned) {
-            Ok(FromPort::Refused(why)) => Some(why),
-            Ok(_) => None,
+        let told = match answer.open::<FromPort>().map(FromPort::owned) {
+            Ok(FromPort::Refused(why)) => Err(why),
+            Ok(told) => Ok(told),
             Err(refusal) => {
                 let why = refusal.map_or("the port is gone".to_owned(), |why| why.to_string());
-                Some(why.into())
+                Err(why.into())
             }
         };
-        match (failed, busy.is_to) {
-            (None, Step::Start) => {
+        match (told, busy.is_to) {
+            (Ok(_), Step::Start) => {
+                self.forget_what_it_goes_back_to(&busy.path, &busy.hosting);
                 self.running.insert(busy.path, busy.hosting.clone());
                 FromManager::Started(busy.hosting)
             }
-            (None, Step::Stop) => FromManager::Stopped,
-            (None, Step::Wedge(into)) => {
-                let wedged = Wedged { hosting: busy.hosting, into };
+            (Ok(_), Step::Stop) => FromManager::Stopped,
+            (Ok(told), Step::Wedge(into)) => {
+                let constants = match told {
+                    FromPort::Ended(constants) => constants,
+                    _ => Vec::new(),
+                };
+                let wedged = Wedged { hosting: busy.hosting, into, constants };
                 self.wedged.insert(wedged.hosting.path.clone(), wedged.clone());
                 FromManager::Wedged(wedged)
             }
-            (Some(why), Step::Start) => FromManager::Refused(why),
-            (Some(why), Step::Stop | Step::Wedge(_)) => {
+            (Err(why), Step::Start) => FromManager::Refused(why),
+            (Err(why), Step::Stop | Step::Wedge(_)) => {
                 self.running.insert(busy.path, busy.hosting);
                 FromManager::Refused(why)
             }
         }
+    }
+
+    /// An agent runs that is cut as before a change which its last life ended for: it has taken what that was, and
+    /// nobody is to be told any more that there was such a change.
+    fn forget_what_it_goes_back_to(&mut self, path: &AgentPath, hosting: &Hosting) {
+        self.wedged.retain(|before, wedged| {
+            let is_its = AgentPath::parse(before).is_ok_and(|before| before.logical() == *path);
+            !is_its || hosting.cut.since >= wedged.into.since
+        });
     }
 
     fn controller_answered(&mut self, answer: &Answer<'_>, context: &mut Context<'_, BoxManager>) {

@@ -3,7 +3,11 @@
 //! It turns what the reactor misses into look-ups, one at a time for each destination and sender, and
 //! what it is told into [`Command`]s, which the reactor's turn takes and carries out after each of its
 //! transitions. It holds no table itself.
-//! Invariant: a miss is asked about until it is answered, also by the controller that comes after.
+//!
+//! Here lives are handed on: the port of a reactor keeps what a life was that ended there, and that of whoever
+//! goes on from it, the *heir*, fetches its parts, has the agent made of them, takes them, and only then runs it.
+//! Invariants: a miss is asked about until it is answered, also by the controller that comes after. What an heir
+//! has begun from nobody keeps any more, so that nobody begins from it again; until then all is where it was.
 //! Source: Ovid §6.3 (identifier misses and BRT misses).
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -13,8 +17,8 @@ use std::time::Duration;
 use crate::agent::{Agent, Answer, Archived, Outcome, Refusal, ReplyTo};
 use crate::context::Context;
 use crate::control::{
-    FromController, FromPort, Hosting, Knowledge, Learned, Legacy, PartEntry, PartOf, ToController,
-    ToPort, not_restored,
+    Failure, FromController, FromPort, Hosting, Knowledge, Learned, Legacy, PartEntry, PartOf,
+    ToController, ToPort, not_restored,
 };
 use crate::id::{AgentId, Epoch, Number, Stamp};
 use crate::latt::CONTROLLER;
@@ -40,21 +44,30 @@ pub const LOOKUPS_MAX: usize = 16_384;
 pub const FETCH_BYTES: usize = 1 << 20;
 
 /// How long a port that could not be asked is left in peace.
-const FETCH_AGAIN: Duration = Duration::from_millis(100);
+const ASK_PORT_AGAIN: Duration = Duration::from_millis(100);
 
 /// What a reactor is to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Command {
-    /// Run an agent, then tell the port that it is `Finished`. It goes on from these parts of earlier
-    /// lives, as their reactors encoded them; without any it begins anew.
-    Host(Hosting, Vec<Vec<u8>>),
+    /// Run an agent, which begins anew, then tell the port that it is `Finished`.
+    Host(Hosting),
+    /// Make an agent that goes on from these parts of earlier lives, as their reactors encoded them, and tell
+    /// the port whether it is `Made`. It does not run yet.
+    Make(Hosting, Vec<Vec<u8>>),
+    /// Run the agent of this path that was made, then tell the port that it is `Finished`.
+    Begin(String),
     /// End the agent of this path, give the port what it was, in parts for these ranges
-    /// ([`Port::keep`]), then tell it that this is `Finished`.
+    /// ([`Port::keep`]), then tell it that it has `Ended`; or that this is `Finished`, and why it has not.
     Wedge(String, Vec<PointRange>),
     /// End the agent of this path, then tell the port that it is `Finished`.
     Unhost(String),
-    /// Take the state of the agent of this path, and give it to the port with `Finished`.
-    Capture(String),
+    /// Take the state of the agent of this path, and give it to the port with `Finished`; where there is a number,
+    /// only if it is held by that, and still.
+    Capture(String, Option<u64>),
+    /// Hold the agent of this path for who has this number, and tell the port when it is `Held`.
+    Hold(String, u64),
+    /// Let it go on, if that is who holds it.
+    Release(String, u64),
     /// Say how the reactor runs, and give that to the port with `Described`.
     Describe,
     /// Put these into the tables, where they are not older than what is there.
@@ -87,14 +100,16 @@ pub struct Port {
     later: BTreeSet<(u64, String)>,
     /// Who waits for a command, in the order in which they came, by the path that it named.
     waiting: BTreeMap<String, Vec<ReplyTo>>,
+    /// Who waits for an agent to be held, by its path and their number.
+    holding: BTreeMap<(String, u64), ReplyTo>,
     /// Who waits to be told how the reactor runs.
     curious: Vec<ReplyTo>,
     /// By path, what lives that were wedged here were.
     kept: BTreeMap<String, Vec<Kept>>,
-    /// By path, who is to run here, once what it goes on from is here.
+    /// By path, who is to run here, once what it goes on from is here alone.
     heirs: BTreeMap<String, Heir>,
-    /// Which heir an answer is for, by number and port.
-    fetching: BTreeMap<(AgentId, Number), String>,
+    /// Which heir an answer is for, by port and number.
+    asked: BTreeMap<(AgentId, Number), String>,
 }
 
 /// A part of what a life was.
@@ -106,15 +121,19 @@ pub struct Kept {
     pub bytes: Vec<u8>,
 }
 
-/// An agent whose parts are being fetched, one after another.
+/// An agent that goes on from others, whose ports are asked one after another: first for its parts, then to give
+/// them up.
 #[derive(Clone, Debug)]
 struct Heir {
     hosting: Hosting,
-    /// What it goes on from, the next one last.
     legacies: Vec<Legacy>,
-    /// Which part of that one.
-    part: u32,
-    /// The bytes of that part that are here.
+    /// Which of them is asked.
+    at: usize,
+    /// Whether the agent is made of its parts.
+    is_made: bool,
+    /// The first of its points that the port was not asked for.
+    first: u64,
+    /// The bytes of the next part that are here.
     bytes: Vec<u8>,
     /// Whole parts.
     whole: Vec<Vec<u8>>,
@@ -136,63 +155,112 @@ impl Port {
         self.kept.keys().map(String::as_str)
     }
 
-    fn give(&self, path: &str, part: u32, from: u64) -> FromPort {
-        let Some(kept) = self.kept.get(path) else {
-            return FromPort::Refused(format!("nothing is kept here of {path}").into());
-        };
-        let Some(it) = kept.get(part as usize) else {
-            return FromPort::Refused(format!("{path} has {} parts", kept.len()).into());
+    fn give(&self, path: &str, range: PointRange, from: u64) -> FromPort {
+        let kept = self.kept.get(path).into_iter().flatten();
+        let mut of_range = kept.filter(|it| it.range.overlaps(&range));
+        let Some(it) = of_range.next() else {
+            return FromPort::Refused(format!("nothing is kept here of {path} at {range}").into());
         };
         let rest = it.bytes.get(from as usize..).unwrap_or_default();
         FromPort::Part(PartOf {
             range: it.range.into(),
             bytes: rest[..rest.len().min(FETCH_BYTES)].to_vec(),
             total: it.bytes.len() as u64,
-            parts: kept.len() as u32,
+            is_last: of_range.next().is_none(),
         })
+    }
+
+    fn give_up(&mut self, path: &str, range: PointRange) {
+        let Some(kept) = self.kept.get_mut(path) else { return };
+        kept.retain(|it| !it.range.overlaps(&range));
+        if kept.is_empty() {
+            self.kept.remove(path);
+        }
     }
 
     fn begin_heir(
         &mut self,
         hosting: Hosting,
-        mut legacies: Vec<Legacy>,
+        legacies: Vec<Legacy>,
         context: &mut Context<'_, Port>,
     ) {
         let path = hosting.path.clone();
         self.waiting.entry(path.clone()).or_default().push(context.reply_address());
-        legacies.reverse();
-        let (bytes, whole) = (Vec::new(), Vec::new());
-        self.heirs.insert(path.clone(), Heir { hosting, legacies, part: 0, bytes, whole });
-        self.fetch(path, context);
-    }
-
-    /// Asks for what an heir lacks; when that is nothing, it may run.
-    fn fetch(&mut self, path: String, context: &mut Context<'_, Port>) {
-        let Some(heir) = self.heirs.get(&path) else { return };
-        let Some(legacy) = heir.legacies.last() else {
-            let Some(heir) = self.heirs.remove(&path) else { return };
-            return self.commands.push(Command::Host(heir.hosting, heir.whole));
+        self.commands.extend(legacies.iter().map(|legacy| Command::Learn(legacy.way.read())));
+        let heir = Heir {
+            first: hosting.first,
+            hosting,
+            legacies,
+            at: 0,
+            is_made: false,
+            bytes: Vec::new(),
+            whole: Vec::new(),
         };
-        let port = AgentId::from(legacy.port.as_str());
-        let (part, from) = (heir.part, heir.bytes.len() as u64);
-        let number = context.ask(port, &ToPort::Fetch { path: legacy.path.clone(), part, from });
-        self.fetching.insert((port, number), path);
+        self.heirs.insert(path.clone(), heir);
+        self.hand_on(path, context);
     }
 
-    /// A port has answered; or it has not, and nobody can say when it will.
-    fn fetched(&mut self, path: String, answer: &Answer<'_>, context: &mut Context<'_, Port>) {
+    /// Asks the next port for what an heir lacks, or to give that up; when that is nothing, it is made, or runs.
+    fn hand_on(&mut self, path: String, context: &mut Context<'_, Port>) {
+        let Some(heir) = self.heirs.get_mut(&path) else { return };
+        let Some(legacy) = heir.legacies.get(heir.at) else {
+            if heir.whole.is_empty() && !heir.is_made {
+                let heir = self.heirs.remove(&path).expect("it was found there");
+                return self.commands.push(Command::Host(heir.hosting));
+            }
+            return self.commands.push(match heir.is_made {
+                false => Command::Make(heir.hosting.clone(), mem::take(&mut heir.whole)),
+                true => Command::Begin(path),
+            });
+        };
+        let (port, path_of) = (AgentId::from(legacy.port.as_str()), legacy.path.clone());
+        let Hosting { first, last, .. } = heir.hosting;
+        let message = match heir.is_made {
+            false => {
+                let (range, from) =
+                    (PartEntry { first: heir.first, last }, heir.bytes.len() as u64);
+                ToPort::Fetch { path: path_of, range, from }
+            }
+            true => ToPort::Take { path: path_of, range: PartEntry { first, last } },
+        };
+        let number = context.ask(port, &message);
+        self.asked.insert((port, number), path);
+    }
+
+    /// A port has answered an heir; or it has not, and nobody can say when it will.
+    fn port_answered(
+        &mut self,
+        path: String,
+        answer: &Answer<'_>,
+        context: &mut Context<'_, Port>,
+    ) {
         let Some(heir) = self.heirs.get_mut(&path) else { return };
         match answer.open::<FromPort>().map(FromPort::owned) {
-            Ok(FromPort::Part(part)) => heir.take(part),
-            // It is there, and keeps nothing: its process is another than then. So it is when there is
-            // no such port any more.
+            Ok(FromPort::Part(part)) if !heir.is_made => heir.receive(part),
+            // It has given up what it kept; or it is there, and keeps nothing: its process is another than then.
+            // So it is when there is no such port any more.
             Ok(_) | Err(Some(Refusal::UnknownAgent)) => heir.go_on(),
             Err(_) => {
-                context.after(FETCH_AGAIN, &ToPort::FetchAgain { path });
+                context.after(ASK_PORT_AGAIN, &ToPort::AskAgain { path });
                 return;
             }
         }
-        self.fetch(path, context);
+        self.hand_on(path, context);
+    }
+
+    /// The reactor has made an heir of its parts; or it could not, and they stay where they are.
+    fn made(&mut self, path: String, refused: Option<Failure>, context: &mut Context<'_, Port>) {
+        match refused {
+            Some(why) => {
+                self.heirs.remove(&path);
+                self.finished(&path, &FromPort::Refused(why), context);
+            }
+            None => {
+                let Some(heir) = self.heirs.get_mut(&path) else { return };
+                (heir.is_made, heir.at) = (true, 0);
+                self.hand_on(path, context);
+            }
+        }
     }
 
     fn miss(&mut self, destination: u64, source: String, context: &mut Context<'_, Port>) {
@@ -279,28 +347,22 @@ impl Port {
 
 impl Heir {
     /// Bytes of the part that was asked for have come.
-    fn take(&mut self, part: PartOf) {
-        let range = part.range.range();
-        let is_wanted = range.overlaps(&self.hosting.range());
+    fn receive(&mut self, part: PartOf) {
         self.bytes.extend_from_slice(&part.bytes);
-        if is_wanted && (self.bytes.len() as u64) < part.total && !part.bytes.is_empty() {
+        if (self.bytes.len() as u64) < part.total && !part.bytes.is_empty() {
             return;
         }
-        let bytes = std::mem::take(&mut self.bytes);
-        if is_wanted {
-            self.whole.push(bytes);
-        }
-        self.part += 1;
-        // One that says that there are none has no next.
-        if self.part >= part.parts {
-            self.go_on();
+        self.whole.push(mem::take(&mut self.bytes));
+        match part.range.last.checked_add(1) {
+            Some(next) if !part.is_last && next <= self.hosting.last => self.first = next,
+            _ => self.go_on(),
         }
     }
 
-    /// From here on the next life is asked for.
+    /// From here on the next port is asked.
     fn go_on(&mut self) {
-        self.legacies.pop();
-        self.part = 0;
+        self.at += 1;
+        self.first = self.hosting.first;
         self.bytes.clear();
     }
 }
@@ -318,20 +380,46 @@ impl Agent for Port {
         match ToPort::owned(message) {
             ToPort::Host(hosting, legacies) if legacies.is_empty() => {
                 let path = hosting.path.clone();
-                self.command(path, Command::Host(hosting, Vec::new()), context);
+                self.command(path, Command::Host(hosting), context);
             }
             ToPort::Host(hosting, legacies) => self.begin_heir(hosting, legacies, context),
             ToPort::Wedge { path, parts } => {
                 let parts = parts.iter().map(PartEntry::range).collect();
                 self.command(path.clone(), Command::Wedge(path, parts), context);
             }
-            ToPort::Fetch { path, part, from } => context.reply(&self.give(&path, part, from)),
-            ToPort::FetchAgain { path } => self.fetch(path, context),
+            ToPort::Fetch { path, range, from } => {
+                context.reply(&self.give(&path, range.range(), from));
+            }
+            ToPort::Take { path, range } => {
+                self.give_up(&path, range.range());
+                context.reply(&FromPort::Done);
+            }
+            ToPort::AskAgain { path } => self.hand_on(path, context),
+            ToPort::Made { path, refused } => self.made(path, refused, context),
+            ToPort::Ended { path, constants } => {
+                self.finished(&path, &FromPort::Ended(constants), context);
+            }
             ToPort::Collect { path } => {
                 self.kept.remove(&path);
             }
             ToPort::Unhost { path } => self.command(path.clone(), Command::Unhost(path), context),
-            ToPort::Capture { path } => self.command(path.clone(), Command::Capture(path), context),
+            ToPort::Capture { path, held_by } => {
+                self.command(path.clone(), Command::Capture(path, held_by), context);
+            }
+            ToPort::Hold { path, by } => {
+                self.holding.insert((path.clone(), by), context.reply_address());
+                self.commands.push(Command::Hold(path, by));
+            }
+            ToPort::Held { path, by, refused } => {
+                if let Some(asker) = self.holding.remove(&(path, by)) {
+                    let told = refused.map_or(FromPort::Done, FromPort::Refused);
+                    context.reply_to(asker, &told);
+                }
+            }
+            ToPort::Release { path, by } => {
+                self.commands.push(Command::Release(path, by));
+                context.reply(&FromPort::Done);
+            }
             ToPort::Describe => {
                 self.curious.push(context.reply_address());
                 self.commands.push(Command::Describe);
@@ -359,6 +447,7 @@ impl Agent for Port {
                     (None, Some(state)) => FromPort::Captured(state),
                     (None, None) => FromPort::Done,
                 };
+                self.heirs.remove(&path);
                 self.finished(&path, &answer, context);
             }
             ToPort::ControllerIsNew => self.ask_again(context),
@@ -366,8 +455,8 @@ impl Agent for Port {
     }
 
     fn answered(&mut self, answer: &Answer<'_>, context: &mut Context<'_, Port>) {
-        if let Some(path) = self.fetching.remove(&(answer.from, answer.to)) {
-            return self.fetched(path, answer, context);
+        if let Some(path) = self.asked.remove(&(answer.from, answer.to)) {
+            return self.port_answered(path, answer, context);
         }
         let mut outstanding = self.lookups.iter();
         let found = outstanding.find(|(_, number)| **number == Some(answer.to));

@@ -52,6 +52,7 @@ impl Bug {
                 (LifeGoesOn, 0),
                 (GoneBackDone, 699),
                 (PartReachesAll, 12),
+                (LateGoesOn, 217),
             ];
             all.into_iter().chain(of_turn.map(|(bug, seed)| (Bug::Turn(bug), seed))).collect()
         };

@@ -144,8 +144,13 @@ impl Recorder {
 
     /// That not everybody finished: who still waits, and for what.
     pub fn stuck(&self) -> Failure {
-        let open = || self.asked.iter().filter(|it| it.ended.is_none());
-        let lines = open().take(SHOWN_MAX).map(|it| {
+        let waits = |slot: u32| {
+            let Slot { left, outstanding, .. } = self.slots[slot as usize];
+            left > 0 || outstanding > 0
+        };
+        let open = || self.asked.iter().filter(|it| it.ended.is_none() && waits(it.slot));
+        // What an earlier client of a slot asked nobody waits for.
+        let lines = open().rev().take(SHOWN_MAX).map(|it| {
             format!("  slot {} asked {} at {}: {:?}\n", it.slot, it.agent, it.at, it.about)
         });
         let (now, lines): (_, String) = (self.clock.get(), lines.collect());

@@ -12,7 +12,8 @@ use daedal_model::message;
 use daedal_model::message::Wire;
 use daedal_model::state::{Captured, Keyed, State, StateError};
 
-use crate::agents::{Reply, Told};
+use crate::agents::{Count, Reply, Told};
+use crate::clients::COUNTER;
 use crate::witness::{Deed, Life};
 
 /// What a [`Scribe`] is told.
@@ -89,6 +90,8 @@ impl Agent for Scribe {
                     self.life.hangs_bell(line, deed);
                     let after = Duration::from_nanos(bell_ns);
                     context.after(after, &Note::Bell { key, by, number });
+                    // So that a life that is to end waits for answers, which may not come for long.
+                    context.ask(COUNTER, &Count::Read);
                 }
                 asks
             }

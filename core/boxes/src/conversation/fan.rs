@@ -73,6 +73,11 @@ impl Conversation {
         self.fanned.get(&number).is_some_and(|fan| fan.under_way() > 0)
     }
 
+    /// Whether a message goes to more than one leaf.
+    pub fn goes_to_several(&self, number: Number) -> bool {
+        self.fanned.contains_key(&number)
+    }
+
     /// `number` has come back from a leaf, among others perhaps: it must go there again.
     pub(super) fn came_back_from(&mut self, number: Number, physical: AgentId) {
         let Some(fan) = self.fanned.get_mut(&number) else { return };

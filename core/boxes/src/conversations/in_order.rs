@@ -75,17 +75,33 @@ impl Conversations {
         }
     }
 
-    /// The next free place in the line to a leaf.
-    pub fn next_place(&mut self, at: ConversationIndex, leaf: AgentId) -> Place {
+    /// The next free place in the line to a leaf. `had`: the one that the message left for it by before.
+    pub fn next_place(
+        &mut self,
+        at: ConversationIndex,
+        leaf: AgentId,
+        had: Option<Place>,
+    ) -> Place {
         let lines = self.lines_of(at);
-        self.lines(lines).next_place(leaf)
+        self.lines(lines).next_place(leaf, had)
     }
 
     /// Takes it.
     #[inline]
-    pub fn take_place(&mut self, at: ConversationIndex, leaf: AgentId) -> Place {
+    pub fn take_place(
+        &mut self,
+        at: ConversationIndex,
+        leaf: AgentId,
+        had: Option<Place>,
+    ) -> Place {
         let lines = self.lines_of(at);
-        self.lines(lines).take_place(leaf)
+        self.lines(lines).take_place(leaf, had)
+    }
+
+    /// A message that went to one of several copies goes to another.
+    pub fn give_up_place(&mut self, at: ConversationIndex, leaf: AgentId, place: Place) {
+        let lines = self.lines_of(at);
+        self.lines(lines).give_up_place(leaf, place);
     }
 
     /// Keeps a record that is to be sent, or sent again: in its line, if it is to stay in order.

@@ -40,7 +40,7 @@ fn sent(
 ) -> (ConversationIndex, Number) {
     let (at, number) = waits(conversations, lane);
     conversations.lines_of(at);
-    conversations.take_place(at, leaf);
+    conversations.take_place(at, leaf, None);
     conversations.leave(at, number, leaf);
     (at, number)
 }
@@ -228,5 +228,20 @@ fn lines_to_leaves_that_may_come_again_stay() {
     let lines = conversations.lines_of(BASE);
     conversations.lines(lines).follow(1, &[], false);
     follow(&mut conversations, 2, &[(ONE, Some(LOW))]);
-    assert_eq!(conversations.next_place(BASE, ONE), 2, "places are counted on");
+    assert_eq!(conversations.next_place(BASE, ONE, None), 2, "places are counted on");
+}
+
+/// One of several copies was away, and had nothing; the first of what had left for it went to another.
+#[test]
+fn nobody_waits_for_what_went_to_another_copy() {
+    let mut conversations = conversations();
+    follow(&mut conversations, 0, &[(ONE, None), (TWO, None)]);
+    let places = (0..3).map(|_| conversations.take_place(BASE, ONE, None));
+    assert_eq!(places.collect::<Vec<_>>(), [1, 2, 3]);
+    conversations.take_place(BASE, TWO, None);
+    conversations.give_up_place(BASE, ONE, 1);
+    for (had, place) in [(Some(2), 1), (Some(3), 2), (None, 3), (None, 4)] {
+        assert_eq!(conversations.next_place(BASE, ONE, had), place);
+        assert_eq!(conversations.take_place(BASE, ONE, had), place);
+    }
 }

@@ -356,7 +356,7 @@ impl<D: Driver> Plane<D> {
             match leaf.via {
                 Via::Local(_) | Via::Link(_) => {
                     self.conversations.leave(at, number, leaf.physical);
-                    self.conversations.take_place(at, leaf.physical)
+                    self.conversations.take_place(at, leaf.physical, None)
                 }
                 // It is written to scratch, and takes its place when it leaves.
                 Via::Ring(_) | Via::Nowhere => NO_PLACE,

@@ -104,7 +104,10 @@ impl Packet {
                 ToController::access(body),
                 Ok(ArchivedToController::Register { .. } | ArchivedToController::Report { .. })
             ),
-            ToPort::SCHEMA => matches!(ToPort::access(body), Ok(ArchivedToPort::Fetch { .. })),
+            ToPort::SCHEMA => matches!(
+                ToPort::access(body),
+                Ok(ArchivedToPort::Fetch { .. } | ArchivedToPort::Take { .. })
+            ),
             ToManager::SCHEMA => {
                 matches!(ToManager::access(body), Ok(ArchivedToManager::Collect { .. }))
             }
@@ -194,8 +197,8 @@ impl Outbox {
                 Addressee::Asker(name) => (To::Asker(name), name.source),
                 // Hearts do not beat here: links tell at once that a process has ended.
                 Addressee::Myself(_) if !is_awaited(letter.schema) => continue,
-                // Whether it is fetched again now or later, the other port may take its time.
-                Addressee::Myself(_) if is_fetch_again(letter.schema, &body) => {
+                // Whether a port is asked again now or later, it may take its time.
+                Addressee::Myself(_) if is_ask_again(letter.schema, &body) => {
                     self.post(To::Agent(self.id), letter.schema, body);
                     continue;
                 }
@@ -221,9 +224,8 @@ fn is_awaited(schema: Schema) -> bool {
     [ToController::SCHEMA, ToPort::SCHEMA].contains(&schema)
 }
 
-fn is_fetch_again(schema: Schema, body: &[u8]) -> bool {
-    schema == ToPort::SCHEMA
-        && matches!(ToPort::access(body), Ok(ArchivedToPort::FetchAgain { .. }))
+fn is_ask_again(schema: Schema, body: &[u8]) -> bool {
+    schema == ToPort::SCHEMA && matches!(ToPort::access(body), Ok(ArchivedToPort::AskAgain { .. }))
 }
 
 /// An agent with its outbox.

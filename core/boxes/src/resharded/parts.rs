@@ -21,10 +21,11 @@ use daedal_transforms::Shard;
 
 use super::cell::{Cell, End, Load, Note, Packet, To};
 use super::client::Client;
+use crate::heir::bequests;
 use crate::record::Record;
 use crate::slot::{Admission, DoneBox};
 use crate::turn::Fate;
-use crate::wedge::{Bequest, DoneEntry, bequests};
+use crate::wedge::{Bequest, DoneEntry};
 
 /// The agent whose number of shards changes.
 pub(super) const SHARDED: &str = "kvs";
@@ -58,8 +59,8 @@ pub(super) enum Input {
 /// What the world is to know of a step.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Fact {
-    /// A life began.
-    Began(Hosting),
+    /// A life began, from these parts of others.
+    Began(Hosting, Vec<u64>),
     /// A message was processed, by a life that had done so as often before.
     Processed(Point, u64),
     /// The parts of earlier lives do not make one.
@@ -191,6 +192,8 @@ pub(super) struct Running {
     done: DoneBox,
     /// What it inherited of that.
     inherited: DoneBox,
+    /// Which parts of others it goes on from.
+    from: Vec<u64>,
     /// For whom it ends.
     ending: Option<Vec<PointRange>>,
 }
@@ -199,11 +202,15 @@ impl std::fmt::Debug for Running {
     fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let (done, inherited) = (self.done.entries(), self.inherited.entries());
         write!(out, "{:?} {:?} {done:?} {inherited:?}", self.hosting, self.tally)?;
-        write!(out, " {:?}", self.ending)
+        write!(out, " {:?} {:?}", self.from, self.ending)
     }
 }
 
 impl Running {
+    fn new(hosting: Hosting, tally: Tally, done: DoneBox, from: Vec<u64>) -> Running {
+        Running { hosting, tally, inherited: done.clone(), done, from, ending: None }
+    }
+
     pub fn writes(&self, point: Point) -> u64 {
         self.tally.writes.get(&point.0.to_be_bytes()[..]).copied().unwrap_or(0)
     }
@@ -222,6 +229,8 @@ pub(super) struct AgentBox {
     pub port: Cell<Port>,
     /// By path.
     pub running: BTreeMap<String, Running>,
+    /// By path, lives that were made of parts of others, and do not run yet.
+    pub heirs: BTreeMap<String, Running>,
     /// What is kept for others: which points were written to.
     pub kept: BTreeMap<String, Vec<Point>>,
 }
@@ -238,6 +247,7 @@ impl AgentBox {
             manager: Cell::new(manager, id, end, process),
             port: Cell::new(Port::default(), port, end, process),
             running: BTreeMap::new(),
+            heirs: BTreeMap::new(),
             kept: BTreeMap::new(),
         }
     }
@@ -307,10 +317,21 @@ impl AgentBox {
     /// `hosting.rs`, `obey_port`.
     fn obey(&mut self, command: Command, facts: &mut Vec<Fact>) {
         match command {
-            Command::Host(hosting, parts) => {
+            Command::Host(hosting) => {
                 let path = hosting.path.clone();
-                let refused = self.host(hosting, &parts, facts).err();
-                self.finished(&path, refused);
+                let anew = Running::new(hosting, Tally::default(), DoneBox::default(), Vec::new());
+                self.begin(anew, facts);
+                self.finished(&path, None);
+            }
+            Command::Make(hosting, parts) => {
+                let path = hosting.path.clone();
+                let refused = self.make(hosting, &parts, facts).err();
+                self.tell_port(&ToPort::Made { path, refused });
+            }
+            Command::Begin(path) => {
+                let heir = self.heirs.remove(&path).expect("it was made");
+                self.begin(heir, facts);
+                self.finished(&path, None);
             }
             Command::Wedge(path, parts) => match self.running.get_mut(&path) {
                 Some(running) => running.ending = Some(parts),
@@ -327,8 +348,8 @@ impl AgentBox {
         }
     }
 
-    /// `hosting.rs`, `try_host`; `wedge.rs`, `restored` and `inherit`.
-    fn host(
+    /// `heir.rs`, `obey_make` and `inherit`.
+    fn make(
         &mut self,
         hosting: Hosting,
         parts: &[Vec<u8>],
@@ -348,11 +369,14 @@ impl AgentBox {
         for entry in bequests.iter().flat_map(|it| &it.done) {
             entry.pass_to(&mut done);
         }
-        facts.push(Fact::Began(hosting.clone()));
-        let path = hosting.path.clone();
-        let running = Running { hosting, tally, inherited: done.clone(), done, ending: None };
-        self.running.insert(path, running);
+        let from = bequests.iter().map(|it| it.stamp).collect();
+        self.heirs.insert(hosting.path.clone(), Running::new(hosting, tally, done, from));
         Ok(())
+    }
+
+    fn begin(&mut self, running: Running, facts: &mut Vec<Fact>) {
+        facts.push(Fact::Began(running.hosting.clone(), running.from.clone()));
+        self.running.insert(running.hosting.path.clone(), running);
     }
 
     /// `wedge.rs`, `end_life`.
@@ -362,18 +386,23 @@ impl AgentBox {
         let states = running.tally.capture().split(parts).expect("it splits");
         let kept = parts.iter().zip(states).map(|(range, state)| {
             let done = DoneEntry::all_of(&running.done);
-            let bequest = Bequest { state: state.to_bytes(), done, ..Bequest::default() };
+            // No agent here sees its stamp: so it tells parts apart.
+            let stamp = AgentId::from(format!("{path} {range}").as_str()).0;
+            let bequest = Bequest { state: state.to_bytes(), done, stamp, ..Bequest::default() };
             Kept { range: *range, bytes: encode_to_vec::<Bequest>(&bequest) }
         });
         self.port.agent.keep(path.to_owned(), kept.collect());
         let written = POINTS.into_iter().filter(|point| running.writes(*point) > 0);
         self.kept.insert(path.to_owned(), written.collect());
-        self.finished(path, None);
+        self.tell_port(&ToPort::Ended { path: path.to_owned(), constants: Vec::new() });
     }
 
     fn finished(&mut self, path: &str, refused: Option<Failure>) {
-        let finished = ToPort::Finished { path: path.to_owned(), refused, state: None };
-        let (port, body) = (self.port.out.id, encode_to_vec::<ToPort>(&finished));
+        self.tell_port(&ToPort::Finished { path: path.to_owned(), refused, state: None });
+    }
+
+    fn tell_port(&mut self, message: &ToPort) {
+        let (port, body) = (self.port.out.id, encode_to_vec::<ToPort>(message));
         self.port.out.post(To::Agent(port), ToPort::SCHEMA, body);
     }
 

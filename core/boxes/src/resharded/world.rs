@@ -44,6 +44,8 @@ pub(super) struct World {
     pub left: Faults,
     /// Spaces, epochs and paths of lives.
     used: Vec<(u32, u32, String)>,
+    /// Parts of lives that others have begun from.
+    begun_from: Vec<u64>,
     /// By message, how often it was processed in lives that continue each other.
     pub processed: [u8; 2],
     pub crashed: Option<Crash>,
@@ -61,6 +63,7 @@ pub(super) enum Crash {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Wrong {
     TwoOwners,
+    BegunAgain,
     Twice,
     UsedAgain,
     Torn,
@@ -112,6 +115,7 @@ impl World {
             cut: None,
             left: Faults::default(),
             used: Vec::new(),
+            begun_from: Vec::new(),
             processed: [0; 2],
             crashed: None,
             wrong: None,
@@ -223,7 +227,12 @@ impl World {
                     self.wrong = Some(Wrong::Twice);
                 }
             }
-            Fact::Began(hosting) => {
+            Fact::Began(hosting, from) => {
+                if from.iter().any(|part| self.begun_from.contains(part)) {
+                    self.wrong = Some(Wrong::BegunAgain);
+                }
+                self.begun_from.extend(from);
+                self.begun_from.sort_unstable();
                 let it = (hosting.space, hosting.epoch, hosting.path.clone());
                 let is_same = |other: &(u32, u32, String)| {
                     other.0 == it.0 || other.1 == it.1 || other.2 == it.2

@@ -125,7 +125,15 @@ impl Controller {
             );
             return Some(Err((Reason::NotASibling, why)));
         }
-        let Some((path, place)) = own else { return self.knowledge(client.destination) };
+        match own {
+            Some(_) => self.way_to_own(client.destination).map(Ok),
+            None => self.knowledge(client.destination),
+        }
+    }
+
+    /// All that is needed to reach one of the system's own agents, by logical id; `None`: its box is not there.
+    pub(super) fn way_to_own(&self, id: AgentId) -> Option<Knowledge> {
+        let (path, place) = self.own_agent(id)?;
         let mut knowledge = Knowledge::default();
         let action = ActionEntry::To(path.physical_id().0);
         let epoch = self.reserve.term.unwrap_or(0);
@@ -133,7 +141,7 @@ impl Controller {
         let (agent_box, reactor) = (place.agent_box.0, place.reactor);
         knowledge.places.push(PlaceEntry { physical: path.physical_id().0, agent_box, reactor });
         self.add_boxes(&mut knowledge);
-        Some(Ok(knowledge))
+        Some(knowledge)
     }
 
     /// All that is needed to reach the physical agents of one of the tree; `None`: none of them runs.

@@ -167,6 +167,16 @@ impl Captured {
         }
     }
 
+    /// Its constant fields, each with a hash of its value: what must be the same in all parts that are joined.
+    pub fn constants(&self) -> impl Iterator<Item = (&str, u64)> {
+        self.fields.iter().filter_map(|(name, part)| match part {
+            Part::Whole { rule: Combine::Constant, value } => {
+                Some((name.as_str(), xxhash_rust::xxh3::xxh3_64(&encode(value))))
+            }
+            _ => None,
+        })
+    }
+
     /// One part a range, in their order: pieces go to the range of their point, other fields by rule.
     /// Cost: linear in the state; constant fields are copied.
     /// # Errors

@@ -9,8 +9,8 @@ use crate::agent::{Agent, Answer, Outcome};
 use crate::box_table::BoxTable;
 use crate::context::{Addressee, Envelope, Letter};
 use crate::control::{
-    ArchivedToManager, Failure, FromController, FromPort, Hosting, Raise, Raised, ToController,
-    ToManager, ToPort, bootstrap_space, manager_path, port_path,
+    ArchivedToManager, ConstantEntry, Failure, FromController, FromPort, Hosting, Raise, Raised,
+    ToController, ToManager, ToPort, bootstrap_space, manager_path, port_path,
 };
 use crate::controller::{Controller, System};
 use crate::encode::encode_to_vec;
@@ -211,6 +211,8 @@ pub struct World {
     pub now: Stamp,
     /// Templates whose agents cannot be run for now.
     pub unfit: BTreeSet<String>,
+    /// Lives that wait for answers, by path.
+    pub asking: BTreeSet<String>,
     /// Lives whose state does not split, by path.
     pub indivisible: BTreeSet<String>,
     /// Whether what boxes are told to start does not arrive as yet.
@@ -218,8 +220,14 @@ pub struct World {
     client: Outbox,
     pub told: Vec<FromController>,
     pub captured: Vec<FromPort>,
+    /// Lives whose constant field is another than that of all others, by path.
+    pub different: BTreeSet<String>,
+    /// By life that ended for others, what was kept of it.
+    pub ended: BTreeMap<String, Vec<String>>,
     /// By life, the parts of earlier lives that it went on from.
     pub inherited: BTreeMap<String, Vec<String>>,
+    /// Lives that were made of such parts, by path.
+    heirs: BTreeMap<String, Hosting>,
     queue: Vec<Packet>,
     processes: u64,
     spaces: BTreeSet<u32>,
@@ -241,12 +249,16 @@ impl World {
             away: BTreeSet::new(),
             now: Stamp(0),
             unfit: BTreeSet::new(),
+            asking: BTreeSet::new(),
             indivisible: BTreeSet::new(),
             are_starts_late: false,
             client: Outbox::new(AgentId::of(CLIENT), 2),
             told: Vec::new(),
             captured: Vec::new(),
+            different: BTreeSet::new(),
+            ended: BTreeMap::new(),
             inherited: BTreeMap::new(),
+            heirs: BTreeMap::new(),
             queue: Vec::new(),
             processes: 2,
             spaces: BTreeSet::new(),
@@ -545,11 +557,11 @@ impl World {
     fn carry_out(&mut self, index: usize, reactor: usize, command: Command) {
         let finished = |path: String, refused, state| ToPort::Finished { path, refused, state };
         match command {
-            Command::Host(hosting, _) if hosting.template == "Missing" => {
+            Command::Host(hosting) if hosting.template == "Missing" => {
                 let why = Some("this box has no template Missing".into());
                 self.tell_port(index, reactor, &finished(hosting.path, why, None));
             }
-            Command::Host(hosting, _) if self.unfit.contains(&hosting.template) => {
+            Command::Host(hosting) if self.unfit.contains(&hosting.template) => {
                 let why = Some(Failure::for_now("its port is taken"));
                 self.tell_port(index, reactor, &finished(hosting.path, why, None));
             }
@@ -557,14 +569,29 @@ impl World {
                 let text = ToPort::Described(format!("reactor {reactor}"));
                 self.tell_port(index, reactor, &text);
             }
-            Command::Host(hosting, parts) => {
-                self.check_life(&hosting);
+            Command::Make(hosting, _) if self.unfit.contains(&hosting.template) => {
+                let refused = Some(Failure::for_now("its port is taken"));
+                self.tell_port(index, reactor, &ToPort::Made { path: hosting.path, refused });
+            }
+            Command::Make(hosting, parts) => {
                 let path = hosting.path.clone();
                 let text = |part: Vec<u8>| String::from_utf8(part).unwrap();
                 self.inherited.insert(path.clone(), parts.into_iter().map(text).collect());
-                let process = self.boxes[index].as_mut().unwrap();
-                process.hosted.insert(path.clone(), hosting);
-                self.tell_port(index, reactor, &finished(path, None, None));
+                self.heirs.insert(path.clone(), hosting);
+                self.tell_port(index, reactor, &ToPort::Made { path, refused: None });
+            }
+            Command::Host(hosting) => {
+                self.inherited.insert(hosting.path.clone(), Vec::new());
+                self.begin_life(index, reactor, hosting);
+            }
+            Command::Begin(path) => {
+                let hosting = self.heirs.remove(&path).unwrap();
+                self.begin_life(index, reactor, hosting);
+            }
+            Command::Wedge(path, _) if self.asking.contains(&path) => {
+                let why = format!("{path} waits for answers for more than 1 s");
+                let why = Some(Failure::for_now(why));
+                self.tell_port(index, reactor, &finished(path, why, None));
             }
             Command::Wedge(path, _) if self.indivisible.contains(&path) => {
                 let why = format!("{path}: field `entries` can neither be split nor joined");
@@ -577,16 +604,21 @@ impl World {
                     range: *range,
                     bytes: format!("{path} {range}").into_bytes(),
                 };
-                let kept = parts.iter().map(kept).collect();
+                let kept: Vec<Kept> = parts.iter().map(kept).collect();
+                let text = |it: &Kept| String::from_utf8(it.bytes.clone()).unwrap();
+                self.ended.insert(path.clone(), kept.iter().map(text).collect());
                 process.ports[reactor].agent.keep(path.clone(), kept);
-                self.tell_port(index, reactor, &finished(path, None, None));
+                let hash = u64::from(self.different.contains(&path));
+                let constants = vec![ConstantEntry { field: "limit".to_owned(), hash }];
+                self.tell_port(index, reactor, &ToPort::Ended { path, constants });
             }
             Command::Unhost(path) => {
                 let process = self.boxes[index].as_mut().unwrap();
                 assert!(process.hosted.remove(&path).is_some(), "{path} does not run");
                 self.tell_port(index, reactor, &finished(path, None, None));
             }
-            Command::Capture(path) => {
+            Command::Hold(..) | Command::Release(..) => {}
+            Command::Capture(path, _) => {
                 let runs = self.boxes[index].as_ref().unwrap().hosted.contains_key(&path);
                 let refused = (!runs).then(|| format!("{path} does not run here").into());
                 let state = runs.then(|| path.clone().into_bytes());
@@ -616,6 +648,14 @@ impl World {
                 }
             }
         }
+    }
+
+    fn begin_life(&mut self, index: usize, reactor: usize, hosting: Hosting) {
+        self.check_life(&hosting);
+        let path = hosting.path.clone();
+        let process = self.boxes[index].as_mut().unwrap();
+        process.hosted.insert(path.clone(), hosting);
+        self.tell_port(index, reactor, &ToPort::Finished { path, refused: None, state: None });
     }
 
     /// No space, epoch or path of a life is used twice, ever; and no agent has two lives at a time.
