@@ -54,7 +54,7 @@ const FIELD_WORDS: usize = 4;
 const BLOCK_ALIGN: usize = 16;
 
 /// What a reactor's block says, in this order; drops by their reasons follow.
-pub const FIELDS: [(&str, &str); 41] = [
+pub const FIELDS: [(&str, &str); 43] = [
     ("updated_ns_now", "when the reactor wrote this, nanoseconds since 1970"),
     ("turns_busy", "turns that found something to do"),
     ("visits_found", "visits of links and shims that found something"),
@@ -74,6 +74,8 @@ pub const FIELDS: [(&str, &str); 41] = [
     ("frames_malformed", "datagrams that were cut, or of no size that links send"),
     ("frames_refused", "frames that the network refused"),
     ("receive_starved", "calls of the driver that found no buffer to receive into"),
+    ("faults_dropped", "frames lost on purpose, for tests"),
+    ("faults_doubled", "frames doubled on purpose, for tests"),
     ("packets_repeated", "packets sent again"),
     ("packets_repeated_copied", "those of them that went in another frame"),
     ("repeats_held", "repeats that waited for the driver to let go of the frame"),
@@ -318,6 +320,8 @@ fn figures<D: Driver>(turn: &mut Turn<D>, beside: Beside, now: Stamp) -> [u64; F
         frames.malformed,
         frames.refused,
         frames.starved,
+        frames.faults_dropped,
+        frames.faults_doubled,
         links.counters.repeated,
         links.counters.repeated_copied,
         links.counters.repeats_held,

@@ -55,6 +55,10 @@ pub struct Counters {
     pub refused: u64,
     /// Calls of [`Driver::receive`] that found no free buffer to receive into.
     pub starved: u64,
+    /// Frames that [`fault`] lost on purpose, both ways; the counts above are then those of the driver below it.
+    pub faults_dropped: u64,
+    /// Frames that [`fault`] doubled on purpose, both ways.
+    pub faults_doubled: u64,
 }
 
 /// Whether a datagram has a size that links send.
