@@ -52,11 +52,11 @@ enum Task {
     Miri,
     /// The other unsafe code, with the address sanitizer (nightly)
     Asan,
-    /// One fuzz target, for a while
+    /// One fuzz target, or all, one after the other, each for a while
     Fuzz {
-        /// A file of ci/fuzz/fuzz_targets, without .rs
+        /// A file of ci/fuzz/fuzz_targets, without .rs; or all
         target: String,
-        /// How long
+        /// How long each
         #[arg(long, default_value_t = 60, value_parser = clap::value_parser!(u32).range(1..))]
         seconds: u32,
     },
