@@ -62,6 +62,10 @@ pub struct Counters {
     pub aside: u64,
     /// What the kernel counts of rings that are shared with it.
     pub rings: RingCounters,
+    /// Frames that [`fault`] lost on purpose, both ways; the counts above are then those of the driver below it.
+    pub faults_dropped: u64,
+    /// Frames that [`fault`] doubled on purpose, both ways.
+    pub faults_doubled: u64,
 }
 
 /// What the kernel counts of an AF_XDP socket (`XDP_STATISTICS`).
@@ -79,10 +83,6 @@ pub struct RingCounters {
     pub fill_empty: u64,
     /// Times that the kernel found nothing to send.
     pub send_empty: u64,
-    /// Frames that [`fault`] lost on purpose, both ways; the counts above are then those of the driver below it.
-    pub faults_dropped: u64,
-    /// Frames that [`fault`] doubled on purpose, both ways.
-    pub faults_doubled: u64,
 }
 
 /// Whether a datagram has a size that links send.
