@@ -208,7 +208,7 @@ fn keys_that_nothing_reads_are_refused_with_the_nearest_that_is_read() {
         "[agents.x]",
         "8: unknown key \"agents\"; did you mean \"agent\"? Write secret_file, controller, agent or box",
     );
-    check("[place]", "8: unknown key \"place\"; write controller, agent or box");
+    check("[place]", "8: unknown key \"place\"; write secret_file, controller, agent or box");
     check(
         "[box.c]\nadress = 1",
         "9: box \"c\": unknown key \"adress\"; did you mean \"address\"? Write address, reactors, executor, idle, driver, cpus, pcap, metrics, queue_us or repeat_us",
