@@ -90,7 +90,8 @@ fn a_controller_that_is_away_is_told_with_what_to_do() {
     let system = System::stated();
     let told = format!(
         "the controller at {} does not answer within 5s: start it with `daedal box controller \
-         --system FILE`, or name another by --controller or --system",
+         --system FILE`, or name another by --controller or --system; a system with a secret_file answers \
+         those alone who have the same, by --secret-file or --system",
         system.controller
     );
     std::thread::scope(|scope| {

@@ -206,9 +206,9 @@ fn a_file_that_is_no_toml_is_refused_where_it_stops_being_it() {
 fn keys_that_nothing_reads_are_refused_with_the_nearest_that_is_read() {
     check(
         "[agents.x]",
-        "8: unknown key \"agents\"; did you mean \"agent\"? Write controller, agent or box",
+        "8: unknown key \"agents\"; did you mean \"agent\"? Write secret_file, controller, agent or box",
     );
-    check("[place]", "8: unknown key \"place\"; write controller, agent or box");
+    check("[place]", "8: unknown key \"place\"; write secret_file, controller, agent or box");
     check(
         "[box.c]\nadress = 1",
         "9: box \"c\": unknown key \"adress\"; did you mean \"address\"? Write address, reactors, executor, idle, driver, cpus, pcap, metrics, queue_us or repeat_us",

@@ -249,10 +249,12 @@ fn cut_off(
     back_is_cut.set(true);
     pass(&mut [&mut here, &mut there], &mut now, (20, SECOND / 10));
     assert_eq!(PUT.with_borrow(|put| put.len()), 2);
-    (there_is_cut.set(cut_there), back_is_cut.set(cut_back));
+    there_is_cut.set(cut_there);
+    back_is_cut.set(cut_back);
     pass(&mut [&mut here, &mut there], &mut now, (1_200, SECOND / 10));
     let kept = there.kept();
-    (there_is_cut.set(false), back_is_cut.set(false));
+    there_is_cut.set(false);
+    back_is_cut.set(false);
     pass(&mut [&mut here, &mut there], &mut now, (1_200, SECOND / 10));
     kept
 }
