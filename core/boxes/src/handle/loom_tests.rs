@@ -4,6 +4,7 @@ use loom::sync::{Condvar, Mutex};
 
 use super::*;
 use crate::doze::{Doorbell, Event};
+use daedal_model::id::AgentId;
 
 /// Wakes a loom thread that waits for it.
 #[derive(Default)]
