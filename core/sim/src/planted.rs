@@ -50,7 +50,7 @@ impl Bug {
                 (StampLeft, 2),
                 (PartTwice, 2),
                 (LifeGoesOn, 0),
-                (GoneBackDone, 699),
+                (GoneBackDone, 800),
                 (PartReachesAll, 12),
             ];
             all.into_iter().chain(of_turn.map(|(bug, seed)| (Bug::Turn(bug), seed))).collect()
