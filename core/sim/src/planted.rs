@@ -50,7 +50,7 @@ impl Bug {
                 (StampLeft, 2),
                 (PartTwice, 2),
                 (LifeGoesOn, 0),
-                (GoneBackDone, 699),
+                (GoneBackDone, 800),
                 (PartReachesAll, 12),
                 (LateGoesOn, 217),
             ];
