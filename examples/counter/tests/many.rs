@@ -78,12 +78,14 @@ fn a_million_counters_are_one_line_of_a_system_file() {
     let port = |to_port| handle.ask_blocking::<Port>("box-a-0", &to_port).unwrap();
     let FromPort::Described(text) = port(ToPort::Describe) else { panic!("it describes itself") };
     assert!(text.ends_with("; counters: 1000000 agents"), "{text}");
-    let FromPort::Captured(state) = port(ToPort::Capture { path: "counters/7".to_owned() }) else {
+    let FromPort::Captured(state) =
+        port(ToPort::Capture { path: "counters/7".to_owned(), held_by: None })
+    else {
         panic!("it is there")
     };
     let state = Captured::from_bytes(&state).unwrap().to_string();
     assert!(state.contains("number: 7 (constant)") && state.contains("count: 7 (sum)"), "{state}");
-    let why = |path: &str| match port(ToPort::Capture { path: path.to_owned() }) {
+    let why = |path: &str| match port(ToPort::Capture { path: path.to_owned(), held_by: None }) {
         FromPort::Refused(failure) => failure.why,
         other => panic!("{other:?}"),
     };

@@ -314,7 +314,7 @@ fn a_state_is_captured_through_the_port() {
     let mut world = started(10);
     let home = usize::from(!world.boxes[0].as_ref().unwrap().hosted.contains_key("kvs/part0"));
     let port = port_path(["a", "b"][home], 0).unwrap();
-    let capture = |path: &str| ToPort::Capture { path: path.to_owned() };
+    let capture = |path: &str| ToPort::Capture { path: path.to_owned(), held_by: None };
     world.ask_port(&port, &capture("kvs/part0"));
     assert_eq!(world.captured.pop(), Some(FromPort::Captured(b"kvs/part0".to_vec())));
     world.ask_port(&port, &capture("kvs/part7"));
