@@ -11,6 +11,7 @@ mod fuzz;
 mod lint;
 mod memory;
 mod setup;
+mod soak;
 mod step;
 mod test;
 
@@ -52,13 +53,22 @@ enum Task {
     Miri,
     /// The other unsafe code, with the address sanitizer (nightly)
     Asan,
-    /// One fuzz target, for a while
+    /// One fuzz target, or all, one after the other, each for a while
     Fuzz {
-        /// A file of ci/fuzz/fuzz_targets, without .rs
+        /// A file of ci/fuzz/fuzz_targets, without .rs; or all
         target: String,
-        /// How long
+        /// How long each
         #[arg(long, default_value_t = 60, value_parser = clap::value_parser!(u32).range(1..))]
         seconds: u32,
+    },
+    /// Real processes in network namespaces, under load and trouble; then every counter is accounted for
+    Soak {
+        /// How long
+        #[arg(long, default_value_t = 30.0)]
+        minutes: f64,
+        /// What troubles and load are drawn from [default: of this moment]
+        #[arg(long)]
+        seed: Option<u64>,
     },
 }
 
@@ -79,6 +89,7 @@ fn main() -> ExitCode {
         Task::Miri => memory::miri(&mut report),
         Task::Asan => memory::asan(&mut report),
         Task::Fuzz { target, seconds } => fuzz::fuzz(&mut report, &target, seconds),
+        Task::Soak { minutes, seed } => soak::soak(&mut report, minutes, seed),
     }
     print!("{report}");
     if report.passed() { ExitCode::SUCCESS } else { ExitCode::FAILURE }

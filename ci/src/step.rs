@@ -19,6 +19,7 @@ const SKIPPED: &str = "skipped: ";
 #[derive(Default)]
 pub struct Report {
     steps: Vec<Step>,
+    notes: Vec<String>,
     skips: Vec<String>,
 }
 
@@ -56,6 +57,11 @@ impl Report {
         println!("{SKIPPED}{what_and_why}");
         self.remember(what_and_why);
         Outcome::Skipped
+    }
+
+    /// Has something said beside the steps, such as how much was tried.
+    pub fn note(&mut self, text: String) {
+        self.notes.push(text);
     }
 
     fn remember(&mut self, what_and_why: String) {
@@ -102,6 +108,7 @@ impl fmt::Display for Report {
         for step in &self.steps {
             writeln!(out, "{step}")?;
         }
+        self.notes.iter().try_for_each(|note| writeln!(out, "{note}"))?;
         match self.skips.as_slice() {
             [] => writeln!(out, "nothing was skipped"),
             skips => {
@@ -112,11 +119,16 @@ impl fmt::Display for Report {
     }
 }
 
+/// The root of the workspace.
+pub fn root() -> &'static Path {
+    let manifest = Path::new(env!("CARGO_MANIFEST_DIR"));
+    manifest.parent().unwrap_or(manifest)
+}
+
 /// A command that will run from the root of the workspace, without standard input.
 pub fn command(program: &str, arguments: &[&str]) -> Command {
-    let manifest = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut command = Command::new(program);
-    command.args(arguments).current_dir(manifest.parent().unwrap_or(manifest)).stdin(Stdio::null());
+    command.args(arguments).current_dir(root()).stdin(Stdio::null());
     command
 }
 
@@ -134,7 +146,10 @@ pub fn succeeds(program: &str, arguments: &[&str]) -> bool {
     command.status().is_ok_and(|status| status.success())
 }
 
-fn started(command: &mut Command) -> Result<std::process::Child> {
+/// Starts a command, and says so.
+/// # Errors
+/// When it cannot be started.
+pub fn started(command: &mut Command) -> Result<std::process::Child> {
     let shown: Vec<_> = std::iter::once(command.get_program())
         .chain(command.get_args())
         .map(|part| part.to_string_lossy().into_owned())

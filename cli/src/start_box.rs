@@ -62,7 +62,7 @@ pub struct Arguments {
     /// Run the key-value store of demo and bench, whatever agents the program has
     #[arg(long, hide = true)]
     demonstration: bool,
-    /// For tests: what befalls frames, both ways, in percent, such as drop=30,duplicate=50,reorder=20,seed=7
+    /// For tests: what befalls frames, both ways, in percent, such as drop=30,duplicate=50,reorder=20,delay=5,seed=7
     #[arg(long, hide = true, value_name = "FAULTS", value_parser = faults)]
     faults: Option<Faults>,
 }
@@ -71,17 +71,24 @@ fn processor(text: &str) -> Result<usize, String> {
     text.parse().map_err(|_| "write processors' numbers, such as 0,1".to_owned())
 }
 
+/// The longest that `--faults delay=…` keeps a frame back: some round trips of a wide network.
+const FAULTS_DELAY_NS_MAX: u64 = 50_000_000;
+
 fn faults(text: &str) -> Result<Faults, String> {
     let mut faults = Faults { rates: Rates::default(), seed: 0 };
     for part in text.split(',') {
         let wrong =
-            || format!("\"{part}\": write drop, duplicate, reorder or seed, = and a number");
+            || format!("\"{part}\": write drop, duplicate, reorder, delay or seed, = and a number");
         let (name, number) = part.split_once('=').ok_or_else(wrong)?;
         let number = u32::from_str(number).map_err(|_| wrong())?;
         let rate = match name {
             "drop" => &mut faults.rates.drop_ppm,
             "duplicate" => &mut faults.rates.duplicate_ppm,
             "reorder" => &mut faults.rates.reorder_ppm,
+            "delay" => {
+                faults.rates.delay_ns_max = FAULTS_DELAY_NS_MAX;
+                &mut faults.rates.delay_ppm
+            }
             "seed" => {
                 faults.seed = number.into();
                 continue;

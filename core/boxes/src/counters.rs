@@ -54,7 +54,7 @@ const FIELD_WORDS: usize = 4;
 const BLOCK_ALIGN: usize = 16;
 
 /// What a reactor's block says, in this order; drops by their reasons follow.
-pub const FIELDS: [(&str, &str); 48] = [
+pub const FIELDS: [(&str, &str); 50] = [
     ("updated_ns_now", "when the reactor wrote this, nanoseconds since 1970"),
     ("turns_busy", "turns that found something to do"),
     ("visits_found", "visits of links and shims that found something"),
@@ -81,6 +81,8 @@ pub const FIELDS: [(&str, &str); 48] = [
     ("xdp_receive_full", "frames dropped because the ring was full, as AF_XDP counts them"),
     ("xdp_fill_empty", "frames dropped because no buffer was posted, as AF_XDP counts them"),
     ("xdp_send_empty", "looks at a ring with nothing to send, as AF_XDP counts them"),
+    ("faults_dropped", "frames lost on purpose, for tests"),
+    ("faults_doubled", "frames doubled on purpose, for tests"),
     ("packets_repeated", "packets sent again"),
     ("packets_repeated_copied", "those of them that went in another frame"),
     ("repeats_held", "repeats that waited for the driver to let go of the frame"),
@@ -332,6 +334,8 @@ fn figures<D: Driver>(turn: &mut Turn<D>, beside: Beside, now: Stamp) -> [u64; F
         frames.rings.receive_full,
         frames.rings.fill_empty,
         frames.rings.send_empty,
+        frames.faults_dropped,
+        frames.faults_doubled,
         links.counters.repeated,
         links.counters.repeated_copied,
         links.counters.repeats_held,

@@ -427,3 +427,30 @@ pub(crate) fn refusal(code: u8) -> Option<Refusal> {
     .into_iter()
     .find(|refusal| refusal_code(*refusal) == code)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_wrapped_in_a_step_that_is_not_known_here_is_of_no_known_type() {
+        let kind_of = |step: WrapStep| {
+            let mut header = MessageHeader { steps: 1, ..MessageHeader::default() };
+            header.destination.set(1);
+            header.length.set(WrapStep::BYTES as u32);
+            let bytes = [header.as_bytes(), step.as_bytes()].concat();
+            let message = MessageHeader::parse(&bytes).expect("a whole message");
+            Record::from_peer(message, Some(Kind(7))).kind
+        };
+        let step = |kind: u16, id: u64| {
+            let mut step = WrapStep::default();
+            step.kind.set(kind);
+            step.id.set(id);
+            step
+        };
+        assert_eq!(kind_of(step(STEP_MERGE, 3)), Kind(7));
+        assert_eq!(kind_of(step(STEP_OPEN, Stage::Ordered.id().0)), Kind(7));
+        assert_eq!(kind_of(step(STEP_OPEN, 3)), Kind::NONE);
+        assert_eq!(kind_of(step(999, 3)), Kind::NONE);
+    }
+}

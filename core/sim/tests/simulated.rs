@@ -57,6 +57,28 @@ fn boxes_and_the_controller_crash_and_come_back() {
     assert!(reports.iter().any(|report| report.returned > 0));
 }
 
+/// As few seeds as show what these kinds alone can do; all kinds together have more.
+const FEW: u64 = 30;
+
+#[test]
+fn boxes_that_do_not_hear_each_other_for_a_while_do_everything_once_and_leave_nobody_unanswered() {
+    let kinds = [Kind::Drop, Kind::OneWayPartition, Kind::Partition];
+    let reports = check_some(Some(&kinds), None, FEW);
+    assert!(reports.iter().all(|report| report.unknown == 0));
+}
+
+#[test]
+fn boxes_that_stand_still_or_are_slow_do_everything_once_and_leave_nobody_unanswered() {
+    let reports = check_some(Some(&[Kind::Pause, Kind::Slowness]), None, FEW);
+    assert!(reports.iter().all(|report| report.unknown == 0));
+    assert!(reports.iter().any(|report| report.parked > 0));
+}
+
+#[test]
+fn clocks_that_are_wrong_take_nobodys_time_back() {
+    check_some(Some(&[Kind::Delay, Kind::ClockSkew, Kind::Crash]), None, FEW);
+}
+
 #[test]
 fn all_faults_together() {
     let reports = check(None);

@@ -153,9 +153,11 @@ impl<D: Driver> Driver for Fault<D> {
         self.inner.descriptors(into);
     }
 
-    /// Those of the driver below.
+    /// Those of the driver below, and what was done to its frames.
     fn counters(&self) -> Counters {
-        self.inner.counters()
+        let FaultCounts { dropped, duplicated, .. } = self.fault_counts();
+        let (faults_dropped, faults_doubled) = (dropped, duplicated);
+        Counters { faults_dropped, faults_doubled, ..self.inner.counters() }
     }
 
     fn mode(&self) -> String {
@@ -304,7 +306,10 @@ mod tests {
             arrived.extend(numbers);
         }
         assert_eq!(fault.pool().frames_free(), fault.pool().frames_count());
-        (arrived, fault.fault_counts())
+        let (counters, faults) = (fault.counters(), fault.fault_counts());
+        let told = (counters.faults_dropped, counters.faults_doubled);
+        assert_eq!(told, (faults.dropped, faults.duplicated));
+        (arrived, faults)
     }
 
     fn rates(drop: u32, duplicate: u32, reorder: u32, delay: u32) -> Rates {

@@ -62,6 +62,10 @@ pub struct Counters {
     pub aside: u64,
     /// What the kernel counts of rings that are shared with it.
     pub rings: RingCounters,
+    /// Frames that [`fault`] lost on purpose, both ways; the counts above are then those of the driver below it.
+    pub faults_dropped: u64,
+    /// Frames that [`fault`] doubled on purpose, both ways.
+    pub faults_doubled: u64,
 }
 
 /// What the kernel counts of an AF_XDP socket (`XDP_STATISTICS`).

@@ -340,6 +340,7 @@ impl Driver for Xdp {
             starved: self.counters.starved + aside.starved,
             aside: self.counters.aside,
             rings: self.socket.counters(),
+            ..aside
         }
     }
 
