@@ -4,16 +4,31 @@ use std::fmt::Debug;
 use std::io::Sink;
 use std::net::{SocketAddr, UdpSocket};
 
-use daedal_net::driver::Driver;
 use daedal_net::driver::fault::{Fault, Rates};
 use daedal_net::driver::kernel::{self, Kernel};
 use daedal_net::driver::pcap::Pcap;
 use daedal_net::driver::sim::{self, SimDriver, SimNetwork};
+use daedal_net::driver::{Driver, DriverError};
 
 use crate::peer::tick;
 
 pub const FRAMES: usize = 512;
 pub const RECEIVE_BUFFERS: usize = 192;
+
+/// How often a port is tried that another process may hold: far more often than it takes to run a program.
+const STARTS: usize = 100_000;
+
+/// A driver that starts. A program that another test is just starting has this process's sockets until it runs, so that
+/// the port of a driver that ended a moment ago may be taken still.
+pub fn started<D>(mut start: impl FnMut() -> Result<D, DriverError>) -> D {
+    for _ in 0..STARTS {
+        match start() {
+            Err(DriverError::PortTaken { .. }) => std::thread::yield_now(),
+            other => return other.unwrap(),
+        }
+    }
+    start().unwrap()
+}
 
 /// Where drivers of one kind are started.
 pub trait Place {
@@ -44,7 +59,7 @@ impl Place for KernelPlace {
             offload: self.offload,
             ..kernel::Config::new(address.unwrap_or(any))
         };
-        Kernel::start(&config).unwrap()
+        started(|| Kernel::start(&config))
     }
 }
 

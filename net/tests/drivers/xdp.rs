@@ -10,7 +10,7 @@ use daedal_net::driver::xdp::{Config, Interface, Options, Xdp};
 
 use crate::lab::Lab;
 use crate::peer::{Peer, pass};
-use crate::places::{FRAMES, Place};
+use crate::places::{FRAMES, Place, started};
 use crate::required;
 
 /// Buffers that the kernel has: more than any test sends at once.
@@ -139,7 +139,8 @@ impl Place for XdpPlace {
         let bind = address.unwrap_or_else(|| SocketAddr::new(self.ends[count % 2], 0));
         let queue = self.queues.get(&bind).copied().unwrap_or(count as u32 / 2);
         let (end, config) = (self.end_of(bind), self.config(bind, queue));
-        let driver = self.lab.within(end, || Xdp::start(&self.interfaces[end], &config).unwrap());
+        let interface = &self.interfaces[end];
+        let driver = self.lab.within(end, || started(|| Xdp::start(interface, &config)));
         self.queues.insert(driver.address(), queue);
         driver
     }
