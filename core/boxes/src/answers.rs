@@ -78,16 +78,21 @@ impl<D: Driver> Turn<D> {
         self.answered(to, (at, number), &Answer { from, to: number, outcome });
     }
 
+    /// `ask`: which ask that is, by which many of one name know who of them asked.
+    #[inline(always)]
     fn answered(&mut self, to: SlotIndex, ask: Which, answer: &Answer<'_>) {
+        if !self.plane.askers.is_empty()
+            && let Some(member) = self.plane.askers.remove(&ask)
+        {
+            return self.answered_to_one(to, member, answer);
+        }
+        self.tell_answer(to, answer);
+    }
+
+    fn tell_answer(&mut self, to: SlotIndex, answer: &Answer<'_>) {
         let Some(slot) = &mut self.slots[to.0 as usize] else { return };
         slot.last_stamp = slot.last_stamp.max(self.plane.now);
         let envelope = nobody(slot.last_stamp);
-        if slot.members.is_some() {
-            if let Some(member) = self.plane.askers.remove(&ask) {
-                self.answered_to_one(to, member, answer, &envelope);
-            }
-            return;
-        }
         let id = slot.source;
         let mut work = Work { plane: &mut self.plane, slot: to, hand: Hand::default() };
         slot.host.answered(id, answer, &envelope, &mut work);

@@ -27,7 +27,7 @@ use daedal_net::driver::Driver;
 use crate::deliver::{Host, Hosted, Part, Trust, Verdict};
 use crate::inbox::Inbox;
 use crate::kinds::Kind;
-use crate::plane::{Hand, Via, Work};
+use crate::plane::{Hand, Via, Work, nobody};
 use crate::record::{BROADCAST, Record};
 use crate::slot::{Parked, SlotIndex};
 use crate::template::Parameters;
@@ -160,18 +160,14 @@ impl<D: Driver> Turn<D> {
     }
 
     /// Hands an answer to the one that asked.
-    pub(crate) fn answered_to_one(
-        &mut self,
-        to: SlotIndex,
-        member: u32,
-        answer: &Answer<'_>,
-        envelope: &Envelope,
-    ) {
+    pub(crate) fn answered_to_one(&mut self, to: SlotIndex, member: u32, answer: &Answer<'_>) {
         let Some(slot) = &mut self.slots[to.0 as usize] else { return };
+        slot.last_stamp = slot.last_stamp.max(self.plane.now);
+        let envelope = nobody(slot.last_stamp);
         let hand = Hand { member: Some(member), ..Hand::default() };
         let mut work = Work { plane: &mut self.plane, slot: to, hand };
         if let Some(host) = slot.host.one(member) {
-            host.answered(slot.source, answer, envelope, &mut work);
+            host.answered(slot.source, answer, &envelope, &mut work);
             self.member_went_on(to, member);
         }
     }

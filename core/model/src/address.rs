@@ -35,6 +35,7 @@ impl From<AgentId> for Address {
 }
 
 impl From<&str> for Address {
+    #[inline]
     fn from(path: &str) -> Address {
         match numbered(path) {
             Some((many, number)) => Address { agent: many.into(), number: Some(number) },
@@ -44,10 +45,15 @@ impl From<&str> for Address {
 }
 
 /// Reads `users/7`: the path of many agents, and a number. No path of an agent ends like that.
+#[inline]
 pub fn numbered(path: &str) -> Option<(&str, u32)> {
-    if !path.ends_with(|last: char| last.is_ascii_digit()) {
-        return None;
+    match path.as_bytes().last() {
+        Some(b'0'..=b'9') => numbered_at_the_end(path),
+        _ => None,
     }
+}
+
+fn numbered_at_the_end(path: &str) -> Option<(&str, u32)> {
     let (many, digits) = path.rsplit_once('/')?;
     let is_plain = digits.bytes().all(|byte| byte.is_ascii_digit())
         && (digits == "0" || !digits.starts_with('0'));
