@@ -22,6 +22,8 @@ use crate::turn::{Fate, Turn};
 const EARLY_MAX: usize = WINDOW as usize;
 /// Outcome of a message that is done.
 const DONE: u32 = 0;
+/// Outcome of an ask that an earlier life has processed, whose answer may never come.
+const UNANSWERED: u32 = 2;
 /// Outcome of a message whose agent is not there. Refusals follow it.
 const RETURNED: u32 = 256;
 
@@ -64,7 +66,7 @@ impl<D: Driver> Turn<D> {
         let kind = self.plane.links.kind(link, Kind(message.header.kind.get()), kinds);
         let record = Record::from_peer(message, kind);
         let fate = self.arrive(&record, Trust::Nobody, Via::Link(link));
-        if matches!(fate, Fate::Returned | Fate::Refused(_)) {
+        if !matches!(fate, Fate::Done | Fate::Parked) {
             self.settle_by_name(link, message.header, fate);
         }
         fate
@@ -74,6 +76,7 @@ impl<D: Driver> Turn<D> {
     pub(crate) fn settle_by_name(&mut self, link: u32, header: &MessageHeader, fate: Fate) {
         let outcome = match fate {
             Fate::Done | Fate::Parked => DONE,
+            Fate::Unanswered => UNANSWERED,
             Fate::Returned => RETURNED,
             Fate::Refused(refusal) => RETURNED + u32::from(refusal_code(refusal)),
         };
@@ -160,6 +163,9 @@ impl<D: Driver> Turn<D> {
             None => {
                 self.plane.conversations.part_done(at, number, to);
                 self.plane.relieve(at);
+                if outcome == UNANSWERED {
+                    self.plane.no_answer(at, number, None);
+                }
             }
             Some(code) => {
                 let fate = refusal(code as u8).map_or(Fate::Returned, Fate::Refused);

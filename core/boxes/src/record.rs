@@ -201,7 +201,7 @@ impl<'a> Record<'a> {
     pub fn with_fate(self, fate: Fate) -> Vec<u8> {
         let mut bytes = match fate {
             Fate::Returned | Fate::Refused(_) => self.to_vec(),
-            Fate::Done | Fate::Parked => self.bare(),
+            Fate::Done | Fate::Unanswered | Fate::Parked => self.bare(),
         };
         let header = *Record::of(&bytes).header();
         let (flags, floor) = (header.flags | RETURNED, u32::from(fate_code(fate)).into());
@@ -380,6 +380,8 @@ const DONE: u8 = 254;
 /// What a ring says of a space: it is retired, or asked after.
 pub(crate) const RETIRED_BY_RING: u32 = 253;
 pub(crate) const ASKED_AFTER_BY_RING: u32 = 252;
+/// What a ring says of a message, too.
+const UNANSWERED: u8 = 251;
 
 /// A fate as a number, for a ring.
 pub(crate) fn fate_code(fate: Fate) -> u8 {
@@ -387,6 +389,7 @@ pub(crate) fn fate_code(fate: Fate) -> u8 {
         Fate::Returned => 0,
         Fate::Refused(refusal) => refusal_code(refusal),
         Fate::Done => DONE,
+        Fate::Unanswered => UNANSWERED,
         Fate::Parked => PARKED,
     }
 }
@@ -395,6 +398,7 @@ pub(crate) fn fate_code(fate: Fate) -> u8 {
 pub(crate) fn fate(code: u8) -> Fate {
     match code {
         DONE => Fate::Done,
+        UNANSWERED => Fate::Unanswered,
         PARKED => Fate::Parked,
         code => refusal(code).map_or(Fate::Returned, Fate::Refused),
     }

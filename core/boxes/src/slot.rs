@@ -97,9 +97,12 @@ pub(crate) struct DoneBox(Option<Box<Done>>);
 
 #[derive(Clone, Debug, Default)]
 struct Done {
-    by_sender: HashMap<(AgentId, Space, u16), NumberSet, foldhash::fast::FixedState>,
-    is_inherited: bool,
+    by_sender: BySender,
+    /// What of it earlier lives have done.
+    inherited: BySender,
 }
+
+type BySender = HashMap<(AgentId, Space, u16), NumberSet, foldhash::fast::FixedState>;
 
 impl DoneBox {
     /// What it holds, in the order of senders.
@@ -114,8 +117,9 @@ impl DoneBox {
     pub fn inherit(&mut self, (source, space, lane): (AgentId, Space, u16), set: &NumberSet) {
         let new = || NumberSet::below(Number::first_of(lane));
         let done = self.0.get_or_insert_default();
-        done.is_inherited = true;
-        done.by_sender.entry((source, space, lane)).or_insert_with(new).union(set);
+        for by_sender in [&mut done.by_sender, &mut done.inherited] {
+            by_sender.entry((source, space, lane)).or_insert_with(new).union(set);
+        }
     }
 }
 
@@ -128,7 +132,9 @@ impl DoneBox {
     /// Nothing of these spaces comes any more.
     pub fn forget(&mut self, retired: &Spaces) {
         if let Some(done) = &mut self.0 {
-            done.by_sender.retain(|(_, space, _), _| !retired.contains(space));
+            for by_sender in [&mut done.by_sender, &mut done.inherited] {
+                by_sender.retain(|(_, space, _), _| !retired.contains(space));
+            }
         }
     }
 }
@@ -166,15 +172,20 @@ impl DoneBox {
     /// Whether some of it an earlier life has done.
     #[inline]
     pub fn is_inherited(&self) -> bool {
-        self.0.as_ref().is_some_and(|done| done.is_inherited)
+        self.0.as_ref().is_some_and(|done| !done.inherited.is_empty())
     }
 
-    /// Whether the message was processed.
+    /// Whether an earlier life has processed the message.
+    #[inline]
+    pub fn has_inherited(&self, record: &Record<'_>) -> bool {
+        self.is_inherited() && self.is_among_inherited(record)
+    }
+
     #[cold]
-    pub fn has(&self, record: &Record<'_>) -> bool {
+    fn is_among_inherited(&self, record: &Record<'_>) -> bool {
         let name = record.name();
         let sender = (name.source, name.space, name.number.lane());
-        let set = self.0.as_ref().and_then(|done| done.by_sender.get(&sender));
+        let set = self.0.as_ref().and_then(|done| done.inherited.get(&sender));
         set.is_some_and(|set| set.contains(name.number))
     }
 
@@ -182,8 +193,9 @@ impl DoneBox {
     pub fn give_back(&mut self, record: &Record<'_>) {
         let name = record.name();
         let sender = (name.source, name.space, name.number.lane());
-        if let Some(set) = self.0.as_mut().and_then(|done| done.by_sender.get_mut(&sender)) {
-            set.remove(name.number);
+        let Some(done) = &mut self.0 else { return };
+        for by_sender in [&mut done.by_sender, &mut done.inherited] {
+            by_sender.get_mut(&sender).into_iter().for_each(|set| set.remove(name.number));
         }
     }
 }

@@ -44,6 +44,8 @@ const BUDGET_PARKED: usize = 1024;
 pub(crate) enum Fate {
     /// Processed, or known to have been.
     Done,
+    /// Processed by an earlier life, whose answer may never come.
+    Unanswered,
     /// Kept here, in its agent's inbox.
     Parked,
     /// Its agent is not here, or does not own its point: its sender must ask for the route again.
@@ -359,7 +361,7 @@ impl<D: Driver> Turn<D> {
                 if record.answers().is_some()
                     || slot.physical == record.destination() && slot.owns(&record) =>
             {
-                match slot.done.is_inherited() && slot.done.has(&record) {
+                match slot.done.has_inherited(&record) {
                     false => self.deliver(to, &record, Trust::Ours, via),
                     true => self.seen_before(to, &record),
                 }
@@ -376,7 +378,7 @@ impl<D: Driver> Turn<D> {
         match fate {
             Fate::Done => self.plane.conversations.done(record.conversation(), record.number()),
             Fate::Parked => {}
-            Fate::Returned | Fate::Refused(_) => self.back_locally(fate, record),
+            Fate::Unanswered | Fate::Returned | Fate::Refused(_) => self.back_locally(fate, record),
         }
     }
 
@@ -445,7 +447,7 @@ impl<D: Driver> Turn<D> {
                     return Fate::Done;
                 }
             }
-        } else if slot.done.is_inherited() && slot.done.has(record) {
+        } else if slot.done.has_inherited(record) {
             return self.seen_before(index, record);
         }
         if is_first || record.has(ASKS) {
@@ -463,7 +465,11 @@ impl<D: Driver> Turn<D> {
         if slot.is_some_and(|slot| slot.done.is_inherited() && !slot.egress.holds(record)) {
             self.pass(to, record);
         }
-        Fate::Done
+        let slot = self.slots[to.0 as usize].as_ref();
+        match record.has(ASKS) && slot.is_some_and(|slot| slot.done.has_inherited(record)) {
+            true => Fate::Unanswered,
+            false => Fate::Done,
+        }
     }
 
     /// Hands a message to the agent that it is for.
@@ -581,6 +587,10 @@ impl<D: Driver> Turn<D> {
         let read = Record::of(record);
         let number = read.number();
         match fate {
+            Fate::Unanswered => {
+                self.done(at, number.0, 1);
+                self.plane.no_answer(at, number, None);
+            }
             Fate::Returned => {
                 self.plane.counts.returned += 1;
                 if planted::is(Bug::ReturnedLost) {
