@@ -178,6 +178,16 @@ fn rule(metric: &str, life: &Life, watch: &Watch, happened: &Happened) -> Rule {
         "frames_received" | "frames_sent" | "faults_dropped" | "faults_doubled" => {
             Told("see below, for all")
         }
+        "frames_aside"
+        | "xdp_receive_dropped"
+        | "xdp_receive_wrong"
+        | "xdp_send_wrong"
+        | "xdp_receive_full"
+        | "xdp_fill_empty"
+        | "xdp_send_empty" => Is(0, "the driver is the kernel's"),
+        "drops_not_sealed" | "drops_sealed" | "drops_bad_seal" | "drops_no_frame" => {
+            Is(0, "no frame is sealed")
+        }
         "receive_starved" => Told("bursts larger than the pool of buffers, after a pause"),
         "packets_repeated" => {
             Told("lost on purpose or while a process was away, or acknowledged late")
