@@ -7,7 +7,7 @@
 use daedal::net::limits::CONTROL_FRAMES;
 use serde::Serialize;
 
-use crate::lab::Lab;
+use crate::mesh::Mesh;
 use crate::system::NAMES;
 use crate::watch::{Life, Watch};
 
@@ -74,7 +74,7 @@ enum Rule {
 }
 
 /// The whole table.
-pub fn account(watch: &Watch, lab: &Lab, happened: &Happened) -> Vec<Row> {
+pub fn account(watch: &Watch, lab: &Mesh, happened: &Happened) -> Vec<Row> {
     let mut rows = Vec::new();
     for name in NAMES {
         let Some(life) = watch.living(name) else { continue };
@@ -202,7 +202,7 @@ fn rule(metric: &str, life: &Life, watch: &Watch, happened: &Happened) -> Rule {
 }
 
 /// What is so of all processes together.
-fn of_all(watch: &Watch, lab: &Lab, happened: &Happened) -> Vec<Row> {
+fn of_all(watch: &Watch, lab: &Mesh, happened: &Happened) -> Vec<Row> {
     let sum = |name| watch.sum(name);
     let all = |metric: &str, value, rule| row("all".into(), metric, value, rule);
     let died = happened.boxes_killed + happened.controllers_killed;
