@@ -8,71 +8,17 @@
 
 mod system;
 
-use std::fs::File;
 use std::io::{BufRead, BufReader, Write};
 use std::net::TcpStream;
 use std::ops::Range;
-use std::os::fd::AsFd;
-use std::process::Command;
 
-use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
+use daedal_lab::Lab;
 use system::{AT_MOST, Client, Folder, Process, until};
 
 const CLIENTS: usize = 10;
 const MESSAGES: usize = 20_000;
 /// At each end; a frame meets both: 31 % are lost, 51 % come twice, 29 % are overtaken.
 const FAULTS: &str = "drop=17,duplicate=23,reorder=16,seed=";
-
-/// Two namespaces that see each other as 10.0.0.1 and 10.0.0.2, and nothing else. They go with the test.
-struct Lab([String; 2]);
-
-impl Lab {
-    fn new(test: &str) -> Result<Lab, String> {
-        let name = |end| format!("daedal-{}-{test}-{end}", std::process::id());
-        let lab = Lab([name(1), name(2)]);
-        let [one, two] = &lab.0;
-        ip(&["netns", "add", one])?;
-        ip(&["netns", "add", two])?;
-        ip(&[
-            "-n", one, "link", "add", "lab", "type", "veth", "peer", "name", "lab", "netns", two,
-        ])?;
-        for (end, address) in [(one, "10.0.0.1/24"), (two, "10.0.0.2/24")] {
-            ip(&["-n", end, "address", "add", address, "dev", "lab"])?;
-            ip(&["-n", end, "link", "set", "lab", "up"])?;
-            ip(&["-n", end, "link", "set", "lo", "up"])?;
-        }
-        Ok(lab)
-    }
-
-    /// On a thread that is there; so are its sockets, and the processes that it starts.
-    fn within<T: Send>(&self, end: usize, run: impl FnOnce() -> T + Send) -> T {
-        let there = File::open(format!("/run/netns/{}", self.0[end])).unwrap();
-        let run = || {
-            move_into_link_name_space(there.as_fd(), Some(LinkNameSpaceType::Network)).unwrap();
-            run()
-        };
-        std::thread::scope(|scope| scope.spawn(run).join().unwrap())
-    }
-}
-
-impl Drop for Lab {
-    fn drop(&mut self) {
-        for end in &self.0 {
-            // It may never have been there.
-            let _ = ip(&["netns", "delete", end]);
-        }
-    }
-}
-
-fn ip(arguments: &[&str]) -> Result<(), String> {
-    let output = Command::new("ip").args(arguments).output();
-    let output = output.map_err(|error| format!("`ip` cannot be started: {error}"))?;
-    let said = String::from_utf8_lossy(&output.stderr);
-    match output.status.success() {
-        true => Ok(()),
-        false => Err(format!("`ip {}`: {}", arguments.join(" "), said.trim().replace('\n', "; "))),
-    }
-}
 
 const RECORD_BYTES: usize = 6;
 
@@ -106,9 +52,9 @@ idle = \"frugal\"
 ";
 
 /// The lab, or why there is none: said, and no more, if the driver is not one that must run.
-fn lab(test: &str, driver: &str) -> Option<Lab> {
+fn lab(driver: &str) -> Option<Lab> {
     let required = std::env::var("DAEDAL_REQUIRE_DRIVERS").unwrap_or_default();
-    match Lab::new(test) {
+    match Lab::pair() {
         Ok(lab) => Some(lab),
         Err(why) if required.split(',').any(|it| it == driver) => panic!("no lab: {why}"),
         Err(why) => {
@@ -130,7 +76,7 @@ fn so_it_is_past_the_kernel() {
 
 #[test]
 fn boxes_past_the_kernel_say_so_and_a_killed_one_leaves_its_interface_to_the_next() {
-    let Some(lab) = lab("killed", "xdp") else { return };
+    let Some(lab) = lab("xdp") else { return };
     let folder = Folder::new();
     folder.write("system.toml", &SYSTEM.replace("idle =", "driver = \"xdp\"\nidle ="));
     let start = |end, name| {
@@ -174,7 +120,7 @@ fn boxes_past_the_kernel_say_so_and_a_killed_one_leaves_its_interface_to_the_nex
 
 /// Between a box in each namespace, whose drivers are of this kind.
 fn exactly_once(driver: &str, system: &str) {
-    let Some(lab) = lab(driver, driver) else { return };
+    let Some(lab) = lab(driver) else { return };
     let folder = Folder::new();
     folder.write("system.toml", system);
     let start = |(seed, (end, name)): (usize, (usize, &str))| {

@@ -7,7 +7,7 @@
 use daedal::net::limits::CONTROL_FRAMES;
 use serde::Serialize;
 
-use crate::lab::Lab;
+use crate::mesh::Mesh;
 use crate::system::NAMES;
 use crate::watch::{Life, Watch};
 
@@ -74,7 +74,7 @@ enum Rule {
 }
 
 /// The whole table.
-pub fn account(watch: &Watch, lab: &Lab, happened: &Happened) -> Vec<Row> {
+pub fn account(watch: &Watch, lab: &Mesh, happened: &Happened) -> Vec<Row> {
     let mut rows = Vec::new();
     for name in NAMES {
         let Some(life) = watch.living(name) else { continue };
@@ -178,6 +178,16 @@ fn rule(metric: &str, life: &Life, watch: &Watch, happened: &Happened) -> Rule {
         "frames_received" | "frames_sent" | "faults_dropped" | "faults_doubled" => {
             Told("see below, for all")
         }
+        "frames_aside"
+        | "xdp_receive_dropped"
+        | "xdp_receive_wrong"
+        | "xdp_send_wrong"
+        | "xdp_receive_full"
+        | "xdp_fill_empty"
+        | "xdp_send_empty" => Is(0, "the driver is the kernel's"),
+        "drops_not_sealed" | "drops_sealed" | "drops_bad_seal" | "drops_no_frame" => {
+            Is(0, "no frame is sealed")
+        }
         "receive_starved" => Told("bursts larger than the pool of buffers, after a pause"),
         "packets_repeated" => {
             Told("lost on purpose or while a process was away, or acknowledged late")
@@ -192,7 +202,7 @@ fn rule(metric: &str, life: &Life, watch: &Watch, happened: &Happened) -> Rule {
 }
 
 /// What is so of all processes together.
-fn of_all(watch: &Watch, lab: &Lab, happened: &Happened) -> Vec<Row> {
+fn of_all(watch: &Watch, lab: &Mesh, happened: &Happened) -> Vec<Row> {
     let sum = |name| watch.sum(name);
     let all = |metric: &str, value, rule| row("all".into(), metric, value, rule);
     let died = happened.boxes_killed + happened.controllers_killed;

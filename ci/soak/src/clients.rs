@@ -23,7 +23,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use crate::floor::Floor;
 use crate::histories::{Batch, Said, Surprise, key_name};
-use crate::lab::Lab;
+use crate::mesh::Mesh;
 use crate::resp::{Reply, output, read_reply, write_command};
 use crate::system::NAMES;
 
@@ -132,7 +132,7 @@ struct Running {
 
 impl Client {
     /// Runs until it is told to stop, in its namespace.
-    pub fn run(self, lab: &Lab, floor: Arc<Floor>) -> Heard {
+    pub fn run(self, lab: &Mesh, floor: Arc<Floor>) -> Heard {
         lab.enter(self.end);
         let heard = Heard {
             latencies: histogram(),

@@ -3,7 +3,7 @@
 //!
 //! | file | idea |
 //! |---|---|
-//! | [`lab`] | network namespaces that see each other, until a link between two is cut |
+//! | [`mesh`] | network namespaces that see each other, until a link between two is cut |
 //! | [`system`] | the processes: started there, killed, paused, asked |
 //! | [`clients`], [`resp`] | open-loop load, pipelined; each client checks and writes down what it said and heard |
 //! | [`floor`] | what clients are told and tell meanwhile |
@@ -25,7 +25,7 @@ pub mod account;
 pub mod clients;
 pub mod floor;
 pub mod histories;
-pub mod lab;
+pub mod mesh;
 pub mod report;
 pub mod resp;
 pub mod soak;

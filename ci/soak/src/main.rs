@@ -8,7 +8,7 @@ use std::process::{Command, ExitCode, Stdio};
 
 use anyhow::{Context, Result, anyhow};
 use clap::Parser;
-use daedal_soak::lab::Lab;
+use daedal_soak::mesh::Mesh;
 use daedal_soak::soak::{Soak, run};
 use daedal_soak::system::NAMES;
 
@@ -52,7 +52,7 @@ fn main() -> ExitCode {
 fn around() -> Result<bool> {
     // Ctrl-C reaches that one too, which then ends: this one waits for it.
     ctrlc::set_handler(|| {}).context("catching Ctrl-C")?;
-    let lab = Lab::new(NAMES.len()).map_err(|why| {
+    let lab = Mesh::new(NAMES.len()).map_err(|why| {
         anyhow!("{why}; a soak needs network namespaces: run it as root, with iproute2 installed")
     })?;
     let folder = std::env::temp_dir().join(lab.name());
@@ -89,7 +89,7 @@ fn soak(arguments: &Arguments, lab: &str, folder: &str) -> Result<bool> {
     let of_now = || std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
     let seed = arguments.seed.map_or_else(|| of_now().map(|it| it.as_secs()), Ok)?;
     let report = run(&Soak {
-        lab: Lab::of(lab, NAMES.len()),
+        lab: Mesh::of(lab, NAMES.len()),
         folder: folder.into(),
         program,
         minutes: arguments.minutes,

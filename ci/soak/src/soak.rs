@@ -18,7 +18,7 @@ use crate::account::{Happened, Verdict, account};
 use crate::clients::{Client, Heard, PIPELINE, histogram, place};
 use crate::floor::Floor;
 use crate::histories::{Judged, Loss};
-use crate::lab::Lab;
+use crate::mesh::Mesh;
 use crate::report::{Load, Report};
 use crate::system::{BOXES, CONTROLLER, NAMES, System, shards};
 use crate::trouble::{Plan, Step, Trouble};
@@ -44,7 +44,7 @@ const OFFENCES_SHOWN: usize = 20;
 #[derive(Debug)]
 pub struct Soak {
     /// Where the processes run.
-    pub lab: Lab,
+    pub lab: Mesh,
     /// Where their files are.
     pub folder: PathBuf,
     /// The command.
@@ -70,7 +70,7 @@ struct Run {
 /// # Errors
 /// What keeps it from beginning; what goes wrong later is in the report.
 pub fn run(soak: &Soak) -> Result<Report> {
-    let lab = &|| Lab::of(soak.lab.name(), NAMES.len());
+    let lab = &|| Mesh::of(soak.lab.name(), NAMES.len());
     let system = System::stated(lab(), &soak.folder, &soak.program)?;
     let shared = Arc::new(Shared {
         floor: Arc::new(Floor::new(CLIENTS)),

@@ -14,7 +14,7 @@ use daedal::model::id::Point;
 use daedal::model::point::PointRange;
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::lab::Lab;
+use crate::mesh::Mesh;
 
 /// The processes, by the namespace that each is in. The first is the controller.
 pub const NAMES: [&str; 3] = ["controller", "a", "b"];
@@ -51,7 +51,7 @@ const LOOK_AT_MOST: Duration = Duration::from_secs(2);
 /// The system, and the folder that its files are in.
 #[derive(Debug)]
 pub struct System {
-    lab: Lab,
+    lab: Mesh,
     folder: PathBuf,
     program: PathBuf,
     processes: [Option<Process>; NAMES.len()],
@@ -70,7 +70,7 @@ impl System {
     /// None of it runs yet. `program`: the command.
     /// # Errors
     /// When its file cannot be written.
-    pub fn stated(lab: Lab, folder: &Path, program: &Path) -> Result<System> {
+    pub fn stated(lab: Mesh, folder: &Path, program: &Path) -> Result<System> {
         let file = folder.join("system.toml");
         fs::write(&file, STATED).with_context(|| format!("cannot write {}", file.display()))?;
         let (folder, program) = (folder.to_path_buf(), program.to_path_buf());
@@ -79,13 +79,13 @@ impl System {
     }
 
     /// Its namespaces.
-    pub fn lab(&self) -> &Lab {
+    pub fn lab(&self) -> &Mesh {
         &self.lab
     }
 
     /// Where a box serves.
     pub fn serves(end: usize) -> SocketAddr {
-        format!("{}:6379", Lab::address(end)).parse().expect("an address of a lab is one")
+        format!("{}:6379", Mesh::address(end)).parse().expect("an address of a lab is one")
     }
 
     /// Starts a process. `faults`: what befalls its frames, as `daedal box --faults` takes it.
@@ -170,7 +170,7 @@ impl System {
     pub fn asking(&self, arguments: &[&str]) -> Asking {
         let mut command = self.command(arguments);
         command.args(["--controller", "10.0.0.1:7000"]).stdin(Stdio::null());
-        Asking { lab: Lab::of(self.lab.name(), NAMES.len()), command }
+        Asking { lab: Mesh::of(self.lab.name(), NAMES.len()), command }
     }
 
     fn command(&self, arguments: &[&str]) -> Command {
@@ -208,7 +208,7 @@ impl Process {
 /// A question to a system, not asked yet.
 #[derive(Debug)]
 pub struct Asking {
-    lab: Lab,
+    lab: Mesh,
     command: Command,
 }
 

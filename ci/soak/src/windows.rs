@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use crate::clients::KEYS;
 use crate::floor::Floor;
 use crate::histories::{Batch, Judged, Loss, judge, key_name};
-use crate::lab::Lab;
+use crate::mesh::Mesh;
 use crate::soak::{CLIENTS, WELL_AT_MOST};
 use crate::system::{BOXES, System, ask_gateway};
 use crate::watch::Watch;
@@ -44,7 +44,7 @@ pub(crate) fn tick(shared: &Shared) {
 }
 
 /// Judges each window when all clients have handed in what they said of it, and has its keys deleted.
-pub(crate) fn judge_all(lab: &Lab, shared: &Shared, batches: &Receiver<Batch>) -> Judged {
+pub(crate) fn judge_all(lab: &Mesh, shared: &Shared, batches: &Receiver<Batch>) -> Judged {
     lab.enter(BOXES[0]);
     let mut judged = Judged::default();
     let mut open: BTreeMap<u32, Vec<Batch>> = BTreeMap::new();

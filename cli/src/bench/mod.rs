@@ -9,7 +9,6 @@ mod baseline;
 mod cpu;
 mod cross;
 mod kvs;
-mod lab;
 mod local;
 mod many;
 mod reactors;

@@ -13,10 +13,10 @@ use daedal::boxes::reactor::{Neighbours, Reactor};
 use daedal::model::id::{BoxId, ReactorAddress};
 use daedal::net::driver::DriverKind;
 use daedal::net::driver::xdp::{Attach, Options};
+use daedal_lab::Lab;
 use rustix::process::{Signal, set_parent_process_death_signal};
 
 use super::agents::{ASKER, ECHO, Found, SINK, TELLER, templates};
-use super::lab::Lab;
 use super::reactors::{BYTES, Seat, finish, start};
 
 /// Messages handled a second.
@@ -127,13 +127,14 @@ fn measure(metric: Metric) -> Found {
 }
 
 fn over_ethernet(driver: DriverKind) -> Found {
-    let lab = Lab::new()?;
-    let pair = Pair { metric: Metric::Ask, sockets: [lab.address(0), lab.address(1)], driver };
+    let lab = Lab::pair()?;
+    let sockets = [1, 2].map(|end| SocketAddr::from(([10, 0, 0, end], 7000)));
+    let pair = Pair { metric: Metric::Ask, sockets, driver };
     let (says, found) = channel();
     let templates = Arc::new(templates([7u8; BYTES], says));
     let neighbours = alone()?;
-    let first = lab.within(0, || start(pair.seats(), 0, neighbours, &templates))??;
-    let second = lab.within(1, || Second::start(&pair))?;
+    let first = lab.within(0, || start(pair.seats(), 0, neighbours, &templates))?;
+    let second = lab.within(1, || Second::start(&pair));
     let _second = second.map_err(|error| format!("the second process: {error}"))?;
     finish(vec![first], &found)
 }

@@ -314,6 +314,7 @@ impl Link {
         let undone = given_back.flatten().collect();
         self.control.clear();
         self.notice_frame = None;
+        self.guard = None;
         undone
     }
 

@@ -8,7 +8,6 @@
 
 mod hostile;
 mod kernel;
-mod lab;
 mod peer;
 mod places;
 mod promises;

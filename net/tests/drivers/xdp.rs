@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
+use daedal_lab::Lab;
 use daedal_net::driver::Driver;
 use daedal_net::driver::xdp::Attach::{self, Generic};
 use daedal_net::driver::xdp::{Config, Interface, Options, Xdp};
 
-use crate::lab::Lab;
 use crate::peer::{Peer, pass};
 use crate::places::{FRAMES, Place, started};
 use crate::required;

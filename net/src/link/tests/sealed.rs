@@ -175,3 +175,11 @@ fn without_a_frame_to_seal_into_nothing_leaves_and_everything_comes_in_the_end()
     exchange(&mut pair, 4);
     assert!(pair.events(0).contains(&done(1, 1)));
 }
+
+#[test]
+fn a_link_that_is_given_up_keeps_no_frame() {
+    let mut pair = sealed().open();
+    assert!(pair.send(0, 1, 3));
+    assert_eq!(pair.links[0].give_up().len(), 1);
+    assert_eq!(pair.pools[0].frames_free(), pair.pools[0].frames_count());
+}
