@@ -11,7 +11,7 @@ use daedal_model::{message, state};
 use super::*;
 use crate::alone::NoNetwork;
 use crate::deliver::Trust;
-use crate::record::Record;
+use crate::record::{ASKS, Record};
 use crate::template::Templates;
 use crate::turn::Fate;
 use crate::wedge::DoneEntry;
@@ -138,6 +138,23 @@ fn what_an_earlier_life_has_done_is_not_done_again_when_it_comes_from_the_same_r
             turn.take(Stamp(0), true);
         }
         assert_entries(&turn, entries);
+    }
+}
+
+/// Its answer may have died with the box of the life that gave it.
+#[test]
+fn an_ask_that_an_earlier_life_has_done_is_not_done_again_and_ends_as_unknown() {
+    for via in [Via::Ring(1), Via::Link(0)] {
+        let mut turn = heir();
+        let peer = ReactorAddress { agent_box: BoxId(2), reactor: 0 };
+        turn.plane.links.to(peer, ([10, 0, 0, 2], 7000).into(), Stamp(0));
+        for (number, expect) in [(0, Fate::Unanswered), (1, Fate::Done)] {
+            let mut bytes = from_next_door(&turn, number, None);
+            let header = *Record::of(&bytes).header();
+            MessageHeader { flags: header.flags | ASKS, ..header }.emit(&mut bytes);
+            assert_eq!(turn.arrive(&Record::of(&bytes), Trust::Ours, via), expect, "{via:?}");
+        }
+        assert_entries(&turn, 2);
     }
 }
 
