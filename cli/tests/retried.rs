@@ -105,7 +105,7 @@ fn a_box_that_was_killed_and_comes_back_elsewhere_is_told_what_to_do() {
 /// It is refused for now, and goes through when all shards run.
 #[test]
 fn a_reshard_that_cannot_be_done_for_now_says_what_it_waits_for_and_is_done() {
-    let mut system = System::stated();
+    let mut system = System::stated_together();
     system.start_box("controller");
     system.start_box("a");
     let words = ["reshard", "kvs", "3", "--system", "system.toml"];

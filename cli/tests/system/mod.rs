@@ -42,9 +42,14 @@ impl System {
 
     /// The same, where shards may share a box.
     pub fn start_together() -> System {
+        System::stated_together().started()
+    }
+
+    /// The same, and nothing is started yet.
+    pub fn stated_together() -> System {
         let system = System::stated();
         system.folder.write("system.toml", &system.text().replace("apart = [\"shard\"]\n", ""));
-        system.started()
+        system
     }
 
     fn started(self) -> System {

@@ -323,11 +323,17 @@ impl Port {
         self.commands.push(Command::Refuse { destination, source, refusal, why });
     }
 
+    /// The port of an earlier process asked for what is held: this one would never ask the next controller for the
+    /// rest.
+    fn was_asked_by_another(&self, knowledge: &Knowledge) -> bool {
+        let asks = |to: &AgentId| self.lookups.keys().any(|(other, _)| *other == to.0);
+        knowledge.is_held() && knowledge.destination().is_none_or(|to| !asks(&to))
+    }
+
     fn learn(&mut self, knowledge: &Knowledge) {
         self.commands.push(Command::Learn(knowledge.read()));
-        let Some(first) = knowledge.routes.first().filter(|_| !knowledge.is_held()) else { return };
-        let destination = AgentId::from(first.path.as_str()).0;
-        self.lookups.retain(|(other, _), number| *other != destination || number.is_some());
+        let Some(to) = knowledge.destination().filter(|_| !knowledge.is_held()) else { return };
+        self.lookups.retain(|(other, _), number| *other != to.0 || number.is_some());
     }
 
     fn command(&mut self, path: String, command: Command, context: &Context<'_, Port>) {
@@ -428,6 +434,7 @@ impl Agent for Port {
                 let told = FromPort::Described(text);
                 self.curious.drain(..).for_each(|asker| context.reply_to(asker, &told));
             }
+            ToPort::Learn(knowledge) if self.was_asked_by_another(&knowledge) => {}
             ToPort::Learn(knowledge) => self.learn(&knowledge),
             ToPort::Forget { destination, epoch } => {
                 self.commands.push(Command::Forget(AgentId(destination), Epoch(epoch)));
@@ -552,6 +559,20 @@ mod tests {
             answer(&mut port, &mut outputs, Stamp(0), &held);
         }
         assert_eq!(seen(&outputs).1.len(), 1);
+    }
+
+    #[test]
+    fn what_is_held_is_learned_by_who_asked_alone() {
+        let (mut port, mut outputs) = (Port::default(), Outputs::default());
+        let destination = AgentId::from("there").0;
+        let route = RouteEntry { path: "there".to_owned(), epoch: 1, action: ActionEntry::Hold };
+        let held = ToPort::Learn(Knowledge { routes: vec![route], ..Knowledge::default() });
+        tell(&mut port, &mut outputs, Stamp(0), &held);
+        assert!(port.take_commands().is_empty());
+        let miss = ToPort::Miss { destination, source: "client".to_owned() };
+        tell(&mut port, &mut outputs, Stamp(0), &miss);
+        tell(&mut port, &mut outputs, Stamp(0), &held);
+        assert!(matches!(port.take_commands()[..], [Command::Learn(_)]));
     }
 
     /// A route that leads to where nobody is is asked for again as soon as it is answered: the controller may not

@@ -112,13 +112,7 @@ impl Client {
         random: Random,
         recorder: Rc<RefCell<Recorder>>,
     ) -> Client {
-        let life = {
-            let mut recorder = recorder.borrow_mut();
-            let slot = &mut recorder.slots[slot as usize];
-            slot.outstanding = 0;
-            slot.lives += 1;
-            slot.lives
-        };
+        let life = recorder.borrow_mut().next_client(slot);
         let (outstanding, notes) = (BTreeMap::new(), BTreeMap::new());
         Client { slot, life, space, job, random, recorder, outstanding, notes }
     }
@@ -215,7 +209,6 @@ impl Client {
     fn expect(&mut self, agent: &'static str, about: About, number: Number) {
         let mut recorder = self.recorder.borrow_mut();
         let id = recorder.begin(self.slot, agent, about, trace_of(self.space.0, number.0));
-        recorder.slots[self.slot as usize].outstanding += 1;
         self.outstanding.insert((AgentId::of(agent), number), id);
     }
 
@@ -237,7 +230,7 @@ impl Client {
     /// Takes note of an answer; says what must not be.
     fn take(&mut self, id: usize, answer: &Answer<'_>) -> Result<(), Failure> {
         let mut recorder = self.recorder.borrow_mut();
-        recorder.slots[self.slot as usize].outstanding -= 1;
+        recorder.hear(id);
         let (about, trace) = (recorder.asked[id].about.clone(), recorder.asked[id].trace);
         let (life, told) = match (&answer.outcome, answer.open::<Reply>()) {
             (Outcome::Unknown, _) => return Ok(()),

@@ -29,6 +29,8 @@ pub struct Asked {
     pub trace: u64,
     /// What came of it; none yet, or unknown for ever.
     pub ended: Option<Ended>,
+    /// Whether a client waits for it.
+    pub is_waited_for: bool,
 }
 
 /// What a request was.
@@ -144,12 +146,7 @@ impl Recorder {
 
     /// That not everybody finished: who still waits, and for what.
     pub fn stuck(&self) -> Failure {
-        let waits = |slot: u32| {
-            let Slot { left, outstanding, .. } = self.slots[slot as usize];
-            left > 0 || outstanding > 0
-        };
-        let open = || self.asked.iter().filter(|it| it.ended.is_none() && waits(it.slot));
-        // What an earlier client of a slot asked nobody waits for.
+        let open = || self.asked.iter().filter(|it| it.is_waited_for);
         let lines = open().rev().take(SHOWN_MAX).map(|it| {
             format!("  slot {} asked {} at {}: {:?}\n", it.slot, it.agent, it.at, it.about)
         });
@@ -181,9 +178,26 @@ impl Recorder {
     pub fn begin(&mut self, slot: u32, agent: &'static str, about: About, trace: u64) -> usize {
         let id = self.asked.len();
         let at = self.clock.get();
-        self.asked.push(Asked { slot, agent, about, at, trace, ended: None });
+        self.slots[slot as usize].outstanding += 1;
+        let (ended, is_waited_for) = (None, true);
+        self.asked.push(Asked { slot, agent, about, at, trace, ended, is_waited_for });
         self.moments.push(Moment::Began(id));
         id
+    }
+
+    /// A slot's next client begins: what its earlier one asked nobody waits for.
+    pub fn next_client(&mut self, slot: u32) -> u32 {
+        self.asked.iter_mut().filter(|it| it.slot == slot).for_each(|it| it.is_waited_for = false);
+        let slot = &mut self.slots[slot as usize];
+        slot.outstanding = 0;
+        slot.lives += 1;
+        slot.lives
+    }
+
+    /// Nobody waits for a request any more.
+    pub fn hear(&mut self, id: usize) {
+        self.asked[id].is_waited_for = false;
+        self.slots[self.asked[id].slot as usize].outstanding -= 1;
     }
 
     /// A request is answered; `None`: it is refused.

@@ -69,6 +69,11 @@ impl Knowledge {
         }
     }
 
+    /// Whom it leads to.
+    pub fn destination(&self) -> Option<AgentId> {
+        self.routes.first().map(|entry| AgentId::from(entry.path.as_str()))
+    }
+
     /// Whether some part of the agent is held.
     pub fn is_held(&self) -> bool {
         self.routes.iter().any(|entry| entry.action == ActionEntry::Hold)

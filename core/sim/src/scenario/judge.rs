@@ -209,7 +209,16 @@ mod tests {
             let about = About::Key("k".to_owned(), action.clone());
             let reply = Some((*life, told.clone()));
             let (at, ended) = (at as u64, Some(Ended { at: at as u64, reply }));
-            recorder.asked.push(Asked { slot: 0, agent: WHOLE, about, at, trace: 0, ended });
+            let (slot, agent, trace) = (0, WHOLE, 0);
+            recorder.asked.push(Asked {
+                slot,
+                agent,
+                about,
+                at,
+                trace,
+                ended,
+                is_waited_for: false,
+            });
         }
         recorder
     }
