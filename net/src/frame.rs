@@ -22,6 +22,14 @@ impl Frame {
         Frame { buffers, index, start: layout.headroom as u32, end: layout.stride as u32 }
     }
 
+    /// The first bytes of a buffer's payload.
+    #[cfg(feature = "dpdk")]
+    pub(crate) fn first(buffers: Rc<Buffers>, index: u32, bytes: usize) -> Frame {
+        let mut frame = Frame::whole(buffers, index);
+        frame.truncate(bytes);
+        frame
+    }
+
     /// The index of the buffer, if it is one of `buffers`, and this begins where its payload does.
     pub(crate) fn whole_index(&self, buffers: &Rc<Buffers>) -> Option<u32> {
         let begins = self.start as usize == self.buffers.layout().headroom;

@@ -13,6 +13,9 @@ use std::rc::Rc;
 
 use crate::frame::Frame;
 
+#[cfg(feature = "dpdk")]
+pub(crate) mod foreign;
+
 /// Buffers start at multiples of this, in bytes.
 pub const BUFFER_ALIGN: usize = 64;
 
@@ -56,10 +59,17 @@ pub(crate) struct Layout {
     pub headroom: usize,
 }
 
+/// Where buffers are.
+enum Place {
+    /// One behind the other in some memory, the first at this byte.
+    Within(Rc<Memory>, usize),
+    /// Where a driver's library has them.
+    #[cfg(feature = "dpdk")]
+    Foreign(foreign::Places),
+}
+
 pub(crate) struct Buffers {
-    memory: Rc<Memory>,
-    /// Where the first buffer begins in it, in bytes.
-    at: usize,
+    place: Place,
     layout: Layout,
     counts: Box<[Cell<u32>]>,
     free: RefCell<Vec<u32>>,
@@ -89,9 +99,12 @@ impl Pool {
         assert!(frames > 0 && frames <= u32::MAX as usize);
         assert!(headroom < stride && stride <= u32::MAX as usize);
         assert!(memory.first + at + frames * stride <= memory.lines.len() * BUFFER_ALIGN);
+        Pool::at(Place::Within(memory.clone(), memory.first + at), frames, layout)
+    }
+
+    fn at(place: Place, frames: usize, layout: Layout) -> Pool {
         Pool(Rc::new(Buffers {
-            memory: memory.clone(),
-            at: memory.first + at,
+            place,
             layout,
             counts: (0..frames).map(|_| Cell::new(0)).collect(),
             free: RefCell::new((0..frames as u32).rev().collect()),
@@ -104,8 +117,12 @@ impl Pool {
     }
 
     /// Takes a free buffer as a frame over its whole payload; its bytes are what the last user left.
-    /// `None` when all are on loan.
+    /// `None` when all are on loan, or none is ever lent but with what a driver has received in it.
     pub fn take(&self) -> Option<Frame> {
+        #[cfg(feature = "dpdk")]
+        if self.is_for_receiving() {
+            return None;
+        }
         let index = self.0.free.borrow_mut().pop()?;
         self.0.counts[index as usize].set(1);
         Some(Frame::whole(self.0.clone(), index))
@@ -158,9 +175,14 @@ impl Buffers {
     /// Start of the buffer, with the buffer's whole stride behind it.
     fn start(&self, index: u32, range: &Range<usize>) -> *mut u8 {
         assert!(range.start <= range.end && range.end <= self.layout.stride);
-        let at = self.at + index as usize * self.layout.stride + range.start;
-        let lines = self.memory.lines.as_ptr().cast::<u8>().cast_mut();
-        assert!(at + range.len() <= self.memory.lines.len() * BUFFER_ALIGN);
+        let (memory, first) = match &self.place {
+            Place::Within(memory, first) => (memory, first),
+            #[cfg(feature = "dpdk")]
+            Place::Foreign(places) => return places.start(index, range),
+        };
+        let at = first + index as usize * self.layout.stride + range.start;
+        let lines = memory.lines.as_ptr().cast::<u8>().cast_mut();
+        assert!(at + range.len() <= memory.lines.len() * BUFFER_ALIGN);
         // SAFETY: `at` lies within the one allocation `lines`, by the assertion above.
         unsafe { lines.add(at) }
     }

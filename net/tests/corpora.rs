@@ -10,6 +10,8 @@ mod frame_records;
 mod link_header;
 #[path = "../../ci/fuzz/bodies/message_header.rs"]
 mod message_header;
+#[path = "../../ci/fuzz/bodies/neighbour_frames.rs"]
+mod neighbour_frames;
 #[path = "../../ci/fuzz/bodies/received_frames.rs"]
 mod received_frames;
 #[path = "../../ci/fuzz/bodies/sealed_frames.rs"]
@@ -48,6 +50,11 @@ fn the_message_header_corpus_passes() {
 #[test]
 fn the_frame_records_corpus_passes() {
     replay("frame_records", frame_records::run);
+}
+
+#[test]
+fn the_neighbour_frames_corpus_passes() {
+    replay("neighbour_frames", neighbour_frames::run);
 }
 
 #[test]

@@ -134,6 +134,18 @@ pub enum Problem {
         /// Those that are there.
         built: &'static [&'static str],
     },
+    /// There, but not in this build.
+    #[error(
+        "driver {feature} is not in this build; `cargo build --release -p daedal-cli --features {feature}` makes one \
+         that has it, or write {}",
+        one_of(built)
+    )]
+    NotInThisBuild {
+        /// Which feature has it.
+        feature: &'static str,
+        /// Those that are there.
+        built: &'static [&'static str],
+    },
     /// A transformation that is written with too much, too little, or not as a table.
     #[error(
         "a transformation is one name and one count; write {{ shard = 4 }}, {{ balance = 3 }}, or \

@@ -4,7 +4,7 @@
 use std::net::SocketAddr;
 
 use daedal_net::driver::DATAGRAM_ALIGN;
-use daedal_net::driver::xdp::headers::{Template, bytes, parse};
+use daedal_net::driver::headers::{Template, bytes, parse};
 
 /// One input.
 pub fn run(data: &[u8]) {

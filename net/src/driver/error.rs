@@ -73,6 +73,17 @@ pub enum DriverError {
         /// What is wrong with it.
         problem: Box<Problem>,
     },
+    /// DPDK, or a port of its, does not serve.
+    #[cfg(feature = "dpdk")]
+    #[error("driver dpdk at {address}, device {device}: {problem}")]
+    Dpdk {
+        /// Where the driver was to be.
+        address: IpAddr,
+        /// The device, as it was written.
+        device: String,
+        /// What is wrong with it.
+        problem: Box<super::dpdk::Problem>,
+    },
     /// The system refused something else.
     #[error(
         "driver at {address}: {what} failed: {source}; look at the limits of this user (`ulimit -a`) and of the system"

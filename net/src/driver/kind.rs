@@ -1,4 +1,4 @@
-//! Which driver a reactor is to have, as text: `kernel`, `xdp`, `xdp:native,zero-copy`.
+//! Which driver a reactor is to have, as text: `kernel`, `xdp:native,zero-copy`, `dpdk:net_memif0,role=server`.
 
 use std::fmt;
 use std::str::FromStr;
@@ -14,11 +14,19 @@ pub enum DriverKind {
     Kernel,
     /// AF_XDP, past the kernel.
     Xdp(Options),
+    /// DPDK, past the kernel. Only in a build with the feature `dpdk`.
+    #[cfg(feature = "dpdk")]
+    Dpdk(super::dpdk::Options),
 }
 
 impl DriverKind {
-    /// The names of all.
-    pub const NAMES: [&str; 2] = ["kernel", "xdp"];
+    /// The names of all that this build has.
+    pub const NAMES: &[&str] = &[
+        "kernel",
+        "xdp",
+        #[cfg(feature = "dpdk")]
+        "dpdk",
+    ];
 }
 
 impl FromStr for DriverKind {
@@ -30,6 +38,8 @@ impl FromStr for DriverKind {
             ("kernel", "") => Ok(DriverKind::Kernel),
             ("kernel", more) => Err(Some(format!("kernel has no options, such as {more:?}"))),
             ("xdp", options) => Ok(DriverKind::Xdp(options.parse().map_err(Some)?)),
+            #[cfg(feature = "dpdk")]
+            ("dpdk", options) => Ok(DriverKind::Dpdk(options.parse().map_err(Some)?)),
             _ => Err(None),
         }
     }
@@ -41,6 +51,8 @@ impl fmt::Display for DriverKind {
             DriverKind::Kernel => out.write_str("kernel"),
             DriverKind::Xdp(options) if *options == Options::default() => out.write_str("xdp"),
             DriverKind::Xdp(options) => write!(out, "xdp:{options}"),
+            #[cfg(feature = "dpdk")]
+            DriverKind::Dpdk(options) => write!(out, "dpdk:{options}"),
         }
     }
 }

@@ -10,10 +10,14 @@ use std::os::fd::RawFd;
 use crate::frame::Frame;
 use crate::pool::Pool;
 
+#[cfg(feature = "dpdk")]
+pub mod dpdk;
 pub mod error;
 pub mod fault;
+pub mod headers;
 pub mod kernel;
 mod kind;
+pub mod neighbour;
 pub mod pcap;
 pub mod sim;
 mod train;
@@ -58,7 +62,8 @@ pub struct Counters {
     pub refused: u64,
     /// Calls of [`Driver::receive`] that found no free buffer to receive into.
     pub starved: u64,
-    /// Of the frames received and sent, those that went by the kernel beside a driver that goes past it.
+    /// Of the frames received and sent, those that went by the kernel beside a driver that goes past it, or that came
+    /// by another reactor's queue.
     pub aside: u64,
     /// What the kernel counts of rings that are shared with it.
     pub rings: RingCounters,

@@ -4,8 +4,8 @@ use std::net::SocketAddr;
 
 use daedal_lab::Lab;
 use daedal_net::driver::Driver;
+use daedal_net::driver::headers::{BYTES_V4, Template};
 use daedal_net::driver::xdp::Attach::{Generic, Native};
-use daedal_net::driver::xdp::headers::{BYTES_V4, Template};
 use socket2::{Domain, Protocol, SockAddr, SockAddrStorage, Socket, Type};
 
 use crate::peer::{Peer, pair};

@@ -6,6 +6,8 @@
 
 #![expect(clippy::unwrap_used, reason = "tests")]
 
+#[cfg(feature = "dpdk")]
+mod dpdk;
 mod hostile;
 mod kernel;
 mod peer;
@@ -16,6 +18,8 @@ mod refused;
 mod xdp;
 
 use daedal_net::driver::xdp::Attach::{Generic, Native};
+#[cfg(feature = "dpdk")]
+use dpdk::DpdkPlace;
 use places::{FaultPlace, PcapPlace, has_ipv6, plain, sim, v4, v6};
 use xdp::XdpPlace;
 
@@ -75,3 +79,11 @@ conformance!(xdp_native_v4, "xdp", XdpPlace::v4(Native));
 conformance!(xdp_native_v6, "xdp", XdpPlace::v6(Native));
 conformance!(fault_over_xdp, "xdp", XdpPlace::v4(Generic).map(FaultPlace));
 conformance!(pcap_over_xdp, "xdp", XdpPlace::v4(Generic).map(PcapPlace));
+#[cfg(feature = "dpdk")]
+conformance!(dpdk_ring_v4, "dpdk", DpdkPlace::v4());
+#[cfg(feature = "dpdk")]
+conformance!(dpdk_ring_v6, "dpdk", DpdkPlace::v6());
+#[cfg(feature = "dpdk")]
+conformance!(fault_over_dpdk, "dpdk", DpdkPlace::v4().map(FaultPlace));
+#[cfg(feature = "dpdk")]
+conformance!(pcap_over_dpdk, "dpdk", DpdkPlace::v4().map(PcapPlace));

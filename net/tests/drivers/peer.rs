@@ -44,6 +44,11 @@ impl<D: Driver> Peer<D> {
         Peer { driver: place.start(address), queue: VecDeque::new(), posted_max }
     }
 
+    #[cfg(feature = "dpdk")]
+    pub fn of(driver: D) -> Peer<D> {
+        Peer { driver, queue: VecDeque::new(), posted_max: 0 }
+    }
+
     pub fn address(&self) -> SocketAddr {
         self.driver.address()
     }

@@ -1,8 +1,8 @@
 //! How an AF_XDP driver reaches its peers: by the ring, by the kernel beside, and as both change.
 
+use daedal_net::driver::headers::Mac;
 use daedal_net::driver::kernel::Kernel;
 use daedal_net::driver::xdp::Attach::{Generic, Native};
-use daedal_net::driver::xdp::headers::Mac;
 use daedal_net::driver::xdp::{Options, Xdp};
 use daedal_net::driver::{Driver, Outgoing};
 

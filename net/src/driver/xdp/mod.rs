@@ -22,11 +22,11 @@ use std::sync::Arc;
 
 use rustix::io::Errno;
 
-use self::headers::{Headers, scoped};
 use self::interface::QUEUES_MAX;
 use self::netlink::Netlink;
 use self::socket::{Failed, Manner, Place, Sizes, Taken, XdpSocket, frame_bytes_max};
 use self::ways::Ways;
+use super::headers::{self, Headers, scoped};
 use super::kernel::{self, Kernel, check_setting};
 use super::{Counters, DATAGRAM_ALIGN, Driver, DriverError, Outgoing, Received};
 use crate::frame::Frame;
@@ -34,7 +34,6 @@ use crate::pool::Pool;
 
 mod bpf;
 mod error;
-pub mod headers;
 mod interface;
 mod netlink;
 mod options;

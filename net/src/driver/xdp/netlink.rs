@@ -14,7 +14,7 @@ use rustix::net::{
     AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, recv, send, socket_with,
 };
 
-use super::headers::Mac;
+use crate::driver::headers::Mac;
 
 const HEADER_BYTES: usize = 16;
 /// As much as the kernel puts into one answer.

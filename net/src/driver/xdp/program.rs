@@ -1,7 +1,7 @@
 //! The program that an interface runs on each frame that arrives: what is ours goes to the socket of its queue, all
 //! else on to the kernel. Assembled here, instruction by instruction; knows no system call.
 //!
-//! Ours is plain UDP, as [`headers`](super::headers) reads it, to the one address that the program was made for, and
+//! Ours is plain UDP, as [`headers`](crate::driver::headers) reads it, to the one address that the program was made for, and
 //! to the port that the queue's entry in a table says. What comes by the queue of another reactor, is longer than a
 //! buffer, tagged, or in fragments, the kernel hands to the reactor's own socket.
 //!
@@ -87,7 +87,7 @@ pub(super) fn assemble(ip: IpAddr, frame_bytes: usize, tables: Tables) -> Vec<In
     put(ADD_VALUE, second, 0, 0, frame_bytes + 1);
     put(IF_AT_MOST, second, END, TO_PASS, 0);
     put(COPY, second, START, 0, 0);
-    put(ADD_VALUE, second, 0, 0, super::headers::bytes(ip.is_ipv4()) as i32);
+    put(ADD_VALUE, second, 0, 0, crate::driver::headers::bytes(ip.is_ipv4()) as i32);
     put(IF_ABOVE, second, END, TO_PASS, 0);
 
     // Loads leave bytes as they lie in memory, so do these.

@@ -27,9 +27,9 @@ use rustix::net::{
     AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, bind, recv, send, socket_with,
 };
 
-use super::headers;
 use super::rings::{Consumer, Producer};
 use crate::driver::RingCounters;
+use crate::driver::headers;
 use crate::driver::kernel::set_option;
 use crate::frame::Frame;
 use crate::pool::{Layout, Memory, Pool};

@@ -12,8 +12,8 @@ use std::net::SocketAddr;
 
 use hashbrown::HashMap;
 
-use super::headers::{Mac, Template, bytes, scoped};
 use super::netlink::{Netlink, Route};
+use crate::driver::headers::{Mac, Template, bytes, scoped};
 
 /// How long an answer holds, in nanoseconds.
 pub(super) const REFRESH_NS: u64 = 1_000_000_000;

@@ -1,10 +1,9 @@
-//! Ethernet, IP and UDP headers of one driver's datagrams: written in front of what it sends, and checked on
+//! Ethernet, IP and UDP headers of datagrams that go past the kernel: written in front of what it sends, and checked on
 //! what it has received. Pure: bytes in, bytes out.
 //!
-//! Only the plain form is known: no VLAN tag, no IP option, no extension header, no fragment. The program on the
-//! interface lets the kernel have all others; who gets past it all the same is a [`Wrong`], counted and dropped.
-//! Every length is checked against what arrived before it is used. The Ethernet destination is the card's
-//! business.
+//! Only the plain form is known: no VLAN tag, no IP option, no extension header, no fragment. The driver xdp's program
+//! lets the kernel have all others; who gets past it all the same is a [`Wrong`], counted and dropped. Every length is
+//! checked against what arrived before it is used. The Ethernet destination is the card's business, or the driver's.
 //!
 //! Sources: RFC 791, RFC 768, RFC 8200, RFC 1071 (the checksum and how to split it up).
 
@@ -20,7 +19,7 @@ pub const BYTES_V4: usize = 42;
 /// Ethernet 14, IPv6 40, UDP 8.
 pub const BYTES_V6: usize = 62;
 
-const ETHERNET_BYTES: usize = 14;
+pub(super) const ETHERNET_BYTES: usize = 14;
 const UDP_BYTES: usize = 8;
 const UDP: u8 = 17;
 const HOPS: u8 = 64;
@@ -85,6 +84,20 @@ pub fn parse(to: SocketAddr, headers: &[u8], rest: &[u8]) -> Result<Datagram, Wr
         return Err(Wrong::Odd);
     }
     Ok(Datagram { from: SocketAddr::new(from_ip, from_port), payload_bytes })
+}
+
+/// The port of what looks like a plain datagram to that address, whosever it is.
+pub fn port_to(to: IpAddr, frame: &[u8]) -> Option<u16> {
+    let udp = bytes(to.is_ipv4()) - UDP_BYTES;
+    let port = frame.get(udp + 2..udp + 4)?;
+    let (kind, protocol, version, address) = match to {
+        IpAddr::V4(to) => ([8, 0], frame[23], 0x45, frame[30..34] == to.octets()),
+        IpAddr::V6(to) => ([0x86, 0xdd], frame[20], 0x60, frame[38..54] == to.octets()),
+    };
+    let mask = if to.is_ipv4() { 0xff } else { 0xf0 };
+    let is_datagram =
+        frame[12..14] == kind && frame[14] & mask == version && protocol == UDP && address;
+    is_datagram.then(|| u16::from_be_bytes([port[0], port[1]]))
 }
 
 /// The sum of both addresses, the source, and bytes of header and payload of UDP.
@@ -233,7 +246,7 @@ fn pseudo(udp_bytes: u16) -> u64 {
 
 /// The sum of the 16-bit words, as they lie in memory: the order of their bytes does not matter to it (RFC 1071,
 /// 2 B). Wide enough for what a frame holds.
-fn sum(bytes: &[u8]) -> u64 {
+pub(super) fn sum(bytes: &[u8]) -> u64 {
     let chunks = bytes.chunks_exact(8);
     let rest = chunks.remainder();
     let mut last = [0; 8];
@@ -244,7 +257,7 @@ fn sum(bytes: &[u8]) -> u64 {
     words.map(halves).sum::<u64>() + halves(u64::from_ne_bytes(last))
 }
 
-fn fold(sum: u64) -> u16 {
+pub(super) fn fold(sum: u64) -> u16 {
     let once = (sum & 0xffff_ffff) + (sum >> 32);
     let twice = (once & 0xffff) + (once >> 16);
     let thrice = (twice & 0xffff) + (twice >> 16);

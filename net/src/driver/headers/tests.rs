@@ -115,6 +115,20 @@ fn a_datagram_that_could_not_be_answered_or_is_of_no_size_of_a_link_is_odd() {
 }
 
 #[test]
+fn the_port_of_a_datagram_is_read_whosever_it_is() {
+    for is_v4 in [true, false] {
+        let mut frame = emitted(is_v4, &[7; 16]);
+        let there = ends(is_v4)[1].ip();
+        assert_eq!(port_to(there, &frame), Some(7200));
+        assert_eq!(port_to(ends(is_v4)[0].ip(), &frame), None);
+        assert_eq!(port_to(ends(!is_v4)[1].ip(), &frame), None);
+        assert_eq!(port_to(there, &frame[..30]), None);
+        frame[if is_v4 { 23 } else { 20 }] = 6;
+        assert_eq!(port_to(there, &frame), None);
+    }
+}
+
+#[test]
 fn padding_behind_a_datagram_is_not_part_of_it() {
     let headers = emitted(true, &[7; 16]);
     let mut rest = vec![7; 16];

@@ -1,0 +1,236 @@
+//! Two processes joined by DPDK's own kinds of wires: memif, vhost and virtio_user, af_packet over a virtual Ethernet.
+//! The second is this program again: it sends back what it gets, and ends when it is no longer wanted.
+//!
+//! `DAEDAL_PAIR_ROUNDS` says how many round trips each makes; of many, how long one took is printed.
+
+#![cfg(feature = "dpdk")]
+#![expect(clippy::unwrap_used, reason = "tests")]
+#![expect(
+    clippy::disallowed_methods,
+    reason = "reads the clock, to give up, and to say how long a round trip took"
+)]
+
+use std::collections::VecDeque;
+use std::io::{BufRead, BufReader, Read};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use daedal_lab::Lab;
+use daedal_net::driver::dpdk::{Config, Dpdk, Port, RECEIVE_BUFFERS};
+use daedal_net::driver::{Driver, Outgoing, Received};
+
+/// Names the second process's device; the others are what it is given.
+const SECOND: &str = "DAEDAL_PAIR_SECOND";
+const EAL: &str = "--no-huge -m 128";
+const ENDS: [&str; 2] = ["10.0.0.1:7000", "10.0.0.2:7000"];
+/// How long a frame may take, and a process to start.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+fn open(device: &str, end: usize) -> Result<Dpdk, String> {
+    let bind: SocketAddr = ENDS[end].parse().unwrap();
+    let options = format!("{device} mac=02:00:00:00:00:0{} {EAL}", end + 1).parse().unwrap();
+    let port = Port::open(bind.ip(), options, 1, RECEIVE_BUFFERS);
+    let port = port.map_err(|it| it.to_string())?;
+    Dpdk::start(&port, &Config::new(bind, 0, &port)).map_err(|it| it.to_string())
+}
+
+/// Nanoseconds, for a driver that is told the time.
+fn now(begun: Instant) -> u64 {
+    begun.elapsed().as_nanos() as u64
+}
+
+/// The second process: runs nothing, unless it is one.
+#[test]
+fn second() {
+    let Ok(device) = std::env::var(SECOND) else { return };
+    let mut driver = open(&device, 1).unwrap();
+    println!("ready");
+    static IS_OVER: AtomicBool = AtomicBool::new(false);
+    std::thread::spawn(|| {
+        // Nothing is ever written: it ends with who would.
+        let _ = std::io::stdin().read(&mut [0]);
+        IS_OVER.store(true, Ordering::Relaxed);
+    });
+    let begun = Instant::now();
+    let (mut into, mut queue) = (Vec::<Received>::new(), VecDeque::new());
+    while !IS_OVER.load(Ordering::Relaxed) {
+        driver.receive(now(begun), 32, &mut into);
+        for received in into.drain(..) {
+            // Written anew, in a frame of its own.
+            let Some(mut frame) = driver.pool().take() else { continue };
+            frame.truncate(received.frame.len());
+            frame.bytes_mut().unwrap().copy_from_slice(&received.frame);
+            queue.push_back(Outgoing { frame, to: received.from });
+        }
+        if queue.is_empty() {
+            std::hint::spin_loop();
+        } else {
+            driver.transmit(now(begun), &mut queue);
+        }
+    }
+}
+
+/// The second process, while it is wanted.
+struct Second(Child);
+
+impl Second {
+    fn start(device: &str) -> Second {
+        let mut command = Command::new(std::env::current_exe().unwrap());
+        command.args(["--exact", "second", "--nocapture"]).env(SECOND, device);
+        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+        let said = BufReader::new(child.stdout.take().unwrap());
+        let is_ready = said.lines().map_while(Result::ok).any(|line| line.contains("ready"));
+        let second = Second(child);
+        assert!(is_ready, "the second process did not start, and said why above");
+        second
+    }
+}
+
+impl Drop for Second {
+    fn drop(&mut self) {
+        drop(self.0.stdin.take());
+        let _ = self.0.wait();
+    }
+}
+
+/// A conversation of frames of all sizes; then many of one.
+fn converse(driver: &mut Dpdk, rounds: u64) {
+    let to: SocketAddr = ENDS[1].parse().unwrap();
+    let begun = Instant::now();
+    let (mut queue, mut into) = (VecDeque::new(), Vec::new());
+    let mut took = Vec::new();
+    let sizes = driver.payload_bytes_max() as u64 / 16;
+    for round in 0..rounds {
+        let bytes = if round < 200 { 16 * (1 + round * 7 % sizes) } else { 64 };
+        let asked = Instant::now();
+        let mut tries = 0;
+        while into.is_empty() {
+            // What was lost is sent again: nobody was there, or not yet.
+            if asked.elapsed() > Duration::from_millis(200) * tries {
+                assert!(asked.elapsed() < PATIENCE, "no answer: {}", driver.mode());
+                tries += 1;
+                let mut frame = driver.pool().take().unwrap();
+                frame.truncate(bytes as usize);
+                let content = frame.bytes_mut().unwrap();
+                content.fill(round as u8);
+                content[..8].copy_from_slice(&round.to_le_bytes());
+                queue.push_back(Outgoing { frame, to });
+            }
+            driver.transmit(now(begun), &mut queue);
+            driver.receive(now(begun), 32, &mut into);
+            into.retain(|it| it.frame[..8] == round.to_le_bytes());
+        }
+        took.push(asked.elapsed().as_nanos() as u64);
+        let received = into.pop().unwrap();
+        assert_eq!((received.from, received.frame.len()), (to, bytes as usize));
+        assert!(received.frame[8..].iter().all(|byte| *byte == round as u8));
+        assert_eq!(received.frame.as_ptr() as usize % 64, 42);
+        into.clear();
+    }
+    if rounds >= 10_000 {
+        took.sort_unstable();
+        let at = |part: usize| took[took.len() * part / 100];
+        println!("{}: round trip p50 {} ns, p99 {} ns", driver.mode(), at(50), at(99));
+    }
+}
+
+fn rounds() -> u64 {
+    std::env::var("DAEDAL_PAIR_ROUNDS").map_or(2000, |it| it.parse().unwrap())
+}
+
+/// A socket that goes with this process.
+struct Socket(PathBuf);
+
+impl Socket {
+    fn new(name: &str) -> Socket {
+        let path = std::env::temp_dir().join(format!("daedal-{name}-{}.sock", std::process::id()));
+        let _ = std::fs::remove_file(&path);
+        Socket(path)
+    }
+}
+
+impl Drop for Socket {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(&self.0);
+    }
+}
+
+/// Runs a test in a process of its own: one has one DPDK, and a device a name.
+fn alone(name: &str, test: impl FnOnce()) {
+    const ALONE: &str = "DAEDAL_PAIR_ALONE";
+    if std::env::var(ALONE).is_ok() {
+        return test();
+    }
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    command.args(["--exact", name, "--nocapture"]).env(ALONE, "1");
+    let output = command.output().unwrap();
+    let said = String::from_utf8_lossy(&output.stdout);
+    let why = said.lines().filter(|it| it.contains("skipped: ") || it.contains(" p50 "));
+    // Behind the name of the test, which stands on the same line.
+    why.for_each(|it| println!("{}", it.find("skipped: ").map_or(it, |at| &it[at..])));
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{said}\n{errors}");
+}
+
+/// What can be had, or `None`, said as a test says that it was skipped.
+fn required<T>(here: Result<T, String>) -> Option<T> {
+    let required = std::env::var("DAEDAL_REQUIRE_DRIVERS").unwrap_or_default();
+    match here {
+        Ok(it) => Some(it),
+        Err(why) if required.split(',').any(|it| it == "dpdk") => {
+            panic!("driver dpdk is required (DAEDAL_REQUIRE_DRIVERS), and cannot run: {why}")
+        }
+        Err(why) => {
+            println!("skipped: driver dpdk, {why}");
+            None
+        }
+    }
+}
+
+#[test]
+fn processes_reach_each_other_by_memif_also_one_that_restarts() {
+    alone("processes_reach_each_other_by_memif_also_one_that_restarts", || {
+        let socket = Socket::new("memif");
+        let device = |end: usize, role| {
+            let path = socket.0.display();
+            format!("net_memif{end},role={role},id=0,socket={path},socket-abstract=no")
+        };
+        let Some(mut driver) = required(open(&device(0, "server"), 0)) else { return };
+        for _ in 0..2 {
+            let _second = Second::start(&device(1, "client"));
+            converse(&mut driver, rounds());
+        }
+        assert_eq!(driver.counters().malformed, 0);
+    });
+}
+
+#[test]
+fn processes_reach_each_other_by_vhost_and_virtio_user() {
+    alone("processes_reach_each_other_by_vhost_and_virtio_user", || {
+        let socket = Socket::new("vhost");
+        let path = socket.0.display();
+        let second = format!("net_vhost0,iface={path},queues=1");
+        if required(open("net_null0", 0)).is_none() {
+            return;
+        }
+        let _second = Second::start(&second);
+        let mut driver = open(&format!("net_virtio_user0,path={path},queues=1"), 0).unwrap();
+        converse(&mut driver, rounds());
+        assert_eq!(driver.counters().malformed, 0);
+    });
+}
+
+#[test]
+fn processes_reach_each_other_by_af_packet() {
+    alone("processes_reach_each_other_by_af_packet", || {
+        let Some(lab) = required(Lab::pair()) else { return };
+        let device = |end| format!("net_af_packet{end},iface=lab");
+        lab.enter(0);
+        let Some(mut driver) = required(open(&device(0), 0)) else { return };
+        let _second = lab.within(1, || Second::start(&device(1)));
+        converse(&mut driver, rounds());
+    });
+}
