@@ -43,6 +43,8 @@ enum Task {
     Test,
     /// Lints and tests of reactors on glommio, which a default build has not
     Executors,
+    /// Lints and tests of the driver dpdk, which a default build has not
+    Dpdk,
     /// Exhaustive interleavings of what threads share
     Loom,
     /// The simulator, over 200 seeds
@@ -83,6 +85,7 @@ fn main() -> ExitCode {
         Task::Deny => lint::deny(&mut report),
         Task::Test => test::test(&mut report),
         Task::Executors => test::executors(&mut report),
+        Task::Dpdk => test::dpdk(&mut report),
         Task::Loom => test::loom(&mut report),
         Task::Seeds => test::seeds(&mut report),
         Task::Planted => test::planted(&mut report),
@@ -104,6 +107,7 @@ fn all(report: &mut Report) {
     lint::deny(report);
     test::test(report);
     test::executors(report);
+    test::dpdk(report);
     test::loom(report);
     test::seeds(report);
     test::planted(report);

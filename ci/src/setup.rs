@@ -16,8 +16,23 @@ pub fn setup(report: &mut Report) {
     report.step("setup", |report| {
         subcommands(report);
         packages(report);
+        if missing_dpdk().is_some() && is_root() && on_path("apt-get") {
+            install(&DPDK);
+        }
         Ok(Outcome::Passed)
     });
+}
+
+/// What only a build with the feature `dpdk` needs.
+const DPDK: [&str; 2] = ["libdpdk-dev", "pkg-config"];
+
+/// Why there can be no build with DPDK; `None` when there can.
+pub fn missing_dpdk() -> Option<String> {
+    let is_there = succeeds("pkg-config", &["--atleast-version=22.11", "libdpdk"]);
+    let install = DPDK.join(" ");
+    (!is_there).then(|| {
+        format!("dpdk: no libdpdk of 22.11 or later; run apt-get install {install} as root")
+    })
 }
 
 /// Subcommands of cargo, and how each is installed.

@@ -2,7 +2,7 @@
 
 use std::process::{Child, Command, Stdio};
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 
 use crate::setup;
 use crate::step::{Outcome, Report, command, run};
@@ -32,6 +32,45 @@ pub fn executors(report: &mut Report) {
         let tests = ["--lib", "--test", "preflight", "--", "--show-output"];
         report.run_tests(command("cargo", &["test"]).args(&with).args(tests))
     });
+}
+
+/// What a build with DPDK has beside: the driver, and where boxes choose it.
+pub fn dpdk(report: &mut Report) {
+    report.step("dpdk", |report| {
+        if let Some(what_and_why) = setup::missing_dpdk() {
+            if requires("dpdk") {
+                bail!("{what_and_why}: DAEDAL_REQUIRE_DRIVERS names it");
+            }
+            return Ok(report.skip(what_and_why));
+        }
+        let packages = ["daedal-net", "daedal-boxes", "daedal", "daedal-cli"];
+        let packages: Vec<_> = packages.into_iter().flat_map(|it| ["--package", it]).collect();
+        let with = [&packages[..], &["--features", "daedal-cli/dpdk"]].concat();
+        let lints = ["--all-targets", "--", "-D", "warnings"];
+        if setup::missing("clippy").is_none()
+            && let Outcome::Failed = run(command("cargo", &["clippy"]).args(&with).args(lints))?
+        {
+            return Ok(Outcome::Failed);
+        }
+        let of_net = ["test", "--package", "daedal-net", "--features", "dpdk", "--no-fail-fast"];
+        let tests = ["--lib", "--test", "drivers", "--test", "dpdk_pairs", "--", "--show-output"];
+        let named = ["dpdk", "processes", "foreign"];
+        let driver = report.run_tests(command("cargo", &of_net).args(tests).args(named))?;
+        let of_boxes = ["test", "--package", "daedal", "--package", "daedal-cli", "--features"];
+        let tests = ["daedal-cli/dpdk", "--lib", "--test", "lab", "--", "--show-output"];
+        let mut boxes = command("cargo", &of_boxes);
+        let boxes = report.run_tests(boxes.args(tests).args(["dpdk", "settings"]))?;
+        Ok(match (driver, boxes) {
+            (Outcome::Passed, Outcome::Passed) => Outcome::Passed,
+            _ => Outcome::Failed,
+        })
+    });
+}
+
+/// Whether a driver that cannot run is a failure.
+fn requires(driver: &str) -> bool {
+    let named = std::env::var("DAEDAL_REQUIRE_DRIVERS").unwrap_or_default();
+    named.split(',').any(|it| it == driver)
 }
 
 pub fn loom(report: &mut Report) {

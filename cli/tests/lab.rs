@@ -118,6 +118,43 @@ fn boxes_past_the_kernel_say_so_and_a_killed_one_leaves_its_interface_to_the_nex
     assert!(looked.contains("xdp (lab queue 0, native"), "{looked}");
 }
 
+#[cfg(feature = "dpdk")]
+#[test]
+fn a_box_by_dpdk_is_served_by_others_and_a_killed_one_leaves_its_device_to_the_next() {
+    const DEVICE: &str = "net_af_packet0,iface=lab mac=02:00:00:00:00:22 --no-huge -m 128";
+    let Some(lab) = lab("dpdk") else { return };
+    // What leaves by a virtual Ethernet is not cut into packets, which a card would do.
+    lab.ip("-n {0} link set lab gso_max_segs 1").unwrap();
+    let folder = Folder::new();
+    // An address that the kernel there has not.
+    let by_dpdk = format!("10.0.0.22:7200\"\ndriver = \"dpdk:{DEVICE}\"");
+    folder.write("system.toml", &SYSTEM.replace("10.0.0.2:7200\"", &by_dpdk));
+    let start = |end, name| {
+        let arguments = ["box", name, "--system", "system.toml"];
+        lab.within(end, || Process::start(&folder, &arguments))
+    };
+    let look = |end, arguments: &[&str]| {
+        let output = lab.within(end, || folder.daedal(arguments).output().unwrap());
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let looked = look(1, &["preflight", "b", "--system", "system.toml"]);
+    assert!(looked.contains("ok       dpdk          net_af_packet0 by net_af_packet"), "{looked}");
+    let served = "10.0.0.1:6379".parse().unwrap();
+    let client = || lab.within(0, || Client::connect(served));
+    let answers = || {
+        client().is_ok_and(|mut it| it.ask("DBSIZE").is_ok_and(|answer| answer.starts_with(':')))
+    };
+    let _others = [(0, "controller"), (0, "a")].map(|(end, name)| start(end, name));
+    for _ in 0..2 {
+        let mut b = start(1, "b");
+        until("the store answers", answers);
+        let boxes = look(0, &["boxes", "--controller", "10.0.0.1:7000"]);
+        let expect = "b.0  dpdk (net_af_packet0 by net_af_packet, queue 0, DPDK ";
+        assert!(boxes.contains(expect), "{expect} in\n{boxes}");
+        b.kill();
+    }
+}
+
 /// Between a box in each namespace, whose drivers are of this kind.
 fn exactly_once(driver: &str, system: &str) {
     let Some(lab) = lab(driver) else { return };

@@ -21,11 +21,13 @@ use daedal_model::id::{ReactorAddress, Space};
 use daedal_model::latt::{CONTROLLER, JOURNAL};
 use daedal_model::manager::{BoxDescription, BoxManager};
 use daedal_model::path::AgentPath;
-use daedal_net::driver::Driver;
+#[cfg(feature = "dpdk")]
+use daedal_net::driver::dpdk;
 use daedal_net::driver::fault::Fault;
 use daedal_net::driver::kernel::{self, Kernel};
 use daedal_net::driver::pcap::Pcap;
 use daedal_net::driver::xdp::{self, Interface, Xdp};
+use daedal_net::driver::{Driver, DriverKind};
 use daedal_net::link::Secret;
 
 use super::config::BoxConfig;
@@ -41,12 +43,39 @@ pub(super) enum Residents {
     Nobody,
 }
 
+/// Where a box's frames go past the kernel, if they do: its reactors have that together.
+#[derive(Clone)]
+pub(super) enum Past {
+    Nowhere,
+    Xdp(Arc<Interface>),
+    #[cfg(feature = "dpdk")]
+    Dpdk(Arc<dpdk::Port>),
+}
+
+impl Past {
+    /// # Errors
+    /// What the driver says of it, for people.
+    pub fn open(config: &BoxConfig) -> Result<Past, String> {
+        let ip = config.address.ip();
+        let opened = match config.driver {
+            DriverKind::Xdp(options) => Interface::open(ip, options).map(Past::Xdp),
+            #[cfg(feature = "dpdk")]
+            DriverKind::Dpdk(options) => {
+                dpdk::Port::open(ip, options, config.reactors, dpdk::RECEIVE_BUFFERS)
+                    .map(Past::Dpdk)
+            }
+            _ => Ok(Past::Nowhere),
+        };
+        opened.map_err(|error| error.to_string())
+    }
+}
+
 /// What a reactor's turn is made from.
 pub(super) struct Make {
     pub config: BoxConfig,
     pub templates: Arc<Templates>,
     /// Where frames are taken from past the kernel.
-    pub interface: Option<Arc<Interface>>,
+    pub past: Past,
     pub residents: Residents,
     /// What serves the box's handle, on its first reactor.
     pub shim: Option<HandleShim>,
@@ -64,11 +93,15 @@ impl Make {
                 self.wrapped().and_then(|it| self.turn(it, files))
             });
         }
-        match self.interface.clone() {
-            Some(interface) => Reactor::start(spec, move |files| {
+        match self.past.clone() {
+            Past::Xdp(interface) => Reactor::start(spec, move |files| {
                 self.xdp(&interface).and_then(|it| self.turn(it, files))
             }),
-            None => {
+            #[cfg(feature = "dpdk")]
+            Past::Dpdk(port) => Reactor::start(spec, move |files| {
+                self.dpdk(&port).and_then(|it| self.turn(it, files))
+            }),
+            Past::Nowhere => {
                 Reactor::start(spec, move |files| self.kernel().and_then(|it| self.turn(it, files)))
             }
         }
@@ -92,11 +125,19 @@ impl Make {
         Xdp::start(interface, &config).map_err(|error| error.to_string())
     }
 
+    #[cfg(feature = "dpdk")]
+    fn dpdk(&self, port: &Arc<dpdk::Port>) -> Result<dpdk::Dpdk, String> {
+        let config = dpdk::Config::new(self.address(), self.reactor, port);
+        dpdk::Dpdk::start(port, &config).map_err(|error| error.to_string())
+    }
+
     /// The driver in its wrappers: what is written down is what the network sees, faults and all.
     fn wrapped(&self) -> Result<Box<dyn Driver>, String> {
-        let mut driver: Box<dyn Driver> = match &self.interface {
-            Some(interface) => Box::new(self.xdp(interface)?),
-            None => Box::new(self.kernel()?),
+        let mut driver: Box<dyn Driver> = match &self.past {
+            Past::Xdp(interface) => Box::new(self.xdp(interface)?),
+            #[cfg(feature = "dpdk")]
+            Past::Dpdk(port) => Box::new(self.dpdk(port)?),
+            Past::Nowhere => Box::new(self.kernel()?),
         };
         if let Some(file) = self.config.pcap_of(self.reactor) {
             driver = Box::new(written_down(driver, &file)?);

@@ -34,10 +34,9 @@ use daedal_model::latt::CONTROLLER;
 use daedal_model::manager::BoxManager;
 use daedal_model::port::Port;
 use daedal_net::driver::DriverKind;
-use daedal_net::driver::xdp::Interface;
 
 pub use self::config::{BoxConfig, Faults, config_of};
-use self::make::{Make, Residents};
+use self::make::{Make, Past, Residents};
 pub use self::outspoken::Word;
 pub use self::whole::RunningSystem;
 use crate::assemble::controller;
@@ -260,7 +259,7 @@ fn start(
     let clock = Clock::start();
     let (board, unkept) = board(&config, clock);
     let server = server(&config, board.as_ref())?;
-    let interface = interface(&config)?;
+    let past = Past::open(&config)?;
     let mut neighbours = Neighbours::join(config.reactors).map_err(|error| error.to_string())?;
     let (handle, shim) = neighbours[0].handle(HANDLE_CALLS_MAX);
     let mut shim = Some(shim);
@@ -278,7 +277,7 @@ fn start(
         let make = Make {
             config: config.clone(),
             templates: templates.clone(),
-            interface: interface.clone(),
+            past: past.clone(),
             residents: if index == 0 { residents.clone() } else { Residents::Nobody },
             shim: shim.take(),
             secret: secret.clone(),
@@ -298,12 +297,6 @@ fn start(
         words,
         handle,
     })
-}
-
-/// The interface that a box's reactors take their frames from, if they do: it has one program for all.
-fn interface(config: &BoxConfig) -> Result<Option<Arc<Interface>>, String> {
-    let DriverKind::Xdp(options) = config.driver else { return Ok(None) };
-    Interface::open(config.address.ip(), options).map(Some).map_err(|error| error.to_string())
 }
 
 /// A box's counters, for others or for its own metrics, and why others do not see them although they were to.

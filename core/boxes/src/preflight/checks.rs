@@ -81,7 +81,7 @@ fn io_uring_mend() -> &'static str {
 }
 
 pub(super) fn capabilities(needs: &Needs) -> Vec<Finding> {
-    let of_driver = (needs.driver != DriverKind::Kernel).then(past_the_kernel);
+    let of_driver = matches!(needs.driver, DriverKind::Xdp(_)).then(past_the_kernel);
     let of_port = port_rights(needs);
     let needless = of_driver.is_some() && of_port.standing == Standing::Ok;
     of_driver.into_iter().chain((!needless).then_some(of_port)).collect()
@@ -134,11 +134,23 @@ fn port_rights(needs: &Needs) -> Finding {
     )
 }
 
-/// For those who look for them: no driver that is built uses them.
+/// For those who look for them: of the drivers only dpdk uses them, unless it is told not to.
 pub(super) fn huge_pages(needs: &Needs) -> Finding {
     let text = fs::read_to_string("/proc/sys/vm/nr_hugepages").unwrap_or_default();
     let count = text.trim().parse::<u64>().unwrap_or(0);
     let driver = needs.driver;
+    #[cfg(feature = "dpdk")]
+    if matches!(driver, DriverKind::Dpdk(options) if options.wants_huge_pages()) {
+        const WHAT: &str = "huge pages";
+        if count > 0 {
+            return Finding::ok(WHAT, format!("{count} are set aside, for driver dpdk"));
+        }
+        return Finding::missing(
+            WHAT,
+            "none are set aside, and driver dpdk wants some",
+            "`sysctl -w vm.nr_hugepages=512`, or write ` --no-huge -m 256` behind the device in the system file",
+        );
+    }
     Finding::ok("huge pages", format!("not needed: driver {driver} ({count} are set aside)"))
 }
 
@@ -228,6 +240,8 @@ pub(super) fn network(needs: &Needs) -> Vec<Finding> {
             Ok(interface) => Some(interface),
             Err(error) => return vec![port_finding(&error)],
         },
+        #[cfg(feature = "dpdk")]
+        DriverKind::Dpdk(options) => return vec![dpdk_port(needs, options)],
         _ => None,
     };
     let tried = (0..needs.reactors).zip(addresses).map(|(reactor, bind)| {
@@ -264,6 +278,16 @@ pub(super) fn network(needs: &Needs) -> Vec<Finding> {
     findings
 }
 
+/// Opens the port, and closes it again.
+#[cfg(feature = "dpdk")]
+fn dpdk_port(needs: &Needs, options: daedal_net::driver::dpdk::Options) -> Finding {
+    use daedal_net::driver::dpdk::{Port, RECEIVE_BUFFERS};
+    match Port::open(needs.address.ip(), options, needs.reactors, RECEIVE_BUFFERS) {
+        Ok(port) => Finding::ok("dpdk", port.to_string()),
+        Err(error) => port_finding(&error),
+    }
+}
+
 /// From an xdp driver's mode, which says if it could not be had natively.
 fn xdp_mode(mode: &str) -> Finding {
     const WHAT: &str = "xdp";
@@ -291,6 +315,12 @@ fn port_finding(error: &DriverError) -> Finding {
             let text = error.to_string();
             let (found, mend) = text.split_once("; ").unwrap_or((&text, "write another driver"));
             Finding::missing("xdp", found, mend)
+        }
+        #[cfg(feature = "dpdk")]
+        DriverError::Dpdk { .. } => {
+            let text = error.to_string();
+            let (found, mend) = text.split_once("; ").unwrap_or((&text, "write another driver"));
+            Finding::missing("dpdk", found, mend)
         }
         // These say what is to be done themselves.
         other => Finding::missing("port", other.to_string(), "`ip address` shows what there is"),
