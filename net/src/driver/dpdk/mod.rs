@@ -7,6 +7,9 @@
 //! Never blocks, orders or repeats. A frame whose neighbour is not known yet waits for the answer, a second at most.
 //! Sleeps with a timer beside it, as a port that is polled wakes nobody: what comes meanwhile is up to 200 µs late.
 //!
+//! Devices that share memory with another process (vhost and virtio_user, memif) are for processes that trust each other:
+//! what one has been given to read the other could still write.
+//!
 //! Invariants: a frame's bytes are held until the PMD is done with them; headers are written only before a frame
 //! that is not in flight; no allocation after start, but for the tables of peers and neighbours.
 //!
@@ -26,6 +29,7 @@ use rustix::time::{
 };
 
 use self::mbuf::{BURST, Came, Receiver, Sender};
+use self::queue::Burst;
 use self::ways::{Way, Ways};
 use super::headers::{self, Mac, Wrong};
 use super::kernel::{self, check_setting};
@@ -101,7 +105,9 @@ pub struct Dpdk {
     waiting: VecDeque<(Outgoing, u64)>,
     /// What the port had heard when they were last looked at.
     news: u64,
-    /// For one call: what came, and is not lent out.
+    /// For one call: what came.
+    came: Box<Burst>,
+    /// Of it, what is not lent out.
     unwanted: Vec<*mut Mbuf>,
     timer: OwnedFd,
     port: Arc<Port>,
@@ -137,6 +143,7 @@ impl Dpdk {
             ways: Ways::new(address, port.mtu),
             waiting: VecDeque::with_capacity(WAITING_MAX),
             news: 0,
+            came: Box::new(Burst::new()),
             unwanted: Vec::with_capacity(BURST),
             timer,
             port: port.clone(),
@@ -156,13 +163,12 @@ impl Dpdk {
     fn forget_what_came(&mut self) {
         /// More than rings have.
         const BURSTS_MAX: usize = 1024;
-        let mut came = queue::Burst::new();
         for _ in 0..BURSTS_MAX {
-            came.take(&self.port, self.queue, BURST);
-            if came.is_empty() {
+            self.came.take(&self.port, self.queue, BURST);
+            if self.came.len() == 0 {
                 break;
             }
-            self.unwanted.extend(came.frames().map(|it| it.mbuf()));
+            self.unwanted.extend((0..self.came.len()).map(|at| self.came.frame(at).mbuf()));
             mbuf::free(&mut self.unwanted);
         }
     }
@@ -289,7 +295,6 @@ impl Driver for Dpdk {
     fn receive(&mut self, now: u64, limit: usize, into: &mut Vec<Received>) -> usize {
         self.receiver.give_back();
         let before = into.len();
-        let mut came = queue::Burst::new();
         let mut looked = 0;
         // What is no datagram is no reason to sleep.
         while into.len() == before && looked < limit {
@@ -298,14 +303,14 @@ impl Driver for Dpdk {
                 self.counters.starved += 1;
                 break;
             }
-            let crossed = came.take(&self.port, self.queue, places.min(limit - looked));
-            if came.is_empty() {
+            let crossed = self.came.take(&self.port, self.queue, places.min(limit - looked));
+            if self.came.len() == 0 {
                 break;
             }
-            looked += came.frames().len();
+            looked += self.came.len();
             self.counters.aside += crossed as u64;
-            for frame in came.frames() {
-                self.sort(frame, now, into);
+            for at in 0..self.came.len() {
+                self.sort(self.came.frame(at), now, into);
             }
             mbuf::free(&mut self.unwanted);
         }
@@ -371,8 +376,9 @@ impl Driver for Dpdk {
 
 impl Drop for Dpdk {
     fn drop(&mut self) {
-        self.port.leave(self.queue);
         self.forget_what_came();
+        // From here on the queue is another's.
+        self.port.leave(self.queue);
     }
 }
 

@@ -36,15 +36,15 @@ impl Burst {
         crossed.into()
     }
 
-    pub(super) fn is_empty(&self) -> bool {
-        self.count == 0
+    pub(super) fn len(&self) -> usize {
+        self.count
     }
 
-    /// What came, to be taken up once.
-    pub(super) fn frames(&self) -> impl ExactSizeIterator<Item = Came> + use<> {
-        let seen = self.seen;
-        // SAFETY: the queue gave them to us.
-        (0..self.count).map(move |it| unsafe { Came::new(seen[it]) })
+    /// One of those that came, to be taken up once.
+    pub(super) fn frame(&self, index: usize) -> Came {
+        assert!(index < self.count);
+        // SAFETY: the queue gave it to us.
+        unsafe { Came::new(self.seen[index]) }
     }
 }
 
