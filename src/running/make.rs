@@ -21,11 +21,12 @@ use daedal_model::id::{ReactorAddress, Space};
 use daedal_model::latt::{CONTROLLER, JOURNAL};
 use daedal_model::manager::{BoxDescription, BoxManager};
 use daedal_model::path::AgentPath;
-use daedal_net::driver::Driver;
 use daedal_net::driver::fault::Fault;
 use daedal_net::driver::kernel::{self, Kernel};
 use daedal_net::driver::pcap::Pcap;
+use daedal_net::driver::shm::{self, Shm};
 use daedal_net::driver::xdp::{self, Interface, Xdp};
+use daedal_net::driver::{Driver, DriverKind};
 use daedal_net::link::Secret;
 
 use super::config::BoxConfig;
@@ -64,11 +65,14 @@ impl Make {
                 self.wrapped().and_then(|it| self.turn(it, files))
             });
         }
-        match self.interface.clone() {
-            Some(interface) => Reactor::start(spec, move |files| {
+        match (self.interface.clone(), self.config.driver) {
+            (Some(interface), _) => Reactor::start(spec, move |files| {
                 self.xdp(&interface).and_then(|it| self.turn(it, files))
             }),
-            None => {
+            (None, DriverKind::Shm(options)) => Reactor::start(spec, move |files| {
+                self.shm(options).and_then(|it| self.turn(it, files))
+            }),
+            (None, _) => {
                 Reactor::start(spec, move |files| self.kernel().and_then(|it| self.turn(it, files)))
             }
         }
@@ -86,6 +90,11 @@ impl Make {
         Kernel::start(&kernel::Config::new(self.address())).map_err(|error| error.to_string())
     }
 
+    fn shm(&self, options: shm::Options) -> Result<Shm, String> {
+        let config = shm::Config::new(self.address(), options);
+        Shm::start(&config).map_err(|error| error.to_string())
+    }
+
     /// Each reactor has a queue of the interface.
     fn xdp(&self, interface: &Arc<Interface>) -> Result<Xdp, String> {
         let config = xdp::Config::new(self.address(), self.reactor, interface);
@@ -94,9 +103,10 @@ impl Make {
 
     /// The driver in its wrappers: what is written down is what the network sees, faults and all.
     fn wrapped(&self) -> Result<Box<dyn Driver>, String> {
-        let mut driver: Box<dyn Driver> = match &self.interface {
-            Some(interface) => Box::new(self.xdp(interface)?),
-            None => Box::new(self.kernel()?),
+        let mut driver: Box<dyn Driver> = match (&self.interface, self.config.driver) {
+            (Some(interface), _) => Box::new(self.xdp(interface)?),
+            (None, DriverKind::Shm(options)) => Box::new(self.shm(options)?),
+            (None, _) => Box::new(self.kernel()?),
         };
         if let Some(file) = self.config.pcap_of(self.reactor) {
             driver = Box::new(written_down(driver, &file)?);

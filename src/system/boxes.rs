@@ -23,8 +23,8 @@ const ADDRESS: &str = "an IP address and a port, such as \"127.0.0.1:7201\"";
 const METRICS: &str = "an IP address and a port, such as \"127.0.0.1:9201\"";
 const IDLE: [&str; 3] = ["latency", "balanced", "frugal"];
 const EXECUTORS: [&str; 2] = [Executor::ALL[0].1, Executor::ALL[1].1];
-const DRIVERS: [&str; 2] = DriverKind::NAMES;
-const DRIVERS_PLANNED: [&str; 2] = ["dpdk", "shm"];
+const DRIVERS: [&str; 3] = DriverKind::NAMES;
+const DRIVERS_PLANNED: [&str; 1] = ["dpdk"];
 
 /// Reads the controller, and takes its port.
 pub(super) fn read_controller(

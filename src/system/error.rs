@@ -119,7 +119,7 @@ pub enum Problem {
         known: &'static [&'static str],
     },
     /// A driver that is asked for in a way that there is not.
-    #[error("driver: {why}; write one such as \"xdp\" or \"xdp:native,busy-poll=64\"")]
+    #[error("driver: {why}; write one such as \"shm\", \"xdp\" or \"xdp:native,busy-poll=64\"")]
     DriverOptions {
         /// What is wrong.
         why: String,

@@ -427,20 +427,27 @@ fn settings_of_a_box_are_those_that_there_are() {
             "idle = \"latenc\"",
             "idle is \"latenc\"; did you mean \"latency\"? Write latency, balanced or frugal",
         ),
-        ("driver = \"dpdk:eth0\"", "driver \"dpdk:eth0\" is not built yet; write kernel or xdp"),
+        (
+            "driver = \"dpdk:eth0\"",
+            "driver \"dpdk:eth0\" is not built yet; write kernel, xdp or shm",
+        ),
         (
             "driver = \"xdp:eth0\"",
-            "driver: \"eth0\" is none of: native, generic, zero-copy, busy-poll, busy-poll=PACKETS, queue=NUMBER; write one such as \"xdp\" or \"xdp:native,busy-poll=64\"",
+            "driver: \"eth0\" is none of: native, generic, zero-copy, busy-poll, busy-poll=PACKETS, queue=NUMBER; write one such as \"shm\", \"xdp\" or \"xdp:native,busy-poll=64\"",
         ),
         (
             "driver = \"xdp:queue=x\"",
-            "driver: queue=x: a whole number from 0 to 65535 belongs there; write one such as \"xdp\" or \"xdp:native,busy-poll=64\"",
+            "driver: queue=x: a whole number from 0 to 65535 belongs there; write one such as \"shm\", \"xdp\" or \"xdp:native,busy-poll=64\"",
         ),
         (
             "driver = \"kernel:fast\"",
-            "driver: kernel has no options, such as \"fast\"; write one such as \"xdp\" or \"xdp:native,busy-poll=64\"",
+            "driver: kernel has no options, such as \"fast\"; write one such as \"shm\", \"xdp\" or \"xdp:native,busy-poll=64\"",
         ),
-        ("driver = \"token-ring\"", "driver is \"token-ring\"; write kernel or xdp"),
+        (
+            "driver = \"shm:fast\"",
+            "driver: \"fast\" is none of: copy; write one such as \"shm\", \"xdp\" or \"xdp:native,busy-poll=64\"",
+        ),
+        ("driver = \"token-ring\"", "driver is \"token-ring\"; write kernel, xdp or shm"),
     ];
     for (text, expect) in cases {
         let text = format!("[box.c]\naddress = \"127.0.0.1:7221\"\n{text}");

@@ -2,11 +2,12 @@
 
 use std::process::ExitCode;
 
-use raw::{bounce, report, ring, udp, xdp};
+use raw::{bounce, report, ring, shm, udp, xdp};
 
 const USAGE: &str = "usage: raw bounce
        raw ring-ask [BYTES]             BYTES: 16, 64 (default), 256, 1024 or 4096
        raw ring-tell [BYTES [BATCH]]    BATCH: 1 (default) to 1024 published together
+       raw shm-ask [BYTES]              BYTES: 16, 64 (default), 160, 256, 1024 or 4096
        raw udp-ask [BYTES]              BYTES: 1 to 65507, 64 by default
        raw xdp-generic-ask [BYTES]      BYTES: 1 to 1472, 64 by default; as root
        raw xdp-native-ask [BYTES]
@@ -36,6 +37,13 @@ fn run(arguments: &[String]) -> Result<(), String> {
         "bounce" => report(name, 8, || Ok(bounce::figure())),
         "ring-ask" => report(name, bytes, || ring::ring_ask(bytes).ok_or_else(usage)),
         "ring-tell" => report(name, bytes, || ring::ring_tell(bytes, batch).ok_or_else(usage)),
+        "shm-ask" => {
+            report(name, bytes, || shm::shm_ask(bytes).ok_or_else(usage)?.map_err(failed))
+        }
+        shm::ECHO => {
+            let file = i32::try_from(bytes).map_err(|_| usage())?;
+            shm::second_process(file, batch).map_err(failed)
+        }
         "udp-ask" if (1..=udp::ASK_BYTES_MAX).contains(&bytes) => {
             report(name, bytes, || udp::udp_ask(bytes).map_err(failed))
         }

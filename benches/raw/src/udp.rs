@@ -26,7 +26,13 @@ pub const ASK_BYTES_MAX: usize = 65_507;
 pub const TELL_BYTES: usize = 64;
 
 /// The second process, which does not outlive this value.
-struct Second(Child);
+pub(crate) struct Second(Child);
+
+impl Second {
+    pub(crate) fn of(child: Child) -> Second {
+        Second(child)
+    }
+}
 
 impl Drop for Second {
     fn drop(&mut self) {

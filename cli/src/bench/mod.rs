@@ -52,6 +52,8 @@ enum Scenario {
     Cross,
     /// Two processes over kernel sockets, spinning
     Remote,
+    /// Two processes over memory that they share, spinning
+    Shm,
     /// Two processes in two network namespaces over a virtual Ethernet, spinning: past the kernel, and by it; as root
     Xdp,
     /// A store in one box with one reactor, under redis-benchmark (50 clients, 64 bytes) beside
@@ -108,6 +110,14 @@ fn cases() -> Vec<Case> {
         case(Scenario::Remote, "kernel", "tell", &["raw udp-tell"], remote::tell),
         case(Scenario::Remote, "kernel", "ask", &["raw udp-ask 64"], remote::ask),
         case(
+            Scenario::Shm,
+            "shm",
+            "ask",
+            &["raw shm-ask 64", "raw shm-ask 160", "peers iceoryx2-ask"],
+            remote::ask_by_shm,
+        ),
+        case(Scenario::Shm, "shm", "tell", &["raw ring-tell 64"], remote::tell_by_shm),
+        case(
             Scenario::Xdp,
             "xdp:generic",
             "ask",
@@ -135,6 +145,7 @@ impl Scenario {
             Scenario::Local => "local",
             Scenario::Cross => "cross",
             Scenario::Remote => "remote",
+            Scenario::Shm => "shm",
             Scenario::Xdp => "xdp",
             Scenario::Kvs => "kvs",
         }

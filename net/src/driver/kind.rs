@@ -1,9 +1,9 @@
-//! Which driver a reactor is to have, as text: `kernel`, `xdp`, `xdp:native,zero-copy`.
+//! Which driver a reactor is to have, as text: `kernel`, `shm`, `xdp`, `xdp:native,zero-copy`.
 
 use std::fmt;
 use std::str::FromStr;
 
-use super::xdp::Options;
+use super::{shm, xdp};
 
 /// Which driver, and how.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -13,12 +13,14 @@ pub enum DriverKind {
     #[default]
     Kernel,
     /// AF_XDP, past the kernel.
-    Xdp(Options),
+    Xdp(xdp::Options),
+    /// Memory that is shared with the boxes of this host.
+    Shm(shm::Options),
 }
 
 impl DriverKind {
     /// The names of all.
-    pub const NAMES: [&str; 2] = ["kernel", "xdp"];
+    pub const NAMES: [&str; 3] = ["kernel", "xdp", "shm"];
 }
 
 impl FromStr for DriverKind {
@@ -30,6 +32,7 @@ impl FromStr for DriverKind {
             ("kernel", "") => Ok(DriverKind::Kernel),
             ("kernel", more) => Err(Some(format!("kernel has no options, such as {more:?}"))),
             ("xdp", options) => Ok(DriverKind::Xdp(options.parse().map_err(Some)?)),
+            ("shm", options) => Ok(DriverKind::Shm(options.parse().map_err(Some)?)),
             _ => Err(None),
         }
     }
@@ -39,7 +42,9 @@ impl fmt::Display for DriverKind {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             DriverKind::Kernel => out.write_str("kernel"),
-            DriverKind::Xdp(options) if *options == Options::default() => out.write_str("xdp"),
+            DriverKind::Shm(options) if *options == shm::Options::default() => out.write_str("shm"),
+            DriverKind::Shm(options) => write!(out, "shm:{options}"),
+            DriverKind::Xdp(options) if *options == xdp::Options::default() => out.write_str("xdp"),
             DriverKind::Xdp(options) => write!(out, "xdp:{options}"),
         }
     }
