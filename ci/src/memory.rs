@@ -20,7 +20,7 @@ const UNDER_MIRI: [(&str, &str, &[&str]); 2] = [
 
 /// What runs with the address sanitizer: whole tests, as they take no longer there than elsewhere.
 const SANITIZED: [(&str, &[&str]); 2] = [
-    // net/src/{pool,frame}.rs and net/src/driver/kernel/calls.rs, over real sockets.
+    // net/src/{pool,frame,mapping}.rs and net/src/driver/{kernel/calls,shm/slots}.rs, over real sockets and memory.
     ("daedal-net", &["--lib", "--test", "drivers"]),
     // core/boxes/src/{deliver,doze,mapped}.rs, with reactors on threads of their own.
     ("daedal-boxes", &["--lib"]),

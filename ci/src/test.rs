@@ -79,7 +79,9 @@ pub fn loom(report: &mut Report) {
         let listed = listed.and_then(Child::wait_with_output).context("cannot list the tests")?;
         let tests = String::from_utf8_lossy(&listed.stdout);
         if listed.status.success() && !tests.lines().any(|line| line.ends_with(": test")) {
-            return Ok(report.skip("loom: daedal-boxes has no test with loom in its name"));
+            return Ok(report.skip(
+                "loom: neither daedal-boxes nor daedal-net has a test with loom in its name",
+            ));
         }
         run(&mut loom_tests(&[]))
     });
@@ -87,8 +89,9 @@ pub fn loom(report: &mut Report) {
 
 /// Other flags would have everything built again, so they have a target folder of their own.
 fn loom_tests(arguments: &[&str]) -> Command {
-    let package = ["test", "--release", "--package", "daedal-boxes", "--lib"];
-    let mut cargo = command("cargo", &package);
+    let packages = ["--package", "daedal-boxes", "--package", "daedal-net"];
+    let mut cargo = command("cargo", &["test", "--release", "--lib"]);
+    cargo.args(packages);
     cargo.args(["--target-dir", "target/loom", "--", LOOM]).args(arguments);
     cargo.env("RUSTFLAGS", "--cfg loom");
     cargo

@@ -8,5 +8,6 @@ pub mod error;
 pub mod frame;
 pub mod limits;
 pub mod link;
+mod mapping;
 pub mod pool;
 pub mod wire;

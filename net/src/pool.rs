@@ -1,6 +1,6 @@
-//! A fixed set of equal buffers, and who owns each: a free list and a reference count a buffer.
+//! A fixed set of equal buffers, and who owns each: what is free, and a reference count a buffer.
 //!
-//! Invariants: a buffer is on the free list exactly when its count is zero; payload bytes are written only
+//! Invariants: a buffer is free exactly when its count is zero; payload bytes are written only
 //! through the sole handle of a buffer, and no handle reaches the headroom before them; a pool never grows.
 //! One pool belongs to one thread. Pools of one memory have no buffer in common.
 
@@ -12,6 +12,7 @@ use std::ops::Range;
 use std::rc::Rc;
 
 use crate::frame::Frame;
+use crate::mapping::Mapping;
 
 #[cfg(feature = "dpdk")]
 pub(crate) mod foreign;
@@ -29,11 +30,16 @@ struct Line(UnsafeCell<[u8; BUFFER_ALIGN]>);
 
 const _: () = assert!(size_of::<Line>() == BUFFER_ALIGN);
 
-/// Zeroed bytes that pools have their buffers in.
+/// Bytes that pools have their buffers in: our own, zeroed, or a file that another process maps too.
 pub(crate) struct Memory {
-    lines: Box<[Line]>,
+    kept: Kept,
     /// How far from their start the first aligned byte is.
     first: usize,
+}
+
+enum Kept {
+    Lines(Box<[Line]>),
+    Shared(Rc<Mapping>),
 }
 
 impl Memory {
@@ -43,12 +49,31 @@ impl Memory {
         let lines: Box<[Line]> =
             (0..count).map(|_| Line(UnsafeCell::new([0; BUFFER_ALIGN]))).collect();
         let first = lines.as_ptr().cast::<u8>().align_offset(align);
-        Rc::new(Memory { lines, first })
+        Rc::new(Memory { kept: Kept::Lines(lines), first })
+    }
+
+    /// All of a mapping. Whoever else has the file writes a buffer only while nobody has it on loan.
+    pub(crate) fn shared(mapping: Rc<Mapping>) -> Rc<Memory> {
+        Rc::new(Memory { kept: Kept::Shared(mapping), first: 0 })
     }
 
     /// Where it is, for the kernel to be told, which may write it.
     pub(crate) fn address(&self) -> usize {
-        self.lines.as_ptr().expose_provenance() + self.first
+        self.start().expose_provenance() + self.first
+    }
+
+    fn start(&self) -> *mut u8 {
+        match &self.kept {
+            Kept::Lines(lines) => lines.as_ptr().cast::<u8>().cast_mut(),
+            Kept::Shared(mapping) => mapping.start(),
+        }
+    }
+
+    fn bytes(&self) -> usize {
+        match &self.kept {
+            Kept::Lines(lines) => lines.len() * BUFFER_ALIGN,
+            Kept::Shared(mapping) => mapping.bytes(),
+        }
     }
 }
 
@@ -72,7 +97,28 @@ pub(crate) struct Buffers {
     place: Place,
     layout: Layout,
     counts: Box<[Cell<u32>]>,
-    free: RefCell<Vec<u32>>,
+    free: Free,
+}
+
+/// The buffers that nobody holds.
+enum Free {
+    /// Any of them will do for who takes one: a list.
+    Any(RefCell<Vec<u32>>),
+    /// They are taken by index: how many.
+    ByIndex(Cell<usize>),
+    /// They are lent with what a driver has received in them: a list.
+    #[cfg(feature = "dpdk")]
+    Bound(RefCell<Vec<u32>>),
+}
+
+impl Free {
+    fn any(frames: usize) -> Free {
+        Free::Any(Free::all(frames))
+    }
+
+    fn all(frames: usize) -> RefCell<Vec<u32>> {
+        RefCell::new((0..frames as u32).rev().collect())
+    }
 }
 
 /// A fixed set of buffers. Cloning makes another handle on the same set. Cost: taking and returning a
@@ -95,19 +141,35 @@ impl Pool {
     /// # Panics
     /// When they do not fit, or their number or size does not fit 32 bits.
     pub(crate) fn over(memory: &Rc<Memory>, at: usize, frames: usize, layout: Layout) -> Pool {
+        Pool::within(memory, at, layout, (frames, Free::any(frames)))
+    }
+
+    /// As [`Pool::over`]; whoever takes a buffer says which ([`Pool::take_at`]).
+    /// # Panics
+    /// As [`Pool::over`].
+    pub(crate) fn by_index(memory: &Rc<Memory>, at: usize, frames: usize, layout: Layout) -> Pool {
+        Pool::within(memory, at, layout, (frames, Free::ByIndex(Cell::new(frames))))
+    }
+
+    fn within(
+        memory: &Rc<Memory>,
+        at: usize,
+        layout: Layout,
+        (frames, free): (usize, Free),
+    ) -> Pool {
         let Layout { stride, headroom } = layout;
         assert!(frames > 0 && frames <= u32::MAX as usize);
         assert!(headroom < stride && stride <= u32::MAX as usize);
-        assert!(memory.first + at + frames * stride <= memory.lines.len() * BUFFER_ALIGN);
-        Pool::at(Place::Within(memory.clone(), memory.first + at), frames, layout)
+        assert!(memory.first + at + frames * stride <= memory.bytes());
+        Pool::with(Place::Within(memory.clone(), memory.first + at), layout, (frames, free))
     }
 
-    fn at(place: Place, frames: usize, layout: Layout) -> Pool {
+    fn with(place: Place, layout: Layout, (frames, free): (usize, Free)) -> Pool {
         Pool(Rc::new(Buffers {
             place,
             layout,
             counts: (0..frames).map(|_| Cell::new(0)).collect(),
-            free: RefCell::new((0..frames as u32).rev().collect()),
+            free,
         }))
     }
 
@@ -117,20 +179,42 @@ impl Pool {
     }
 
     /// Takes a free buffer as a frame over its whole payload; its bytes are what the last user left.
-    /// `None` when all are on loan, or none is ever lent but with what a driver has received in it.
+    /// `None` when all are on loan, or are not lent to anybody who asks.
     pub fn take(&self) -> Option<Frame> {
-        #[cfg(feature = "dpdk")]
-        if self.is_for_receiving() {
-            return None;
-        }
-        let index = self.0.free.borrow_mut().pop()?;
+        let Free::Any(free) = &self.0.free else { return None };
+        let index = free.borrow_mut().pop()?;
         self.0.counts[index as usize].set(1);
         Some(Frame::whole(self.0.clone(), index))
     }
 
+    /// Takes the buffer with that index as a frame, if nobody holds it.
+    /// # Panics
+    /// When there is no such buffer, or any may be taken.
+    pub(crate) fn take_at(&self, index: u32) -> Option<Frame> {
+        let Free::ByIndex(free) = &self.0.free else { panic!("buffers are taken by index") };
+        if !self.is_free(index) {
+            return None;
+        }
+        free.set(free.get() - 1);
+        self.0.counts[index as usize].set(1);
+        Some(Frame::whole(self.0.clone(), index))
+    }
+
+    /// Whether nobody holds the buffer with that index.
+    /// # Panics
+    /// When there is no such buffer.
+    pub(crate) fn is_free(&self, index: u32) -> bool {
+        self.0.counts[index as usize].get() == 0
+    }
+
     /// How many buffers nobody holds.
     pub fn frames_free(&self) -> usize {
-        self.0.free.borrow().len()
+        match &self.0.free {
+            Free::Any(free) => free.borrow().len(),
+            Free::ByIndex(free) => free.get(),
+            #[cfg(feature = "dpdk")]
+            Free::Bound(free) => free.borrow().len(),
+        }
     }
 
     /// How many buffers there are.
@@ -164,7 +248,12 @@ impl Buffers {
         let count = &self.counts[index as usize];
         count.set(count.get() - 1);
         if count.get() == 0 {
-            self.free.borrow_mut().push(index);
+            match &self.free {
+                Free::Any(free) => free.borrow_mut().push(index),
+                Free::ByIndex(free) => free.set(free.get() + 1),
+                #[cfg(feature = "dpdk")]
+                Free::Bound(free) => free.borrow_mut().push(index),
+            }
         }
     }
 
@@ -181,16 +270,16 @@ impl Buffers {
             Place::Foreign(places) => return places.start(index, range),
         };
         let at = first + index as usize * self.layout.stride + range.start;
-        let lines = memory.lines.as_ptr().cast::<u8>().cast_mut();
-        assert!(at + range.len() <= memory.lines.len() * BUFFER_ALIGN);
-        // SAFETY: `at` lies within the one allocation `lines`, by the assertion above.
-        unsafe { lines.add(at) }
+        assert!(at + range.len() <= memory.bytes());
+        // SAFETY: `at` lies within the one allocation or mapping, by the assertion above.
+        unsafe { memory.start().add(at) }
     }
 
     pub(crate) fn bytes(&self, index: u32, range: Range<usize>) -> &[u8] {
         let start = self.start(index, &range);
         // SAFETY: in bounds by `start`; every byte was initialised; nobody writes while a shared handle
-        // is borrowed, since `bytes_mut` needs the sole handle, exclusively.
+        // is borrowed, since `bytes_mut` needs the sole handle, exclusively, and who shares the memory writes
+        // no buffer that is on loan (`Memory::shared`).
         unsafe { std::slice::from_raw_parts(start, range.len()) }
     }
 
@@ -245,6 +334,22 @@ mod tests {
         assert!(pool.take().is_none());
         drop(held);
         assert!(pool.take().is_some());
+    }
+
+    #[test]
+    fn buffers_that_are_taken_by_index_are_given_to_one_at_a_time() {
+        let layout = Layout { stride: 128, headroom: HEADROOM_BYTES };
+        let pool = Pool::by_index(&Memory::new(512, BUFFER_ALIGN), 0, 4, layout);
+        assert!(pool.take().is_none());
+        let third = pool.take_at(2).unwrap();
+        assert_eq!(pool.index_of(&third), Some(2));
+        assert!(pool.take_at(2).is_none() && !pool.is_free(2) && pool.is_free(1));
+        let part = third.slice(0..16);
+        drop(third);
+        assert_eq!((pool.is_free(2), pool.frames_free()), (false, 3));
+        drop(part);
+        assert_eq!((pool.is_free(2), pool.frames_free()), (true, 4));
+        assert!(pool.take_at(2).is_some());
     }
 
     #[test]

@@ -20,6 +20,10 @@ mod sealed_frames;
 mod segments;
 #[path = "../../ci/fuzz/bodies/sessions.rs"]
 mod sessions;
+#[path = "../../ci/fuzz/bodies/shm_greetings.rs"]
+mod shm_greetings;
+#[path = "../../ci/fuzz/bodies/shm_rings.rs"]
+mod shm_rings;
 
 fn replay(target: &str, run: fn(&[u8])) {
     let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("../ci/fuzz/corpus").join(target);
@@ -70,4 +74,14 @@ fn the_segments_corpus_passes() {
 #[test]
 fn the_sessions_corpus_passes() {
     replay("sessions", sessions::run);
+}
+
+#[test]
+fn the_shm_greetings_corpus_passes() {
+    replay("shm_greetings", shm_greetings::run);
+}
+
+#[test]
+fn the_shm_rings_corpus_passes() {
+    replay("shm_rings", shm_rings::run);
 }

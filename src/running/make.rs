@@ -26,6 +26,7 @@ use daedal_net::driver::dpdk;
 use daedal_net::driver::fault::Fault;
 use daedal_net::driver::kernel::{self, Kernel};
 use daedal_net::driver::pcap::Pcap;
+use daedal_net::driver::shm::{self, Shm};
 use daedal_net::driver::xdp::{self, Interface, Xdp};
 use daedal_net::driver::{Driver, DriverKind};
 use daedal_net::link::Secret;
@@ -43,10 +44,11 @@ pub(super) enum Residents {
     Nobody,
 }
 
-/// Where a box's frames go past the kernel, if they do: its reactors have that together.
+/// Where a box's frames go past the kernel's sockets, if they do: its reactors have that together.
 #[derive(Clone)]
 pub(super) enum Past {
     Nowhere,
+    Shm(shm::Options),
     Xdp(Arc<Interface>),
     #[cfg(feature = "dpdk")]
     Dpdk(Arc<dpdk::Port>),
@@ -64,6 +66,7 @@ impl Past {
                 dpdk::Port::open(ip, options, config.reactors, dpdk::RECEIVE_BUFFERS)
                     .map(Past::Dpdk)
             }
+            DriverKind::Shm(options) => Ok(Past::Shm(options)),
             _ => Ok(Past::Nowhere),
         };
         opened.map_err(|error| error.to_string())
@@ -101,6 +104,9 @@ impl Make {
             Past::Dpdk(port) => Reactor::start(spec, move |files| {
                 self.dpdk(&port).and_then(|it| self.turn(it, files))
             }),
+            Past::Shm(options) => Reactor::start(spec, move |files| {
+                self.shm(options).and_then(|it| self.turn(it, files))
+            }),
             Past::Nowhere => {
                 Reactor::start(spec, move |files| self.kernel().and_then(|it| self.turn(it, files)))
             }
@@ -117,6 +123,11 @@ impl Make {
 
     fn kernel(&self) -> Result<Kernel, String> {
         Kernel::start(&kernel::Config::new(self.address())).map_err(|error| error.to_string())
+    }
+
+    fn shm(&self, options: shm::Options) -> Result<Shm, String> {
+        let config = shm::Config::new(self.address(), options);
+        Shm::start(&config).map_err(|error| error.to_string())
     }
 
     /// Each reactor has a queue of the interface.
@@ -137,6 +148,7 @@ impl Make {
             Past::Xdp(interface) => Box::new(self.xdp(interface)?),
             #[cfg(feature = "dpdk")]
             Past::Dpdk(port) => Box::new(self.dpdk(port)?),
+            Past::Shm(options) => Box::new(self.shm(*options)?),
             Past::Nowhere => Box::new(self.kernel()?),
         };
         if let Some(file) = self.config.pcap_of(self.reactor) {

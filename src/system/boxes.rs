@@ -24,7 +24,6 @@ const METRICS: &str = "an IP address and a port, such as \"127.0.0.1:9201\"";
 const IDLE: [&str; 3] = ["latency", "balanced", "frugal"];
 const EXECUTORS: [&str; 2] = [Executor::ALL[0].1, Executor::ALL[1].1];
 const DRIVERS: &[&str] = DriverKind::NAMES;
-const DRIVERS_PLANNED: [&str; 1] = ["shm"];
 
 /// Reads the controller, and takes its port.
 pub(super) fn read_controller(
@@ -185,9 +184,6 @@ fn take_driver(section: &mut Section<'_>) -> Result<DriverKind, SystemError> {
         Ok(driver) => return Ok(driver),
         Err(Some(why)) => Problem::DriverOptions { why },
         Err(None) if kind == "dpdk" => Problem::NotInThisBuild { feature: "dpdk", built: DRIVERS },
-        Err(None) if DRIVERS_PLANNED.contains(&kind) => {
-            Problem::NotBuilt { what: "driver", name: shown(text.value), built: DRIVERS }
-        }
         Err(None) => not_one_of("driver", text.value, DRIVERS),
     };
     Err(section.error(text.span, problem))

@@ -119,7 +119,7 @@ pub enum Problem {
         known: &'static [&'static str],
     },
     /// A driver that is asked for in a way that there is not.
-    #[error("driver: {why}; write one such as \"xdp\" or \"xdp:native,busy-poll=64\"")]
+    #[error("driver: {why}; write one such as \"shm\", \"xdp\" or \"xdp:native,busy-poll=64\"")]
     DriverOptions {
         /// What is wrong.
         why: String,
@@ -127,7 +127,7 @@ pub enum Problem {
     /// Planned, not there yet.
     #[error("{what} \"{name}\" is not built yet; write {}", one_of(built))]
     NotBuilt {
-        /// Of which kind: transformation, driver.
+        /// Of which kind, such as a transformation.
         what: &'static str,
         /// As written.
         name: String,

@@ -430,27 +430,31 @@ fn settings_of_a_box_are_those_that_there_are() {
         #[cfg(not(feature = "dpdk"))]
         (
             "driver = \"dpdk:eth0\"",
-            "driver dpdk is not in this build; `cargo build --release -p daedal-cli --features dpdk` makes one that has it, or write kernel or xdp",
+            "driver dpdk is not in this build; `cargo build --release -p daedal-cli --features dpdk` makes one that has it, or write kernel, xdp or shm",
         ),
         #[cfg(feature = "dpdk")]
         (
             "driver = \"dpdk:net_null0 fast\"",
-            "driver: \"fast\" is none of: prefix=BITS, gateway=ADDRESS, mac=ADDRESS, neighbour=ADDRESS@MAC; options of DPDK's follow, from the first that begins with -; write one such as \"xdp\" or \"xdp:native,busy-poll=64\"",
+            "driver: \"fast\" is none of: prefix=BITS, gateway=ADDRESS, mac=ADDRESS, neighbour=ADDRESS@MAC; options of DPDK's follow, from the first that begins with -; write one such as \"shm\", \"xdp\" or \"xdp:native,busy-poll=64\"",
         ),
         (
             "driver = \"xdp:eth0\"",
-            "driver: \"eth0\" is none of: native, generic, zero-copy, busy-poll, busy-poll=PACKETS, queue=NUMBER; write one such as \"xdp\" or \"xdp:native,busy-poll=64\"",
+            "driver: \"eth0\" is none of: native, generic, zero-copy, busy-poll, busy-poll=PACKETS, queue=NUMBER; write one such as \"shm\", \"xdp\" or \"xdp:native,busy-poll=64\"",
         ),
         (
             "driver = \"xdp:queue=x\"",
-            "driver: queue=x: a whole number from 0 to 65535 belongs there; write one such as \"xdp\" or \"xdp:native,busy-poll=64\"",
+            "driver: queue=x: a whole number from 0 to 65535 belongs there; write one such as \"shm\", \"xdp\" or \"xdp:native,busy-poll=64\"",
         ),
         (
             "driver = \"kernel:fast\"",
-            "driver: kernel has no options, such as \"fast\"; write one such as \"xdp\" or \"xdp:native,busy-poll=64\"",
+            "driver: kernel has no options, such as \"fast\"; write one such as \"shm\", \"xdp\" or \"xdp:native,busy-poll=64\"",
+        ),
+        (
+            "driver = \"shm:fast\"",
+            "driver: \"fast\" is none of: copy; write one such as \"shm\", \"xdp\" or \"xdp:native,busy-poll=64\"",
         ),
         #[cfg(not(feature = "dpdk"))]
-        ("driver = \"token-ring\"", "driver is \"token-ring\"; write kernel or xdp"),
+        ("driver = \"token-ring\"", "driver is \"token-ring\"; write kernel, xdp or shm"),
     ];
     for (text, expect) in cases {
         let text = format!("[box.c]\naddress = \"127.0.0.1:7221\"\n{text}");

@@ -1,4 +1,4 @@
-//! `peers <peer>`: messages between two tasks or actors of one thread, in other people's frameworks.
+//! `peers <peer>`: messages between two tasks or actors of one thread, or two processes, in other people's frameworks.
 //! Prints one JSON line, as `raw` does.
 //!
 //! Fair to the peer: the client is itself a spawned task (as the root future it would be slower), and
@@ -6,6 +6,7 @@
 //! ask is outstanding.
 
 mod actix_peer;
+mod iceoryx_peer;
 mod tokio_peer;
 
 use std::process::ExitCode;
@@ -17,7 +18,7 @@ use raw::{Figure, pin, report};
 const BYTES: usize = 8;
 
 const USAGE: &str = "usage: peers tokio-tell | tokio-ask | actix-tell | actix-ask | \
-                     actix-each-ns | actix-each-bytes";
+                     actix-each-ns | actix-each-bytes | iceoryx2-ask";
 
 /// Counts what one actor handles, and says when it has run for long enough.
 struct Rate {
@@ -44,6 +45,9 @@ impl Rate {
 
 fn main() -> ExitCode {
     let name = std::env::args().nth(1).unwrap_or_default();
+    if name.starts_with("iceoryx2-") {
+        return two_processes(&name);
+    }
     let run: fn() -> Figure = match name.as_str() {
         "tokio-tell" => tokio_peer::tell,
         "tokio-ask" => tokio_peer::ask,
@@ -62,5 +66,22 @@ fn main() -> ExitCode {
     };
     match report(&name, BYTES, pinned) {
         Ok(()) => ExitCode::SUCCESS,
+    }
+}
+
+/// The peers that run as two processes, and may fail to.
+fn two_processes(name: &str) -> ExitCode {
+    let run = std::env::args().nth(2).unwrap_or_default();
+    let done = match name {
+        "iceoryx2-ask" => report(name, iceoryx_peer::BYTES, iceoryx_peer::iceoryx2_ask),
+        iceoryx_peer::ECHO => iceoryx_peer::second_process(&run),
+        _ => Err(USAGE.into()),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("peers: {error}");
+            ExitCode::FAILURE
+        }
     }
 }

@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io;
+use std::net::Ipv4Addr;
 use std::os::fd::AsFd;
 use std::process::Command;
 
@@ -9,6 +10,11 @@ use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
 /// Name of the interface in both.
 pub const INTERFACE: &str = "lab";
+
+/// Of an end.
+pub fn address(end: usize) -> Ipv4Addr {
+    Ipv4Addr::new(10, 0, 0, end as u8 + 1)
+}
 
 /// The namespaces, which go with this.
 #[derive(Debug)]
@@ -24,7 +30,10 @@ impl Lab {
         let veth =
             format!("link add {INTERFACE} netns {one} type veth peer name {INTERFACE} netns {two}");
         let mut script = vec![format!("netns add {one}"), format!("netns add {two}"), veth];
-        script.extend(lab.0.iter().map(|end| format!("-n {end} link set {INTERFACE} up")));
+        for (end, name) in lab.0.iter().enumerate() {
+            script.push(format!("-n {name} address add {}/24 dev {INTERFACE}", address(end)));
+            script.push(format!("-n {name} link set {INTERFACE} up"));
+        }
         script.iter().try_for_each(|line| ip(line)).map(|()| lab)
     }
 

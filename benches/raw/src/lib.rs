@@ -9,6 +9,7 @@ pub mod bounce;
 pub mod lab;
 pub mod mmsg;
 pub mod ring;
+pub mod shm;
 pub mod udp;
 pub mod xdp;
 

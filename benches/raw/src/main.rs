@@ -2,12 +2,14 @@
 
 use std::process::ExitCode;
 
-use raw::{bounce, report, ring, udp, xdp};
+use raw::{bounce, report, ring, shm, udp, xdp};
 
 const USAGE: &str = "usage: raw bounce
        raw ring-ask [BYTES]             BYTES: 16, 64 (default), 256, 1024 or 4096
        raw ring-tell [BYTES [BATCH]]    BATCH: 1 (default) to 1024 published together
+       raw shm-ask [BYTES]              BYTES: 16, 64 (default), 160, 256, 1024 or 4096
        raw udp-ask [BYTES]              BYTES: 1 to 65507, 64 by default
+       raw veth-udp-ask [BYTES]         as root
        raw xdp-generic-ask [BYTES]      BYTES: 1 to 1472, 64 by default; as root
        raw xdp-native-ask [BYTES]
        raw udp-tell                     64 bytes a datagram, 32 datagrams a call";
@@ -29,15 +31,29 @@ fn run(arguments: &[String]) -> Result<(), String> {
         Some(text) => text.parse().map_err(|_| format!("{text} is not a number\n{USAGE}")),
         None => Ok(default),
     };
-    let (bytes, batch) = (number(1, 64)?, number(2, 1)?);
     let failed = |error: std::io::Error| format!("{name}: {error}");
     let usage = || USAGE.to_owned();
+    if let udp::ECHO | udp::FLOOD = name {
+        let first = arguments.get(1).and_then(|text| text.parse().ok()).ok_or_else(usage)?;
+        return udp::second_process(name, first, number(2, 1)?).map_err(failed);
+    }
+    let (bytes, batch) = (number(1, 64)?, number(2, 1)?);
     match name {
         "bounce" => report(name, 8, || Ok(bounce::figure())),
         "ring-ask" => report(name, bytes, || ring::ring_ask(bytes).ok_or_else(usage)),
         "ring-tell" => report(name, bytes, || ring::ring_tell(bytes, batch).ok_or_else(usage)),
+        "shm-ask" => {
+            report(name, bytes, || shm::shm_ask(bytes).ok_or_else(usage)?.map_err(failed))
+        }
+        shm::ECHO => {
+            let file = i32::try_from(bytes).map_err(|_| usage())?;
+            shm::second_process(file, batch).map_err(failed)
+        }
         "udp-ask" if (1..=udp::ASK_BYTES_MAX).contains(&bytes) => {
             report(name, bytes, || udp::udp_ask(bytes).map_err(failed))
+        }
+        "veth-udp-ask" if (1..=udp::ASK_BYTES_MAX).contains(&bytes) => {
+            report(name, bytes, || udp::veth_udp_ask(bytes).map_err(failed))
         }
         "xdp-generic-ask" | "xdp-native-ask" if (1..=1472).contains(&bytes) => {
             let attach =
@@ -45,10 +61,6 @@ fn run(arguments: &[String]) -> Result<(), String> {
             report(name, bytes, || xdp::xdp_ask(bytes, attach).map_err(failed))
         }
         "udp-tell" => report(name, udp::TELL_BYTES, || udp::udp_tell().map_err(failed)),
-        udp::ECHO | udp::FLOOD => {
-            let port = u16::try_from(bytes).map_err(|_| usage())?;
-            udp::second_process(name, port, batch).map_err(failed)
-        }
         _ => Err(usage()),
     }
 }

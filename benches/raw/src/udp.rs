@@ -1,4 +1,4 @@
-//! Datagrams on loopback between two processes that spin on non-blocking sockets.
+//! Datagrams between two processes that spin on non-blocking sockets, on loopback or over a virtual Ethernet.
 //!
 //! The program starts itself a second time, pinned to processor 1. That process ends when the first
 //! one kills it, or dies.
@@ -11,6 +11,7 @@ use std::time::Instant;
 
 use rustix::process::{Signal, set_parent_process_death_signal};
 
+use crate::lab::{Lab, address};
 use crate::mmsg::Burst;
 use crate::{Figure, PATIENCE, STRIDE, ask, pin, tell};
 
@@ -26,7 +27,13 @@ pub const ASK_BYTES_MAX: usize = 65_507;
 pub const TELL_BYTES: usize = 64;
 
 /// The second process, which does not outlive this value.
-struct Second(Child);
+pub(crate) struct Second(Child);
+
+impl Second {
+    pub(crate) fn of(child: Child) -> Second {
+        Second(child)
+    }
+}
 
 impl Drop for Second {
     fn drop(&mut self) {
@@ -40,8 +47,19 @@ impl Drop for Second {
 /// # Errors
 /// Those of sockets and of starting the second process; a peer that does not answer.
 pub fn udp_ask(bytes: usize) -> io::Result<Figure> {
+    ask_second(bytes, None)
+}
+
+/// As [`udp_ask`], over a virtual Ethernet between two network namespaces.
+/// # Errors
+/// As there, and what [`Lab::new`] says.
+pub fn veth_udp_ask(bytes: usize) -> io::Result<Figure> {
+    ask_second(bytes, Some(&Lab::new()?))
+}
+
+fn ask_second(bytes: usize, lab: Option<&Lab>) -> io::Result<Figure> {
     pin(0);
-    let (socket, _second) = start(ECHO, bytes)?;
+    let (socket, _second) = start(ECHO, bytes, lab)?;
     let mut buffer = vec![7; bytes];
     let mut failed = None;
     let figure = ask(|| {
@@ -58,19 +76,19 @@ pub fn udp_ask(bytes: usize) -> io::Result<Figure> {
 /// Those of sockets and of starting the second process.
 pub fn udp_tell() -> io::Result<Figure> {
     pin(0);
-    let (socket, _second) = start(FLOOD, TELL_BYTES)?;
+    let (socket, _second) = start(FLOOD, TELL_BYTES, None)?;
     let mut burst = Burst::new(TELL_BYTES);
     Ok(tell(|| burst.receive(&socket).unwrap_or(0) as u64))
 }
 
-/// The second process, connected to `port`: sends back whatever comes, or floods.
+/// The second process, connected to the first: sends back whatever comes, or floods.
 /// # Errors
 /// Those of sockets; returns in no other way.
-pub fn second_process(kind: &str, port: u16, bytes: usize) -> io::Result<()> {
+pub fn second_process(kind: &str, first: SocketAddr, bytes: usize) -> io::Result<()> {
     set_parent_process_death_signal(Some(Signal::KILL))?;
     pin(1);
-    let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))?;
-    socket.connect((Ipv4Addr::LOCALHOST, port))?;
+    let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0))?;
+    socket.connect(first)?;
     socket.set_nonblocking(true)?;
     socket.send(&[0])?;
     if kind == ECHO {
@@ -86,13 +104,19 @@ pub fn second_process(kind: &str, port: u16, bytes: usize) -> io::Result<()> {
     }
 }
 
-/// Starts the second process and awaits its first datagram, which says where it is.
-fn start(kind: &str, bytes: usize) -> io::Result<(UdpSocket, Second)> {
-    let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))?;
+/// Starts the second process, in the lab's other namespace if there is one, and awaits its first datagram, which says
+/// where it is.
+fn start(kind: &str, bytes: usize, lab: Option<&Lab>) -> io::Result<(UdpSocket, Second)> {
+    let enter = |end| lab.map_or(Ok(()), |lab| lab.enter(end));
+    enter(0)?;
+    let socket = UdpSocket::bind((lab.map_or(Ipv4Addr::LOCALHOST, |_| address(0)), 0))?;
     socket.set_nonblocking(true)?;
-    let port = socket.local_addr()?.port().to_string();
+    let first = socket.local_addr()?.to_string();
     let mut command = Command::new(std::env::current_exe()?);
-    let second = Second(command.args([kind, &port, &bytes.to_string()]).spawn()?);
+    // From this thread, with which it dies.
+    enter(1)?;
+    let second = Second(command.args([kind, &first, &bytes.to_string()]).spawn()?);
+    enter(0)?;
     let (_, from): (_, SocketAddr) = spin(|| socket.recv_from(&mut [0; 1]))?;
     socket.connect(from)?;
     Ok((socket, second))
@@ -115,7 +139,7 @@ fn spin<T>(mut call: impl FnMut() -> io::Result<T>) -> io::Result<T> {
         }
         spin_loop();
     }
-    Err(io::Error::new(ErrorKind::TimedOut, "a datagram was lost; is another program flooding lo?"))
+    Err(io::Error::new(ErrorKind::TimedOut, "a datagram was lost; is another program flooding?"))
 }
 
 /// As [`spin`]; the other process decides when it has been long enough.

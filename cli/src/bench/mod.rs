@@ -52,6 +52,8 @@ enum Scenario {
     Cross,
     /// Two processes over kernel sockets, spinning
     Remote,
+    /// Two processes over memory that they share, spinning
+    Shm,
     /// Two processes in two network namespaces over a virtual Ethernet, spinning: past the kernel, and by it; as root
     Xdp,
     /// A store in one box with one reactor, under redis-benchmark (50 clients, 64 bytes) beside
@@ -93,6 +95,7 @@ fn cases() -> Vec<Case> {
         let what = What::Messages { metric: "each", unit, baselines, ours };
         Case { scenario: Scenario::Local, driver: "none", what }
     };
+    // Over the Ethernet theirs have as many bytes as a frame of ours: 22 of its link and 64 of its message, and the body.
     let mut cases = vec![
         case(
             Scenario::Local,
@@ -108,20 +111,28 @@ fn cases() -> Vec<Case> {
         case(Scenario::Remote, "kernel", "tell", &["raw udp-tell"], remote::tell),
         case(Scenario::Remote, "kernel", "ask", &["raw udp-ask 64"], remote::ask),
         case(
+            Scenario::Shm,
+            "shm",
+            "ask",
+            &["raw shm-ask 64", "raw shm-ask 160", "peers iceoryx2-ask"],
+            remote::ask_by_shm,
+        ),
+        case(Scenario::Shm, "shm", "tell", &["raw ring-tell 64"], remote::tell_by_shm),
+        case(
             Scenario::Xdp,
             "xdp:generic",
             "ask",
-            &["raw xdp-generic-ask 64"],
+            &["raw xdp-generic-ask 150"],
             remote::ask_by_xdp_generic,
         ),
         case(
             Scenario::Xdp,
             "xdp:native",
             "ask",
-            &["raw xdp-native-ask 64"],
+            &["raw xdp-native-ask 150"],
             remote::ask_by_xdp_native,
         ),
-        case(Scenario::Xdp, "kernel", "ask", &["raw udp-ask 64"], remote::ask_by_kernel),
+        case(Scenario::Xdp, "kernel", "ask", &["raw veth-udp-ask 150"], remote::ask_by_kernel),
     ];
     let store =
         |pipeline| Case { scenario: Scenario::Kvs, driver: "none", what: What::Store { pipeline } };
@@ -135,6 +146,7 @@ impl Scenario {
             Scenario::Local => "local",
             Scenario::Cross => "cross",
             Scenario::Remote => "remote",
+            Scenario::Shm => "shm",
             Scenario::Xdp => "xdp",
             Scenario::Kvs => "kvs",
         }

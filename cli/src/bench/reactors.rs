@@ -15,6 +15,7 @@ use daedal::boxes::turn::Turn;
 use daedal::model::id::{ReactorAddress, Space};
 use daedal::model::path::AgentPath;
 use daedal::net::driver::kernel::{self, Kernel};
+use daedal::net::driver::shm::{self, Shm};
 use daedal::net::driver::xdp::{self, Interface, Xdp};
 use daedal::net::driver::{Driver, DriverError, DriverKind};
 use daedal::{Parameters, Templates};
@@ -66,6 +67,10 @@ pub fn start(
             let interface = Interface::open(mine.socket.ip(), options).map_err(text)?;
             let config = xdp::Config::new(mine.socket, 0, &interface);
             let driver = Xdp::start(&interface, &config).map_err(text)?;
+            turn(seats, me, driver, templates)
+        }),
+        DriverKind::Shm(options) => Reactor::start(spec, move |_: &Files| {
+            let driver = Shm::start(&shm::Config::new(mine.socket, options)).map_err(text)?;
             turn(seats, me, driver, templates)
         }),
         _ => Reactor::start(spec, move |_: &Files| {

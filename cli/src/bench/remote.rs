@@ -1,5 +1,5 @@
-//! Two processes, a spinning reactor each, joined by the kernel's UDP on 127.0.0.1, or by a virtual Ethernet between
-//! two network namespaces.
+//! Two processes, a spinning reactor each, joined by the kernel's UDP on 127.0.0.1, by memory that they share, or by a
+//! virtual Ethernet between two network namespaces.
 //!
 //! The second process is this program again. It ends with the first one, which kills it.
 
@@ -11,8 +11,8 @@ use std::sync::mpsc::channel;
 
 use daedal::boxes::reactor::{Neighbours, Reactor};
 use daedal::model::id::{BoxId, ReactorAddress};
-use daedal::net::driver::DriverKind;
 use daedal::net::driver::xdp::{Attach, Options};
+use daedal::net::driver::{DriverKind, shm};
 use daedal_lab::Lab;
 use rustix::process::{Signal, set_parent_process_death_signal};
 
@@ -21,12 +21,22 @@ use super::reactors::{BYTES, Seat, finish, start};
 
 /// Messages handled a second.
 pub fn tell() -> Found {
-    measure(Metric::Tell)
+    measure(Metric::Tell, DriverKind::Kernel)
 }
 
 /// Round trips, one outstanding.
 pub fn ask() -> Found {
-    measure(Metric::Ask)
+    measure(Metric::Ask, DriverKind::Kernel)
+}
+
+/// As [`tell`], by memory that both share.
+pub fn tell_by_shm() -> Found {
+    measure(Metric::Tell, DriverKind::Shm(shm::Options::default()))
+}
+
+/// As [`ask`], by memory that both share.
+pub fn ask_by_shm() -> Found {
+    measure(Metric::Ask, DriverKind::Shm(shm::Options::default()))
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -116,9 +126,9 @@ impl Drop for Second {
     }
 }
 
-fn measure(metric: Metric) -> Found {
+fn measure(metric: Metric, driver: DriverKind) -> Found {
     let sockets = free_ports().map_err(|error| format!("ports on 127.0.0.1: {error}"))?;
-    let pair = Pair { metric, sockets, driver: DriverKind::Kernel };
+    let pair = Pair { metric, sockets, driver };
     let (says, found) = channel();
     let templates = Arc::new(templates([7u8; BYTES], says));
     let first = start(pair.seats(), 0, alone()?, &templates)?;

@@ -132,7 +132,7 @@ pub fn row(
 /// For people.
 pub fn render(rows: &[Row]) -> String {
     let mut text = format!(
-        "{:<9}{:<8}{:<7}{:>13}  {:<32}{:>13}{:>8}{:>8}{:>7}{:>10}\n",
+        "{:<9}{:<13}{:<7}{:>13}  {:<32}{:>13}{:>8}{:>8}{:>7}{:>10}\n",
         "scenario",
         "driver",
         "metric",
@@ -148,7 +148,7 @@ pub fn render(rows: &[Row]) -> String {
         let ratio = row.ratio.map_or("-".to_string(), |ratio| format!("{ratio:.2}"));
         let _ = writeln!(
             text,
-            "{:<9}{:<8}{:<7}{:>13}  {:<32}{:>13}{:>8}{:>8}{:>7}{:>10}",
+            "{:<9}{:<13}{:<7}{:>13}  {:<32}{:>13}{:>8}{:>8}{:>7}{:>10}",
             row.scenario,
             row.driver,
             row.metric,

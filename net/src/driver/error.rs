@@ -47,6 +47,17 @@ pub enum DriverError {
         /// What was to be bound.
         address: SocketAddr,
     },
+    /// Another process listens where a driver of this port would.
+    #[error(
+        "driver shm at {address}: another process listens at the Unix socket {name}, though it has not the port; end \
+         it (`ss -lxp` shows it), choose another port, or write `driver = \"kernel\"`"
+    )]
+    NameTaken {
+        /// What was to be bound.
+        address: SocketAddr,
+        /// The socket's name.
+        name: String,
+    },
     /// A setting lies outside its bounds.
     #[error("driver at {address}: {setting} is {value}; choose from {min} to {max}{}", step_text(*step))]
     Setting {

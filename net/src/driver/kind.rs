@@ -1,9 +1,9 @@
-//! Which driver a reactor is to have, as text: `kernel`, `xdp:native,zero-copy`, `dpdk:net_memif0,role=server`.
+//! Which driver a reactor is to have, as text: `kernel`, `shm`, `xdp:native,zero-copy`, `dpdk:net_memif0,role=server`.
 
 use std::fmt;
 use std::str::FromStr;
 
-use super::xdp::Options;
+use super::{shm, xdp};
 
 /// Which driver, and how.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -13,7 +13,9 @@ pub enum DriverKind {
     #[default]
     Kernel,
     /// AF_XDP, past the kernel.
-    Xdp(Options),
+    Xdp(xdp::Options),
+    /// Memory that is shared with the boxes of this host.
+    Shm(shm::Options),
     /// DPDK, past the kernel. Only in a build with the feature `dpdk`.
     #[cfg(feature = "dpdk")]
     Dpdk(super::dpdk::Options),
@@ -24,6 +26,7 @@ impl DriverKind {
     pub const NAMES: &[&str] = &[
         "kernel",
         "xdp",
+        "shm",
         #[cfg(feature = "dpdk")]
         "dpdk",
     ];
@@ -40,6 +43,7 @@ impl FromStr for DriverKind {
             ("xdp", options) => Ok(DriverKind::Xdp(options.parse().map_err(Some)?)),
             #[cfg(feature = "dpdk")]
             ("dpdk", options) => Ok(DriverKind::Dpdk(options.parse().map_err(Some)?)),
+            ("shm", options) => Ok(DriverKind::Shm(options.parse().map_err(Some)?)),
             _ => Err(None),
         }
     }
@@ -49,7 +53,9 @@ impl fmt::Display for DriverKind {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             DriverKind::Kernel => out.write_str("kernel"),
-            DriverKind::Xdp(options) if *options == Options::default() => out.write_str("xdp"),
+            DriverKind::Shm(options) if *options == shm::Options::default() => out.write_str("shm"),
+            DriverKind::Shm(options) => write!(out, "shm:{options}"),
+            DriverKind::Xdp(options) if *options == xdp::Options::default() => out.write_str("xdp"),
             DriverKind::Xdp(options) => write!(out, "xdp:{options}"),
             #[cfg(feature = "dpdk")]
             DriverKind::Dpdk(options) => write!(out, "dpdk:{options}"),

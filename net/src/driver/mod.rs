@@ -10,6 +10,7 @@ use std::os::fd::RawFd;
 use crate::frame::Frame;
 use crate::pool::Pool;
 
+mod aside;
 #[cfg(feature = "dpdk")]
 pub mod dpdk;
 pub mod error;
@@ -19,6 +20,7 @@ pub mod kernel;
 mod kind;
 pub mod neighbour;
 pub mod pcap;
+pub mod shm;
 pub mod sim;
 mod train;
 pub mod xdp;
@@ -56,9 +58,11 @@ pub struct Counters {
     pub received: u64,
     /// Frames that the network took.
     pub sent: u64,
-    /// Datagrams that were truncated or are not a multiple of [`DATAGRAM_ALIGN`]: dropped.
+    /// Datagrams that were truncated or are not a multiple of [`DATAGRAM_ALIGN`], and rings that a process of this
+    /// host handed over and that are none: dropped.
     pub malformed: u64,
-    /// Outgoing frames that the network refused (no route, filtered, too large): dropped.
+    /// Outgoing frames that the network refused (no route, filtered, too large; a peer of this host whose ring is
+    /// full): dropped.
     pub refused: u64,
     /// Calls of [`Driver::receive`] that found no free buffer to receive into.
     pub starved: u64,

@@ -8,12 +8,12 @@
 //! every frame of it.
 
 use std::any::Any;
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::ops::Range;
 use std::ptr::NonNull;
 use std::rc::Rc;
 
-use super::{Layout, Place, Pool};
+use super::{Free, Layout, Place, Pool};
 use crate::frame::Frame;
 
 /// Where a buffer is, and how many of its bytes are there, from its headers on; none, if a place has none.
@@ -22,7 +22,6 @@ type At = Cell<Option<(NonNull<u8>, u32)>>;
 /// Where each buffer is.
 pub(super) struct Places {
     starts: Box<[At]>,
-    is_for_receiving: bool,
     _owner: Rc<dyn Any>,
 }
 
@@ -49,27 +48,25 @@ impl Pool {
     ) -> Pool {
         let bytes = layout.stride as u32;
         let starts = starts.iter().map(|start| Cell::new(Some((*start, bytes)))).collect();
-        let places = Places { starts, is_for_receiving: false, _owner: owner };
+        let places = Places { starts, _owner: owner };
         let count = places.starts.len();
-        Pool::at(Place::Foreign(places), count, layout)
+        Pool::with(Place::Foreign(places), layout, (count, Free::any(count)))
     }
 
     /// A pool of so many places for what is received.
     pub(crate) fn for_receiving(places: usize, layout: Layout, owner: Rc<dyn Any>) -> Pool {
         let starts = (0..places).map(|_| Cell::new(None)).collect();
-        let places = Places { starts, is_for_receiving: true, _owner: owner };
+        let places = Places { starts, _owner: owner };
         let count = places.starts.len();
-        Pool::at(Place::Foreign(places), count, layout)
+        let free = Free::Bound(Free::all(count));
+        Pool::with(Place::Foreign(places), layout, (count, free))
     }
 
-    pub(super) fn is_for_receiving(&self) -> bool {
-        matches!(&self.0.place, Place::Foreign(places) if places.is_for_receiving)
-    }
-
-    fn places(&self) -> &[At] {
-        match &self.0.place {
-            Place::Foreign(places) if places.is_for_receiving => &places.starts,
-            _ => &[],
+    /// The places for what is received, and those that no frame has.
+    fn places(&self) -> Option<(&[At], &RefCell<Vec<u32>>)> {
+        match (&self.0.place, &self.0.free) {
+            (Place::Foreign(places), Free::Bound(free)) => Some((&places.starts, free)),
+            _ => None,
         }
     }
 
@@ -85,18 +82,19 @@ impl Pool {
     ) -> Option<(u32, Frame)> {
         let bytes = self.0.layout.headroom + payload_bytes;
         assert!(bytes <= self.0.layout.stride);
-        let index = *self.0.free.borrow().last()?;
-        let place = self.places().get(index as usize).filter(|it| it.get().is_none())?;
+        let (places, free) = self.places()?;
+        let index = *free.borrow().last()?;
+        let place = places.get(index as usize).filter(|it| it.get().is_none())?;
         place.set(Some((start, bytes as u32)));
-        self.0.free.borrow_mut().pop();
+        free.borrow_mut().pop();
         self.0.counts[index as usize].set(1);
         Some((index, Frame::first(self.0.clone(), index, payload_bytes)))
     }
 
     /// Says each place whose frame is gone: its buffer is the driver's again.
     pub(crate) fn unbind(&self, mut each: impl FnMut(u32)) {
-        let places = self.places();
-        for index in self.0.free.borrow().iter().rev() {
+        let Some((places, free)) = self.places() else { return };
+        for index in free.borrow().iter().rev() {
             // What was given back lies on top, as the last that was bound was taken from there.
             if places[*index as usize].take().is_none() {
                 break;

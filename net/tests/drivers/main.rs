@@ -15,6 +15,8 @@ mod places;
 mod promises;
 mod reached;
 mod refused;
+mod shm;
+mod shm_hostile;
 mod xdp;
 
 use daedal_net::driver::xdp::Attach::{Generic, Native};
@@ -79,6 +81,11 @@ conformance!(xdp_native_v4, "xdp", XdpPlace::v4(Native));
 conformance!(xdp_native_v6, "xdp", XdpPlace::v6(Native));
 conformance!(fault_over_xdp, "xdp", XdpPlace::v4(Generic).map(FaultPlace));
 conformance!(pcap_over_xdp, "xdp", XdpPlace::v4(Generic).map(PcapPlace));
+conformance!(shm_v4, "shm", Ok(shm::v4()));
+conformance!(shm_v6, "shm", has_ipv6().map(|()| shm::v6()));
+conformance!(shm_copied, "shm", Ok(shm::copied()));
+conformance!(fault_over_shm, "shm", Ok(FaultPlace(shm::v4())));
+conformance!(pcap_over_shm, "shm", Ok(PcapPlace(shm::v4())));
 #[cfg(feature = "dpdk")]
 conformance!(dpdk_ring_v4, "dpdk", DpdkPlace::v4());
 #[cfg(feature = "dpdk")]

@@ -23,7 +23,9 @@ const STARTS: usize = 100_000;
 pub fn started<D>(mut start: impl FnMut() -> Result<D, DriverError>) -> D {
     for _ in 0..STARTS {
         match start() {
-            Err(DriverError::PortTaken { .. }) => std::thread::yield_now(),
+            Err(DriverError::PortTaken { .. } | DriverError::NameTaken { .. }) => {
+                std::thread::yield_now();
+            }
             other => return other.unwrap(),
         }
     }

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 
 use daedal_net::driver::kernel::{Config, Kernel};
+use daedal_net::driver::shm::{self, Shm};
 use daedal_net::driver::xdp::{self, Interface, Xdp};
 use daedal_net::driver::{Driver, DriverError, DriverKind};
 use rustix::fs::Access;
@@ -21,6 +22,8 @@ const MEMLOCK_BYTES: u64 = 512 << 10;
 const DESCRIPTORS_BASE: u64 = 64;
 /// Of a reactor: its bell, the sockets of its driver, and what a glommio executor opens.
 const DESCRIPTORS_A_REACTOR: u64 = 16;
+/// Besides, with driver shm: the connections of some peers of this host, two for each.
+const DESCRIPTORS_OF_PEERS: u64 = 64;
 /// Memory of a reactor before it holds any agent: its driver's buffers and its rings, rounded up.
 const MEMORY_A_REACTOR_BYTES: u64 = 24 << 20;
 
@@ -109,14 +112,17 @@ fn past_the_kernel() -> Finding {
     )
 }
 
-/// The kernel driver needs none, but for ports that are not everybody's.
+/// The other drivers need none, but for ports that are not everybody's.
 fn port_rights(needs: &Needs) -> Finding {
     const WHAT: &str = "capabilities";
     let first = fs::read_to_string("/proc/sys/net/ipv4/ip_unprivileged_port_start");
     let first = first.ok().and_then(|it| it.trim().parse().ok()).unwrap_or(1024);
     let port = needs.address.port();
     if port == 0 || port >= first {
-        return Finding::ok(WHAT, format!("none needed: driver kernel, ports from {first}"));
+        return Finding::ok(
+            WHAT,
+            format!("none needed: driver {}, ports from {first}", needs.driver),
+        );
     }
     let has = rustix::thread::capabilities(None)
         .is_ok_and(|it| it.effective.contains(CapabilitySet::NET_BIND_SERVICE));
@@ -156,7 +162,12 @@ pub(super) fn huge_pages(needs: &Needs) -> Finding {
 
 pub(super) fn descriptors(needs: &Needs) -> Finding {
     const WHAT: &str = "descriptors";
-    let needed = DESCRIPTORS_BASE + DESCRIPTORS_A_REACTOR * u64::from(needs.reactors);
+    let of_driver = match needs.driver {
+        DriverKind::Shm(_) => DESCRIPTORS_OF_PEERS,
+        _ => 0,
+    };
+    let a_reactor = DESCRIPTORS_A_REACTOR + of_driver;
+    let needed = DESCRIPTORS_BASE + a_reactor * u64::from(needs.reactors);
     match getrlimit(Resource::Nofile).current {
         Some(limit) if limit < needed => Finding::missing(
             WHAT,
@@ -245,12 +256,16 @@ pub(super) fn network(needs: &Needs) -> Vec<Finding> {
         _ => None,
     };
     let tried = (0..needs.reactors).zip(addresses).map(|(reactor, bind)| {
-        let mode = match &interface {
-            Some(interface) => {
+        let mode = match (&interface, needs.driver) {
+            (Some(interface), _) => {
                 let buffers = xdp::Config::new(bind, reactor, interface);
                 Xdp::start(interface, &buffers).map(|driver| driver.mode())
             }
-            None => {
+            (None, DriverKind::Shm(options)) => {
+                let buffers = shm::Config { frames: 1, ..shm::Config::new(bind, options) };
+                Shm::start(&buffers).map(|driver| driver.mode())
+            }
+            (None, _) => {
                 let buffers = Config { frames: 1, receive_buffers: 1, ..Config::new(bind) };
                 Kernel::start(&buffers).map(|driver| driver.mode())
             }
@@ -271,9 +286,10 @@ pub(super) fn network(needs: &Needs) -> Vec<Finding> {
         first => format!("ports {first} to {last} of {} are free", needs.address.ip()),
     };
     let mut findings = vec![Finding::ok("port", free)];
-    findings.extend(modes.first().map(|mode| match interface {
-        Some(_) => xdp_mode(mode),
-        None => offloads(mode),
+    findings.extend(modes.first().map(|mode| match needs.driver {
+        DriverKind::Xdp(_) => xdp_mode(mode),
+        DriverKind::Shm(_) => Finding::ok("shm", mode),
+        _ => offloads(mode),
     }));
     findings
 }
@@ -311,20 +327,20 @@ fn port_finding(error: &DriverError) -> Finding {
                 address.port()
             ),
         ),
-        DriverError::Xdp { .. } => {
-            let text = error.to_string();
-            let (found, mend) = text.split_once("; ").unwrap_or((&text, "write another driver"));
-            Finding::missing("xdp", found, mend)
-        }
+        DriverError::Xdp { .. } => split("xdp", error),
+        DriverError::NameTaken { .. } => split("shm", error),
         #[cfg(feature = "dpdk")]
-        DriverError::Dpdk { .. } => {
-            let text = error.to_string();
-            let (found, mend) = text.split_once("; ").unwrap_or((&text, "write another driver"));
-            Finding::missing("dpdk", found, mend)
-        }
+        DriverError::Dpdk { .. } => split("dpdk", error),
         // These say what is to be done themselves.
         other => Finding::missing("port", other.to_string(), "`ip address` shows what there is"),
     }
+}
+
+/// From an error that says what to do behind what it found.
+fn split(what: &'static str, error: &DriverError) -> Finding {
+    let text = error.to_string();
+    let (found, mend) = text.split_once("; ").unwrap_or((&text, "write another driver"));
+    Finding::missing(what, found, mend)
 }
 
 /// From a kernel driver's mode, which names what it could not get.

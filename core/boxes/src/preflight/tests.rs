@@ -91,6 +91,29 @@ fn files_for_frames_that_cannot_be_written_are_found() {
 }
 
 #[test]
+fn a_box_of_shared_memory_needs_no_rights_and_is_told_of_who_has_its_name() {
+    use rustix::net::{AddressFamily, SocketAddrUnix, SocketType, bind, socket};
+
+    let shm = Needs { driver: "shm".parse().unwrap(), ..needs() };
+    let preflight = check(&shm);
+    assert_eq!(preflight.with(Standing::Missing).next(), None);
+    let found =
+        |what: &str| preflight.findings.iter().find(|it| it.what == what).unwrap().found.clone();
+    assert!(found("shm").starts_with("shm (rings from 0 peers, to 0; aside: kernel ("));
+    assert!(found("capabilities").starts_with("none needed: driver shm"));
+
+    let port = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let address = port.local_addr().unwrap();
+    let name = SocketAddrUnix::new_abstract_name(format!("daedal-shm/{address}").as_bytes());
+    let taken = socket(AddressFamily::UNIX, SocketType::SEQPACKET, None).unwrap();
+    bind(&taken, &name.unwrap()).unwrap();
+    drop(port);
+    let finding = only(&Needs { address, ..shm }, Standing::Missing);
+    assert_eq!(finding.what, "shm");
+    assert!(finding.mend.starts_with("end it (`ss -lxp` shows it)"), "{finding}");
+}
+
+#[test]
 #[cfg(not(feature = "glommio"))]
 fn a_build_without_glommio_says_how_to_get_one_and_takes_the_thread() {
     let needs = Needs { executor: Executor::Glommio, ..needs() };

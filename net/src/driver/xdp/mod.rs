@@ -26,8 +26,9 @@ use self::interface::QUEUES_MAX;
 use self::netlink::Netlink;
 use self::socket::{Failed, Manner, Place, Sizes, Taken, XdpSocket, frame_bytes_max};
 use self::ways::Ways;
+use super::aside::Aside;
 use super::headers::{self, Headers, scoped};
-use super::kernel::{self, Kernel, check_setting};
+use super::kernel::{self, check_setting};
 use super::{Counters, DATAGRAM_ALIGN, Driver, DriverError, Outgoing, Received};
 use crate::frame::Frame;
 use crate::pool::Pool;
@@ -45,16 +46,6 @@ mod ways;
 pub use error::Problem;
 pub use interface::Interface;
 pub use options::{Attach, Options, WORDS};
-
-/// While frames come by the ring, or nothing comes, the kernel is looked at this often, in nanoseconds: a look costs
-/// a tenth of a message's way.
-const APART_NS: u64 = 20_000;
-
-/// And at each call this long after something came or went by it.
-const WARM_NS: u64 = 100_000;
-
-/// What the kernel beside receives into, 64 KiB each.
-const ASIDE_BUFFERS: usize = 64;
 
 /// What a driver is started with.
 #[derive(Clone, Debug)]
@@ -133,18 +124,13 @@ impl Interface {
 pub struct Xdp {
     /// Before the interface, whose program leads to it.
     socket: XdpSocket,
-    kernel: Kernel,
+    aside: Aside,
     ways: Ways,
     interface: Arc<Interface>,
     address: SocketAddr,
     queue: u32,
     payload_bytes_max: usize,
     counters: Counters,
-    /// For one call: what leaves by the kernel.
-    aside: VecDeque<Outgoing>,
-    /// When the kernel is looked at next.
-    look_at: u64,
-    warm_until: u64,
     /// The interface was taken away: all goes aside.
     is_gone: bool,
 }
@@ -158,13 +144,8 @@ impl Xdp {
         if config.bind.ip() != interface.ip {
             return Err(DriverError::AddressNotHere { address: config.bind });
         }
-        let aside = kernel::Config {
-            frames: 1,
-            receive_buffers: ASIDE_BUFFERS,
-            ..kernel::Config::new(config.bind)
-        };
-        let kernel = Kernel::start(&aside)?;
-        let address = kernel.address();
+        let aside = Aside::start(config.bind, config.frames)?;
+        let address = aside.address();
         let netlink = Netlink::open();
         let netlink = netlink.map_err(|it| interface.wrong(Problem::of("netlink", it)))?;
         let (queue, options) = (config.queue, interface.options);
@@ -179,16 +160,13 @@ impl Xdp {
         led.map_err(|problem| interface.wrong(problem))?;
         Ok(Xdp {
             socket,
-            kernel,
+            aside,
             ways: Ways::new(netlink, address, interface.index),
             interface: interface.clone(),
             address,
             queue,
             payload_bytes_max,
             counters: Counters::default(),
-            aside: VecDeque::with_capacity(frames),
-            look_at: 0,
-            warm_until: 0,
             is_gone: false,
         })
     }
@@ -205,39 +183,6 @@ impl Xdp {
         if let Err(Errno::NXIO | Errno::NODEV) = self.socket.send() {
             self.is_gone = true;
         }
-    }
-
-    /// Has the kernel beside send what goes by it; what it did not take waits with the others.
-    fn transmit_aside(&mut self, now: u64, frames: &mut VecDeque<Outgoing>) {
-        if self.aside.is_empty() {
-            return;
-        }
-        let count = self.aside.len();
-        self.kernel.transmit(now, &mut self.aside);
-        self.counters.aside += (count - self.aside.len()) as u64;
-        while let Some(out) = self.aside.pop_back() {
-            frames.push_front(out);
-        }
-        self.warm(now);
-    }
-
-    fn warm(&mut self, now: u64) {
-        self.warm_until = now + WARM_NS;
-        self.look_at = now;
-    }
-
-    fn receive_aside(&mut self, now: u64, limit: usize, into: &mut Vec<Received>) -> usize {
-        if now < self.look_at || limit == 0 {
-            return 0;
-        }
-        let count = self.kernel.receive(now, limit, into);
-        self.counters.aside += count as u64;
-        if count > 0 {
-            self.warm(now);
-        } else if now >= self.warm_until {
-            self.look_at = now + APART_NS;
-        }
-        count
     }
 
     /// A frame that came, as a datagram.
@@ -284,14 +229,14 @@ impl Driver for Xdp {
         }
         let count = into.len() - before;
         self.counters.received += count as u64;
-        count + self.receive_aside(now, limit - looked, into)
+        count + self.aside.receive(now, limit - looked, into)
     }
 
     fn transmit(&mut self, now: u64, frames: &mut VecDeque<Outgoing>) {
         self.socket.complete();
         while let Some(out) = frames.front() {
             let Some((index, headers)) = self.by_ring(now, out) else {
-                self.aside.extend(frames.pop_front());
+                self.aside.put(frames.pop_front());
                 continue;
             };
             if !self.socket.put(&out.frame, index, &headers) {
@@ -304,7 +249,7 @@ impl Driver for Xdp {
             frames.pop_front();
         }
         self.kick();
-        self.transmit_aside(now, frames);
+        self.aside.transmit(now, frames);
     }
 
     fn reclaim(&mut self) {
@@ -325,19 +270,17 @@ impl Driver for Xdp {
         // Buffers that came back meanwhile are for what comes while nobody looks.
         self.socket.post();
         into.push(self.socket.descriptor());
-        self.kernel.descriptors(into);
-        self.look_at = 0;
+        self.aside.descriptors(into);
     }
 
     fn counters(&self) -> Counters {
-        let aside = self.kernel.counters();
+        let aside = self.aside.counters();
         Counters {
             received: self.counters.received + aside.received,
             sent: self.counters.sent + aside.sent,
             malformed: self.counters.malformed + aside.malformed,
             refused: aside.refused,
             starved: self.counters.starved + aside.starved,
-            aside: self.counters.aside,
             rings: self.socket.counters(),
             ..aside
         }
@@ -350,7 +293,7 @@ impl Driver for Xdp {
         let polled = self.interface.options.busy_poll;
         let polled = polled.map_or(String::new(), |budget| format!(", busy-poll of {budget}"));
         let gone = if self.is_gone { ", gone: all goes aside" } else { "" };
-        let (queue, aside) = (self.queue, self.kernel.mode());
+        let (queue, aside) = (self.queue, self.aside.mode());
         format!("xdp ({name} queue {queue}, {attached}{why}, {copy}{polled}{gone}; aside: {aside})")
     }
 }

@@ -1,0 +1,179 @@
+//! Messages through two single-producer, single-consumer rings in a file that two pinned, spinning processes map.
+//!
+//! Lamport's ring as rtrb has it: a counter a side, each on lines of its own, and a copy of the other's that is looked
+//! at only when it seems to be full or empty. The program starts itself a second time, pinned to processor 1, and hands
+//! it the file. That process ends when the first one kills it, or dies.
+
+#![expect(unsafe_code, reason = "memory that two processes share is reached by pointer")]
+
+use std::cell::UnsafeCell;
+use std::hint::{black_box, spin_loop};
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::process::Command;
+use std::ptr::null_mut;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Instant;
+
+use rustix::fs::{MemfdFlags, ftruncate, memfd_create};
+use rustix::mm::{MapFlags, ProtFlags, mmap};
+use rustix::process::{Signal, set_parent_process_death_signal};
+
+use crate::udp::Second;
+use crate::{Figure, PATIENCE, STRIDE, ask, pin};
+
+/// Subcommand of the second process.
+pub const ECHO: &str = "shm-echo-process";
+
+const SLOTS: usize = 1024;
+
+/// A counter, on lines of its own: processors fetch them in pairs.
+#[repr(C, align(128))]
+struct Counter(AtomicUsize);
+
+#[repr(C)]
+struct Ring<const BYTES: usize> {
+    written: Counter,
+    read: Counter,
+    slots: UnsafeCell<[[u8; BYTES]; SLOTS]>,
+}
+
+/// There and back.
+#[repr(C)]
+struct Rings<const BYTES: usize>([Ring<BYTES>; 2]);
+
+/// One end of a ring.
+struct End<const BYTES: usize> {
+    ring: *const Ring<BYTES>,
+    /// How many this side has written, or read.
+    count: usize,
+    /// How many the other side had, when it was last looked.
+    others: usize,
+}
+
+impl<const BYTES: usize> End<BYTES> {
+    fn ring(&self) -> &Ring<BYTES> {
+        // SAFETY: it points into a mapping that is never taken back; all of it may be any bytes, and what is not atomic
+        // is behind a cell.
+        unsafe { &*self.ring }
+    }
+
+    fn slot(&self) -> *mut [u8; BYTES] {
+        let slots = self.ring().slots.get().cast::<[u8; BYTES]>();
+        slots.wrapping_add(self.count % SLOTS)
+    }
+
+    fn push(&mut self, message: [u8; BYTES]) -> bool {
+        if self.count - self.others == SLOTS {
+            self.others = self.ring().read.0.load(Ordering::Acquire);
+            if self.count - self.others == SLOTS {
+                return false;
+            }
+        }
+        // SAFETY: the slot is within the ring, and the other side does not read it before it is counted.
+        unsafe { self.slot().write(message) };
+        self.count += 1;
+        self.ring().written.0.store(self.count, Ordering::Release);
+        true
+    }
+
+    fn pop(&mut self) -> Option<[u8; BYTES]> {
+        if self.count == self.others {
+            self.others = self.ring().written.0.load(Ordering::Acquire);
+            if self.count == self.others {
+                return None;
+            }
+        }
+        // SAFETY: the slot is within the ring, was counted as written, and is not counted as read.
+        let message = unsafe { self.slot().read() };
+        self.count += 1;
+        self.ring().read.0.store(self.count, Ordering::Release);
+        Some(message)
+    }
+}
+
+/// The ends of both rings: that which is written by process `me`, and the other.
+fn ends<const BYTES: usize>(file: BorrowedFd<'_>, me: usize) -> io::Result<[End<BYTES>; 2]> {
+    let rights = ProtFlags::READ | ProtFlags::WRITE;
+    let how = MapFlags::SHARED | MapFlags::POPULATE;
+    // SAFETY: a new mapping, wherever there is room for it.
+    let at = unsafe { mmap(null_mut(), size_of::<Rings<BYTES>>(), rights, how, file, 0) }?;
+    let rings = at.cast::<Ring<BYTES>>();
+    Ok([me, 1 - me].map(|which| End { ring: rings.wrapping_add(which), count: 0, others: 0 }))
+}
+
+/// A round trip of `bytes`, from process to process. `None` when `bytes` is no size that there is.
+/// # Errors
+/// Those of memory and of starting the second process; a peer that does not answer.
+pub fn shm_ask(bytes: usize) -> Option<io::Result<Figure>> {
+    match bytes {
+        16 => Some(ask_of::<16>()),
+        64 => Some(ask_of::<64>()),
+        160 => Some(ask_of::<160>()),
+        256 => Some(ask_of::<256>()),
+        1024 => Some(ask_of::<1024>()),
+        4096 => Some(ask_of::<4096>()),
+        _ => None,
+    }
+}
+
+fn ask_of<const BYTES: usize>() -> io::Result<Figure> {
+    pin(0);
+    // Handed on to the second process.
+    let file = memfd_create("raw", MemfdFlags::empty())?;
+    ftruncate(&file, size_of::<Rings<BYTES>>() as u64)?;
+    let [mut to, mut from] = ends::<BYTES>(file.as_fd(), 0)?;
+    let mut command = Command::new(std::env::current_exe()?);
+    let number = file.as_raw_fd().to_string();
+    let _second = Second::of(command.args([ECHO, &number, &BYTES.to_string()]).spawn()?);
+    let mut round = || {
+        to.push(black_box([7; BYTES]));
+        let mut start = None;
+        for tries in 1u64.. {
+            if from.pop().map(black_box).is_some() {
+                break;
+            }
+            if tries % STRIDE == 0 && start.get_or_insert_with(Instant::now).elapsed() > PATIENCE {
+                return Err(io::Error::new(io::ErrorKind::TimedOut, "the other process is silent"));
+            }
+            spin_loop();
+        }
+        Ok(())
+    };
+    let mut failed = round().err();
+    let figure = ask(|| {
+        if failed.is_none() {
+            failed = round().err();
+        }
+    });
+    failed.map_or(Ok(figure), Err)
+}
+
+/// The second process: sends back whatever comes in the rings of that file.
+/// # Errors
+/// Those of memory; returns in no other way.
+pub fn second_process(file: i32, bytes: usize) -> io::Result<()> {
+    set_parent_process_death_signal(Some(Signal::KILL))?;
+    pin(1);
+    // SAFETY: the first process left it open for this one, which has it from nobody else.
+    let file = unsafe { OwnedFd::from_raw_fd(file) };
+    match bytes {
+        16 => echo::<16>(&file),
+        64 => echo::<64>(&file),
+        160 => echo::<160>(&file),
+        256 => echo::<256>(&file),
+        1024 => echo::<1024>(&file),
+        4096 => echo::<4096>(&file),
+        _ => Err(io::ErrorKind::InvalidInput.into()),
+    }
+}
+
+fn echo<const BYTES: usize>(file: &OwnedFd) -> io::Result<()> {
+    let [mut to, mut from] = ends::<BYTES>(file.as_fd(), 1)?;
+    loop {
+        match from.pop() {
+            Some(message) => drop(to.push(black_box(message))),
+            None => spin_loop(),
+        }
+    }
+}
