@@ -65,9 +65,7 @@ pub fn asan(report: &mut Report) {
 fn all_of(commands: impl IntoIterator<Item = Command>) -> Result<Outcome> {
     let mut outcome = Outcome::Passed;
     for mut command in commands {
-        if let Outcome::Failed = run(&mut command)? {
-            outcome = Outcome::Failed;
-        }
+        outcome = outcome.and(run(&mut command)?);
     }
     Ok(outcome)
 }

@@ -30,11 +30,23 @@ struct Step {
 }
 
 /// What a step came to.
+#[must_use]
 pub enum Outcome {
     Passed,
     Failed,
     /// It could not be run.
     Skipped,
+}
+
+impl Outcome {
+    /// Of a step that consists of both.
+    pub fn and(self, other: Outcome) -> Outcome {
+        match (self, other) {
+            (Outcome::Failed, _) | (_, Outcome::Failed) => Outcome::Failed,
+            (Outcome::Passed, other) => other,
+            (Outcome::Skipped, _) => Outcome::Skipped,
+        }
+    }
 }
 
 impl Report {

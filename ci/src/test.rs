@@ -14,9 +14,10 @@ pub fn test(report: &mut Report) {
     report.step("test", |report| {
         // What a test prints is shown even if it passes: it may say that it was skipped. This package's
         // own tests say so of made-up steps.
-        run(&mut command("cargo", &["test", "--package", "ci"]))?;
+        let own = run(&mut command("cargo", &["test", "--package", "ci"]))?;
         let all = ["test", "--workspace", "--exclude", "ci", "--no-fail-fast"];
-        report.run_tests(command("cargo", &all).args(["--", "--show-output"]))
+        let all = report.run_tests(command("cargo", &all).args(["--", "--show-output"]))?;
+        Ok(own.and(all))
     });
 }
 
@@ -26,11 +27,13 @@ pub fn executors(report: &mut Report) {
         let packages = ["--package", "daedal-boxes", "--package", "daedal-cli"];
         let with = [&packages[..], &["--features", "glommio"]].concat();
         let lints = ["--all-targets", "--", "-D", "warnings"];
-        if setup::missing("clippy").is_none() {
-            run(command("cargo", &["clippy"]).args(&with).args(lints))?;
-        }
+        let linted = match setup::missing("clippy") {
+            None => run(command("cargo", &["clippy"]).args(&with).args(lints))?,
+            Some(why) => report.skip(why),
+        };
         let tests = ["--lib", "--test", "preflight", "--", "--show-output"];
-        report.run_tests(command("cargo", &["test"]).args(&with).args(tests))
+        let tested = report.run_tests(command("cargo", &["test"]).args(&with).args(tests))?;
+        Ok(linted.and(tested))
     });
 }
 
@@ -117,9 +120,13 @@ pub fn seeds(report: &mut Report) {
 /// Whether the simulator would see it if something were wrong.
 pub fn planted(report: &mut Report) {
     report.step("planted", |report| {
+        let arguments = ["test", "--release", "--features", "planted", "--package"];
+        let test = |package| command("cargo", &arguments).arg(package);
+        let in_model = ["--lib", "a_done_box_that_is_left_behind_is_found"];
+        let by_model = report.run_tests(test("daedal-boxes").args(in_model))?;
         // Bugs may end in a panic, which a test survives.
-        let arguments = ["test", "--release", "--package", "daedal-sim", "--features", "planted"];
-        let tests = ["--test", "planted", "--test", "reduced", "--", "--show-output"];
-        report.run_tests(command("cargo", &arguments).args(tests))
+        let in_simulator = ["--test", "planted", "--test", "reduced", "--", "--show-output"];
+        let by_simulator = report.run_tests(test("daedal-sim").args(in_simulator))?;
+        Ok(by_model.and(by_simulator))
     });
 }

@@ -79,7 +79,7 @@ impl<D: Driver> Turn<D> {
             if !planted::is(Bug::StampLeft) {
                 slot.last_stamp = slot.last_stamp.max(Stamp(bequest.stamp));
             }
-            for entry in bequest.done.iter().filter(|_| !planted::is(Bug::DoneBoxLeft)) {
+            for entry in &bequest.done {
                 entry.pass_to(&mut slot.done);
             }
         }

@@ -94,6 +94,9 @@ impl DoneEntry {
 
     /// Whoever goes on from that life has processed it, too.
     pub(crate) fn pass_to(&self, heir: &mut DoneBox) {
+        if planted::is(Bug::DoneBoxLeft) {
+            return;
+        }
         let set = NumberSet::from_words(Number(self.floor), &self.words);
         heir.inherit((AgentId(self.source), Space(self.space), self.lane), &set);
     }

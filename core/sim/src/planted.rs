@@ -4,7 +4,8 @@
 //! feature `planted`. Each has the seed that finds it, which a test holds.
 //!
 //! Not among them, since no run shows it: a life that takes messages for points that are not its own. Ways and
-//! places are learned together, so that what goes a stale way finds nobody.
+//! places are learned together, so that what goes a stale way finds nobody. Nor a done box that is left behind, which
+//! one run in ten thousand shows: the model of `daedal-boxes` finds it.
 
 use std::fmt;
 use std::str::FromStr;
@@ -45,8 +46,6 @@ impl Bug {
                 (OldWayKept, 52),
                 (RetiredEarly, 13),
                 (CopiesAllAsked, 0),
-                // Rare: a box has to die after others went on from its life, and before somebody heard what that had done.
-                (DoneBoxLeft, 10_733),
                 (TimersLeft, 2),
                 (StampLeft, 2),
                 (PartTwice, 2),
