@@ -63,10 +63,7 @@ pub fn dpdk(report: &mut Report) {
         let tests = ["daedal-cli/dpdk", "--lib", "--test", "lab", "--", "--show-output"];
         let mut boxes = command("cargo", &of_boxes);
         let boxes = report.run_tests(boxes.args(tests).args(["dpdk", "settings"]))?;
-        Ok(match (driver, boxes) {
-            (Outcome::Passed, Outcome::Passed) => Outcome::Passed,
-            _ => Outcome::Failed,
-        })
+        Ok(driver.and(boxes))
     });
 }
 
