@@ -61,7 +61,7 @@ fn subcommands(report: &mut Report) {
             println!("{error:#}");
         }
         if let Some(what_and_why) = missing(name) {
-            report.skip(what_and_why);
+            _ = report.skip(what_and_why);
         }
     }
 }
@@ -74,7 +74,8 @@ fn packages(report: &mut Report) {
     }
     for (program, package, skipped) in missing {
         if !on_path(program) {
-            report.skip(format!("{skipped}: no {program}; run apt-get install {package} as root"));
+            _ = report
+                .skip(format!("{skipped}: no {program}; run apt-get install {package} as root"));
         }
     }
 }

@@ -29,8 +29,8 @@ mod world;
 
 use stateright::{Checker, Expectation, Model, Property};
 
-use cell::{End, Note};
 use crate::planted::Bug;
+use cell::{End, Note};
 use world::{Action, Crash, Faults, World, Wrong};
 
 /// From so many shards to so many, where so many are stated, with these faults.
