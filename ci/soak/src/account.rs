@@ -123,6 +123,7 @@ fn rule(metric: &str, life: &Life, watch: &Watch, happened: &Happened) -> Rule {
         "walk_notes_lost" => Is(0, "no walk is sampled"),
         // Nothing is under way any more.
         "routes_starved_now" => Is(0, "at rest nobody waits for room"),
+        "leaves_full_now" => Is(0, "at rest everybody takes what he is sent"),
         "asks_unanswered_now" => Is(0, "at rest everybody is answered"),
         "agents_runnable_now" => Is(0, "at rest nothing is parked that could run"),
         "packets_undone_now" => Is(0, "at rest all that was sent is done"),
@@ -170,6 +171,8 @@ fn rule(metric: &str, life: &Life, watch: &Watch, happened: &Happened) -> Rule {
         "copied_out" => Told(
             "held back for others that it must be processed after, or parked: a change, a start",
         ),
+        "handed_back" => Told("came for who wanted nothing, and had his fill: a change, a capture"),
+        "cycles" | "cycles_now" => Is(0, "no agents wait for each other"),
         "held_back" => {
             Told("came before what it must be processed after: loss, reordering, restarts")
         }

@@ -14,6 +14,7 @@ use crate::hosting::CONTROLLER_AT;
 use crate::kinds::Kind;
 use crate::plane::Via;
 use crate::planted::{self, Bug};
+use crate::pressure::{LABEL, ROOM, Word};
 use crate::record::{Record, refusal, refusal_code};
 use crate::turn::{Fate, Turn};
 
@@ -24,6 +25,8 @@ const EARLY_MAX: usize = WINDOW as usize;
 const DONE: u32 = 0;
 /// Outcome of an ask that an earlier life has processed, whose answer may never come.
 const UNANSWERED: u32 = 2;
+/// Outcome of a message that its agent neither wants now nor keeps.
+const FULL: u32 = 3;
 /// Outcome of a message whose agent is not there. Refusals follow it.
 const RETURNED: u32 = 256;
 
@@ -77,6 +80,7 @@ impl<D: Driver> Turn<D> {
         let outcome = match fate {
             Fate::Done | Fate::Parked => DONE,
             Fate::Unanswered => UNANSWERED,
+            Fate::Full => FULL,
             Fate::Returned => RETURNED,
             Fate::Refused(refusal) => RETURNED + u32::from(refusal_code(refusal)),
         };
@@ -105,6 +109,10 @@ impl<D: Driver> Turn<D> {
                     name, outcome: it @ (RETIRED | ASKED_AFTER), ..
                 } => {
                     self.hear_of_space(link, &name, it);
+                }
+                LinkEvent::SettledByName { name, outcome: it @ (ROOM | LABEL), .. } => {
+                    let (space, number) = (Space(name.space), Number(name.number));
+                    self.hear_of_leaf(AgentId(name.source), Word::heard(it == ROOM, space, number));
                 }
                 LinkEvent::SettledByName { name, count, outcome } => {
                     // More than a window of them cannot be outstanding, whatever the peer says.
@@ -159,16 +167,20 @@ impl<D: Driver> Turn<D> {
     fn settle_kept(&mut self, link: u32, at: ConversationIndex, record: &[u8], outcome: u32) {
         let read = Record::of(record);
         let (number, to) = (read.number(), read.destination());
-        match outcome.checked_sub(RETURNED) {
-            None => {
+        let fate = match outcome.checked_sub(RETURNED) {
+            None if outcome == FULL => Fate::Full,
+            None => Fate::Done,
+            Some(code) => refusal(code as u8).map_or(Fate::Returned, Fate::Refused),
+        };
+        match fate {
+            Fate::Done => {
                 self.plane.conversations.part_done(at, number, to);
                 self.plane.relieve(at);
                 if outcome == UNANSWERED {
                     self.plane.no_answer(at, number, None);
                 }
             }
-            Some(code) => {
-                let fate = refusal(code as u8).map_or(Fate::Returned, Fate::Refused);
+            fate => {
                 self.plane.conversations[at].take_back(number, to);
                 self.plane.asked_in_vain(at, number, link);
                 self.came_back(at, to, record, fate);

@@ -18,13 +18,12 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use daedal_model::id::{AgentId, Number, Space, Stamp};
 use daedal_net::driver::Driver;
 use daedal_net::link::Named;
-use daedal_net::wire::message::MessageHeader;
 use hashbrown::HashSet;
 
 use crate::conversation::{ConversationIndex, RouteIndex};
 use crate::plane::{Plane, Via};
 use crate::planted::{self, Bug};
-use crate::record::{ASKED_AFTER_BY_RING, RETIRED_BY_RING, RETURNED, Record};
+use crate::record::{ASKED_AFTER_BY_RING, RETIRED_BY_RING, Record, notice};
 use crate::slot::{Slot, SlotIndex, Spaces};
 use crate::turn::Turn;
 
@@ -94,6 +93,8 @@ pub struct Kept {
     pub asks: usize,
     /// Links to reactors of other boxes.
     pub links: usize,
+    /// Messages that wait in inboxes and outboxes.
+    pub messages: usize,
 }
 
 impl Remains {
@@ -361,6 +362,8 @@ impl<D: Driver> Turn<D> {
     pub fn kept(&self) -> Kept {
         let [destinations, routes, paths, places] = self.plane.routes.counts();
         let slots = self.slots.iter().flatten();
+        let conversations = || self.plane.conversations.iter().map(|(_, it)| it);
+        let waiting: usize = slots.clone().map(|it| it.inbox.load().messages).sum();
         Kept {
             slots: self.slots.len(),
             departed: self.remains.departed.len(),
@@ -370,24 +373,14 @@ impl<D: Driver> Turn<D> {
             origins: self.plane.origins.len(),
             done: slots.map(|it| it.done.count() + it.egress.count()).sum(),
             lines: self.plane.conversations.line_count(),
-            asks: self.plane.conversations.iter().map(|(_, it)| it.asks.len()).sum(),
+            asks: conversations().map(|it| it.asks.len()).sum(),
             links: self.plane.links.count(),
+            messages: waiting + conversations().map(|it| it.kept_count()).sum::<usize>(),
         }
     }
 }
 
 /// What tells another reactor of the box something of a space.
 pub(crate) fn of_space(source: AgentId, space: Space, is_followed: bool, code: u32) -> Vec<u8> {
-    let header = MessageHeader {
-        destination: source.0.into(),
-        source: source.0.into(),
-        number: u64::from(is_followed).into(),
-        space: space.0.into(),
-        floor: code.into(),
-        flags: RETURNED,
-        ..MessageHeader::default()
-    };
-    let mut bytes = vec![0; MessageHeader::BYTES];
-    header.emit(&mut bytes);
-    bytes
+    notice((source, space, Number(is_followed.into())), code)
 }

@@ -287,8 +287,12 @@ impl Conversations {
 
     /// Those with messages that could be sent.
     pub fn waiting(&self) -> Vec<ConversationIndex> {
-        let waits = |it: &Conversation| it.is_waiting() || it.in_line > 0;
-        self.iter().filter(|(_, it)| waits(it)).map(|(index, _)| index).collect()
+        self.iter().map(|(at, _)| at).filter(|at| self.waits(*at)).collect()
+    }
+
+    /// Whether some of a conversation's messages could be sent.
+    pub fn waits(&self, at: ConversationIndex) -> bool {
+        self[at].is_waiting() || self[at].in_line > 0
     }
 }
 

@@ -54,7 +54,7 @@ const FIELD_WORDS: usize = 4;
 const BLOCK_ALIGN: usize = 16;
 
 /// What a reactor's block says, in this order; drops by their reasons follow.
-pub const FIELDS: [(&str, &str); 50] = [
+pub const FIELDS: [(&str, &str); 54] = [
     ("updated_ns_now", "when the reactor wrote this, nanoseconds since 1970"),
     ("turns_busy", "turns that found something to do"),
     ("visits_found", "visits of links and shims that found something"),
@@ -66,6 +66,8 @@ pub const FIELDS: [(&str, &str); 50] = [
     ("duplicates", "messages that came twice"),
     ("refused", "messages refused, here or by their receiver"),
     ("returned", "messages that came back, because their agent was not there"),
+    ("handed_back", "messages handed back, because their agent's inbox was full"),
+    ("cycles", "agents that were found to wait for themselves"),
     ("unknown_schema", "messages of types that this process does not know"),
     ("invalid", "messages whose bytes are no message of their type"),
     ("stray_answers", "answers for agents that are gone"),
@@ -91,6 +93,8 @@ pub const FIELDS: [(&str, &str); 50] = [
     ("walk_notes_lost", "notes of sampled messages that found no room"),
     ("agents_now", "agents that run here"),
     ("routes_starved_now", "conversations that wait for room in a link or ring"),
+    ("leaves_full_now", "agents that are written to, and take no more for now"),
+    ("cycles_now", "agents that wait for themselves"),
     ("asks_unanswered_now", "asks that will be told that no answer comes"),
     ("agents_runnable_now", "agents whose parked messages are offered again"),
     ("packets_undone_now", "packets sent and not all done, of all links"),
@@ -319,6 +323,8 @@ fn figures<D: Driver>(turn: &mut Turn<D>, beside: Beside, now: Stamp) -> [u64; F
         counts.duplicates,
         counts.refused,
         counts.returned,
+        counts.handed_back,
+        counts.cycles,
         counts.unknown_schema,
         counts.invalid,
         counts.stray_answers,
@@ -344,6 +350,8 @@ fn figures<D: Driver>(turn: &mut Turn<D>, beside: Beside, now: Stamp) -> [u64; F
         turn.plane.walks.lost(),
         size(turn.plane.hosted.len()),
         size(starved),
+        size(turn.plane.full.count()),
+        size(turn.plane.full.cycle_count()),
         size(turn.plane.unanswered.len()),
         size(turn.runnable_count()),
         size(links.packets_undone),

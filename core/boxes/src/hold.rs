@@ -81,11 +81,7 @@ impl<D: Driver> Turn<D> {
     pub(crate) fn release(&mut self, physical: AgentId) {
         let Some(at) = self.holds.iter().position(|it| it.physical == physical) else { return };
         let Hold { slot, path, by, is_still, .. } = self.holds.swap_remove(at);
-        let sender = &mut self.plane.senders[slot.0 as usize];
-        sender.pressed -= 1;
-        if sender.pressed == 0 {
-            self.plane.relieved.push(slot);
-        }
+        self.plane.unpress(slot);
         if !is_still {
             let why = Failure::for_now(format!("{path} waits for answers, or ends"));
             self.tell_port(&ToPort::Held { path, by, refused: Some(why) });

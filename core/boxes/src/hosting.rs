@@ -178,7 +178,7 @@ impl<D: Driver> Turn<D> {
         self.plane.routes.forget(physical);
         self.settle_places();
         for parked in slot.take_waiting() {
-            self.settle_parked(&parked, Fate::Returned);
+            self.settle_parked(index, &parked, Fate::Returned);
         }
         true
     }

@@ -6,6 +6,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
+use crate::plane::Via;
 use crate::slot::Parked;
 
 /// What waits for one agent. Nothing mostly, and then it is a pointer to nothing.
@@ -19,6 +20,16 @@ struct Waiting {
     numbered: BTreeMap<(u64, u64), Parked>,
     /// Numbered messages that came, counted.
     came: u64,
+    load: Load,
+    /// Whom messages were handed back to since there was room.
+    refused: Vec<Via>,
+}
+
+/// How much waits for an agent, here, in lines, or for one of many.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Load {
+    pub messages: usize,
+    pub bytes: usize,
 }
 
 impl Inbox {
@@ -32,6 +43,42 @@ impl Inbox {
                 waiting.numbered.insert((number, waiting.came), parked);
             }
         }
+    }
+
+    /// How much waits, wherever.
+    #[inline]
+    pub fn load(&self) -> Load {
+        self.0.as_ref().map_or(Load::default(), |waiting| waiting.load)
+    }
+
+    /// A message has begun to wait.
+    pub fn add_load(&mut self, parked: &Parked) {
+        let load = &mut self.0.get_or_insert_default().load;
+        load.messages += 1;
+        load.bytes += parked.record.len();
+    }
+
+    /// A message waits no longer.
+    pub fn take_load(&mut self, parked: &Parked) {
+        if let Some(Load { messages, bytes }) = self.0.as_mut().map(|waiting| &mut waiting.load) {
+            *messages = messages.saturating_sub(1);
+            *bytes = bytes.saturating_sub(parked.record.len());
+        }
+    }
+
+    /// Takes note of whom a message is handed back to; whether nobody was before.
+    pub fn refuse(&mut self, via: Via) -> bool {
+        let refused = &mut self.0.get_or_insert_default().refused;
+        let is_first = refused.is_empty();
+        if !refused.contains(&via) {
+            refused.push(via);
+        }
+        is_first
+    }
+
+    /// Whom messages were handed back to: there is room again.
+    pub fn take_refused(&mut self) -> Vec<Via> {
+        self.0.as_mut().map(|waiting| std::mem::take(&mut waiting.refused)).unwrap_or_default()
     }
 
     /// How many wait that bring no number.
@@ -49,6 +96,12 @@ impl Inbox {
     pub fn pop_wanted(&mut self, want: u64) -> Option<Parked> {
         let first = self.0.as_mut()?.numbered.first_entry()?;
         (first.key().0 <= want).then(|| first.remove())
+    }
+
+    /// Takes out the message with the highest number, if that is above `number`.
+    pub fn pop_above(&mut self, number: u64) -> Option<Parked> {
+        let last = self.0.as_mut()?.numbered.last_entry()?;
+        (last.key().0 > number).then(|| last.remove())
     }
 
     /// The lowest number that waits.

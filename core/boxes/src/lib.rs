@@ -33,6 +33,7 @@ mod ordered;
 mod plane;
 pub mod planted;
 pub mod preflight;
+mod pressure;
 pub mod prometheus;
 pub mod reactor;
 mod record;

@@ -306,9 +306,13 @@ impl Lines {
         self.unsorted.keys().copied().collect()
     }
 
-    /// Whether something waits for room, or for others to arrive.
-    pub fn is_waiting_for_room(&self) -> bool {
-        !self.unsorted.is_empty() || self.all.iter().any(|line| !line.waiting.is_empty())
+    /// Whether something waits for room, or for others to arrive. `full`: lines whose leaves take no more for now.
+    pub fn is_waiting_for_room(&self, full: &[LineIndex]) -> bool {
+        let mut all = self.all.iter().enumerate();
+        let waits = |(at, line): (usize, &Line)| {
+            !line.waiting.is_empty() && !full.contains(&LineIndex(at as u32))
+        };
+        !self.unsorted.is_empty() || all.any(waits)
     }
 
     /// Whether something waits for its leaf to be known.

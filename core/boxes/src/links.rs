@@ -326,11 +326,27 @@ impl<D: Driver> Links<D> {
         is_followed: bool,
         outcome: u32,
     ) {
-        let it = &mut self.links[link as usize].link;
-        if it.is_open() || outcome != RETIRED {
-            let (source, space, number) = (source.0, space.0, u64::from(is_followed));
-            it.settle_by_name(Named { source, space, destination: 0, number }, outcome);
+        if self.links[link as usize].link.is_open() || outcome != RETIRED {
+            self.tell_of((source, space, Number(is_followed.into())), link, outcome);
         }
+    }
+
+    /// Tells a peer how an agent of ours is that it writes to, if it is there.
+    pub(crate) fn tell_of_leaf(
+        &mut self,
+        link: u32,
+        about: (AgentId, Space, Number),
+        outcome: u32,
+    ) {
+        if self.links[link as usize].link.is_open() {
+            self.tell_of(about, link, outcome);
+        }
+    }
+
+    fn tell_of(&mut self, about: (AgentId, Space, Number), link: u32, outcome: u32) {
+        let (AgentId(source), Space(space), Number(number)) = about;
+        let name = Named { source, space, destination: 0, number };
+        self.links[link as usize].link.settle_by_name(name, outcome);
     }
 
     /// What the link's peer calls `kind`, in our table.

@@ -225,7 +225,7 @@ impl<D: Driver> Turn<D> {
                 match self.offer(to, &Record::of(&parked.record), parked.trust, parked.via) {
                     Fate::Parked => self.park_for_one(to, parked),
                     fate => {
-                        self.settle_parked(&parked, fate);
+                        self.settle_parked(to, &parked, fate);
                         any = true;
                     }
                 }

@@ -21,6 +21,10 @@ pub struct Counts {
     pub refused: u64,
     /// Messages that came back, because their agent was not there.
     pub returned: u64,
+    /// Messages handed back to their senders, because their agent's inbox was full.
+    pub handed_back: u64,
+    /// Agents that were found to wait for themselves.
+    pub cycles: u64,
     /// Messages of types that this process does not know.
     pub unknown_schema: u64,
     /// Messages whose bytes are no message of the type that they claim.

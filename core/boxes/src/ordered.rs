@@ -194,7 +194,12 @@ impl<D: Driver> Turn<D> {
             }
         };
         if fate == Fate::Parked {
-            let parked = self.copy_out(record, trust, via);
+            let Some(parked) = self.copy_out(to, record, trust, via) else {
+                if planted::is(Bug::FullPasses) {
+                    self.pass(to, record);
+                }
+                return Fate::Full;
+            };
             if let Some(slot) = &mut self.slots[to.0 as usize] {
                 slot.egress.hold(whose(record), place, parked);
             }
@@ -227,7 +232,7 @@ impl<D: Driver> Turn<D> {
                 break;
             }
             slot.egress.pass(whose, place);
-            self.settle_parked(&parked, fate);
+            self.settle_parked(to, &parked, fate);
             any = true;
         }
         any

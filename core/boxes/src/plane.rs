@@ -34,10 +34,12 @@ use crate::timer::Timers;
 use crate::turn::Fate;
 use crate::walk::{Step, Walks};
 
+mod full;
 mod heads;
 mod in_order;
 mod writing;
 
+pub(crate) use full::{FullLeaves, Label};
 pub(crate) use heads::Heads;
 use writing::Begun;
 pub(crate) use writing::Work;
@@ -84,6 +86,8 @@ pub(crate) struct Unanswered {
 /// Why a message stays in its outbox.
 enum Stays {
     /// There is no room for it: it is tried again.
+    NoRoom,
+    /// Its leaf takes no more for now: it is tried again when that may have changed.
     Full,
     /// Its leaf is not known, or not there.
     Away,
@@ -114,6 +118,8 @@ pub(crate) struct Plane<D> {
     /// Which of many agents of one name asked what is not answered.
     pub askers: HashMap<Which, u32, foldhash::fast::FixedState>,
     pub unanswered: VecDeque<Unanswered>,
+    /// Leaves that take no more for now.
+    pub full: FullLeaves,
     /// Agents that are no longer pressed, so that their input may run.
     pub relieved: Vec<SlotIndex>,
     /// Conversations whose destination the controller is to be asked for.
@@ -148,6 +154,7 @@ impl<D: Driver> Plane<D> {
             matchings: BTreeMap::new(),
             askers: HashMap::default(),
             unanswered: VecDeque::new(),
+            full: FullLeaves::default(),
             relieved: Vec::new(),
             missed: Vec::new(),
             counts: Counts::default(),
@@ -311,9 +318,11 @@ impl<D: Driver> Plane<D> {
         }
         self.counts.kept += 1;
         let conversation = &mut self.conversations[at];
-        if conversation.kept_count() >= OUTBOX_MARK && !conversation.is_pressed {
-            conversation.is_pressed = true;
-            self.senders[conversation.from.0 as usize].pressed += 1;
+        if conversation.kept_count() >= OUTBOX_MARK {
+            match std::mem::replace(&mut conversation.is_pressed, true) {
+                false => self.senders[conversation.from.0 as usize].pressed += 1,
+                true => self.bound_cycle(at),
+            }
         }
     }
 
@@ -326,17 +335,18 @@ impl<D: Driver> Plane<D> {
         }
         conversation.is_pressed = false;
         let from = conversation.from;
-        let sender = &mut self.senders[from.0 as usize];
-        sender.pressed -= 1;
-        if sender.pressed == 0 {
-            self.relieved.push(from);
-        }
+        self.unpress(from);
     }
 
     /// Sends what waits in a conversation, as far as there are a route and room. Asks for the route if
     /// that is what is missing.
     pub fn release(&mut self, at: ConversationIndex) {
-        self.release_some(at);
+        self.release_from(at, Number(0));
+    }
+
+    /// Likewise, but for what has numbers below `first` and need not stay in order.
+    fn release_from(&mut self, at: ConversationIndex, first: Number) {
+        self.release_some(at, first);
         self.relieve(at);
         if let Some(lines) = self.conversations[at].lines {
             self.release_in_order(lines);
@@ -345,9 +355,9 @@ impl<D: Driver> Plane<D> {
 
     /// One after another. In a lane all go to one leaf, and wait for it together; what was named before the
     /// way was known goes past those whose leaf is away or has no room, and replies past what has no route.
-    fn release_some(&mut self, at: ConversationIndex) {
+    fn release_some(&mut self, at: ConversationIndex, mut first: Number) {
         let is_ordered = self.routes[self.conversations[at].route].is_ordered;
-        let (mut first, mut full, mut replies_alone) = (Number(0), Vec::new(), false);
+        let (mut crowded, mut replies_alone) = (Vec::new(), false);
         loop {
             let it = &mut self.conversations[at];
             let next = match replies_alone {
@@ -362,20 +372,22 @@ impl<D: Driver> Plane<D> {
                 continue;
             }
             let sent = if self.conversations[at].is_beyond(number) {
-                Err(Stays::Full)
+                Err(Stays::NoRoom)
             } else {
-                self.release_one(at, &mut record, &mut full)
+                self.release_one(at, &mut record, &mut crowded)
             };
             if let Err(stays) = sent {
                 self.conversations.put_back(at, number, record);
                 let waits_together = !self.goes_several_ways(at);
                 match stays {
-                    Stays::Full => {
+                    Stays::NoRoom => {
                         self.conversations.starve(at);
                         if waits_together {
                             return;
                         }
                     }
+                    // It takes replies all the same.
+                    Stays::Full => replies_alone |= waits_together,
                     Stays::Away => {
                         self.miss(at);
                         replies_alone |= waits_together;
@@ -391,21 +403,21 @@ impl<D: Driver> Plane<D> {
         it.lane() == 0 && matches!(way, Way::Pick(_) | Way::Spread(..))
     }
 
-    /// Sends one record. `full`: leaves that had no room for an earlier one, which the later ones are not to
-    /// overtake.
+    /// Sends one record. `crowded`: leaves that there was no room to for an earlier one, which the later ones are not
+    /// to overtake.
     fn release_one(
         &mut self,
         at: ConversationIndex,
         record: &mut [u8],
-        full: &mut Vec<AgentId>,
+        crowded: &mut Vec<AgentId>,
     ) -> Result<(), Stays> {
         let leaf = self.leaf_of(at, &Record::of(record));
         match leaf {
-            Ok(leaf) if full.contains(&leaf.physical) => Err(Stays::Full),
-            Ok(leaf) if self.send_record(at, leaf, record) => Ok(()),
+            Ok(leaf) if crowded.contains(&leaf.physical) => Err(Stays::NoRoom),
             Ok(leaf) => {
-                full.push(leaf.physical);
-                Err(Stays::Full)
+                let sent = self.send_record(at, leaf, record);
+                crowded.extend(matches!(sent, Err(Stays::NoRoom)).then_some(leaf.physical));
+                sent
             }
             Err(Detour::Refuse(refusal)) => {
                 self.refuse(at, &Record::of(record), refusal);
@@ -413,13 +425,10 @@ impl<D: Driver> Plane<D> {
             }
             Err(Detour::Wait) => Err(Stays::Away),
             Err(Detour::Cut) => {
-                full.extend(self.cut(at, record));
+                crowded.extend(self.cut(at, record));
                 Ok(())
             }
-            Err(Detour::Each) => self.send_each(at, record).map_err(|detour| match detour {
-                Detour::Wait => Stays::Away,
-                _ => Stays::Full,
-            }),
+            Err(Detour::Each) => self.send_each(at, record),
         }
     }
 
@@ -486,13 +495,12 @@ impl<D: Driver> Plane<D> {
 
     /// Sends a record to every leaf of its destination to which it is not on its way.
     /// # Errors
-    /// [`Detour::Wait`] when some leaf is not known, [`Detour::Each`] when one's link has no room: it is
-    /// to be sent again then.
-    fn send_each(&mut self, at: ConversationIndex, record: &mut [u8]) -> Result<(), Detour> {
+    /// Why it does not go to some of them: it is to be sent again then.
+    fn send_each(&mut self, at: ConversationIndex, record: &mut [u8]) -> Result<(), Stays> {
         let read = Record::of(record);
         let (number, asks) = (read.number(), read.has(ASKS));
         let route = self.conversations[at].route;
-        let leaves = self.routes[route].way.each(read.point(), number.0).ok_or(Detour::Wait)?;
+        let leaves = self.routes[route].way.each(read.point(), number.0).ok_or(Stays::Away)?;
         let is_new = self.conversations[at].fan_out(number, leaves.len());
         if is_new
             && asks
@@ -500,26 +508,52 @@ impl<D: Driver> Plane<D> {
         {
             self.matchings.insert((at, number), Matching::new(merge));
         }
+        let mut sent = Ok(());
         for (index, leaf) in leaves.into_iter().enumerate() {
             if self.conversations[at].is_on_its_way(number, index) {
                 continue;
             }
-            if !self.send_record(at, leaf, record) {
-                return Err(Detour::Each);
+            match self.send_record(at, leaf, record) {
+                Ok(()) => {}
+                // The others need not wait for it.
+                Err(Stays::Full) => {
+                    sent = Err(Stays::Full);
+                    continue;
+                }
+                Err(stays) => return Err(stays),
             }
             let place = Record::of(record).place().unwrap_or(NO_PLACE);
             self.conversations[at].sent_to(number, index, leaf.physical, place);
         }
-        Ok(())
+        sent
     }
 
-    fn keep_starved(&mut self, at: ConversationIndex, number: Number, record: &[u8]) {
+    /// Keeps a record that was to leave at once.
+    fn keep_back(&mut self, at: ConversationIndex, number: Number, record: &[u8], stays: Stays) {
         self.keep(at, number, record, Until::Sendable);
-        self.conversations.starve(at);
+        if let Stays::NoRoom = stays {
+            self.conversations.starve(at);
+        }
     }
 
-    /// Puts a whole record on its way; `false` when there is no room.
-    pub fn send_record(&mut self, at: ConversationIndex, leaf: Leaf, record: &mut [u8]) -> bool {
+    /// Puts a whole record on its way.
+    /// # Errors
+    /// Why it stays.
+    fn send_record(
+        &mut self,
+        at: ConversationIndex,
+        leaf: Leaf,
+        record: &mut [u8],
+    ) -> Result<(), Stays> {
+        let read = Record::of(record);
+        if read.answers().is_none() && !self.full.lets(leaf.physical, at, read.number()) {
+            return Err(Stays::Full);
+        }
+        self.place_record(at, leaf, record).then_some(()).ok_or(Stays::NoRoom)
+    }
+
+    /// Puts a record on its way by the next place in its line, if it has one; `false` when there is no room.
+    fn place_record(&mut self, at: ConversationIndex, leaf: Leaf, record: &mut [u8]) -> bool {
         let read = Record::of(record);
         let conversation = &self.conversations[at];
         let (mut header, number) = (*read.header(), read.number());
@@ -662,7 +696,7 @@ impl<D: Driver> Plane<D> {
     #[inline]
     pub fn holds_input_of(&self, slot: SlotIndex) -> bool {
         let sender = &self.senders[slot.0 as usize];
-        sender.pressed > 0 && !sender.is_shim
+        sender.pressed > 0 && !sender.is_shim && !self.full.lets_on(slot)
     }
 
     /// Whether too much waits where a message of this point, or to all points, would.

@@ -44,6 +44,14 @@ pub enum Bug {
     GoneBackDone,
     /// What is for a part of a life's points reaches all that it has.
     PartReachesAll,
+    /// A message that was handed back for want of room counts as done.
+    FullIsDone,
+    /// What is handed back for want of room stays written down as done.
+    FullStaysDone,
+    /// Those behind it in its line do not wait for it.
+    FullPasses,
+    /// Who takes no more for now is never tried again.
+    FullStaysFull,
     /// A life that waits for answers too long says that it has ended, and goes on.
     LateGoesOn,
 }

@@ -200,7 +200,7 @@ impl<'a> Record<'a> {
     /// What became of it, for the reactor that it came from by ring; and itself, if it is to go elsewhere.
     pub fn with_fate(self, fate: Fate) -> Vec<u8> {
         let mut bytes = match fate {
-            Fate::Returned | Fate::Refused(_) => self.to_vec(),
+            Fate::Returned | Fate::Refused(_) | Fate::Full => self.to_vec(),
             Fate::Done | Fate::Unanswered | Fate::Parked => self.bare(),
         };
         let header = *Record::of(&bytes).header();
@@ -382,6 +382,26 @@ pub(crate) const RETIRED_BY_RING: u32 = 253;
 pub(crate) const ASKED_AFTER_BY_RING: u32 = 252;
 /// What a ring says of a message, too.
 const UNANSWERED: u8 = 251;
+const FULL: u8 = 250;
+/// What a ring says of an agent: it has room again, or waits for others.
+pub(crate) const ROOM_BY_RING: u32 = 249;
+pub(crate) const LABEL_BY_RING: u32 = 248;
+
+/// What tells another reactor of the box something that is no message, and of no message.
+pub(crate) fn notice((about, space, number): (AgentId, Space, Number), code: u32) -> Vec<u8> {
+    let header = MessageHeader {
+        destination: about.0.into(),
+        source: about.0.into(),
+        number: number.0.into(),
+        space: space.0.into(),
+        floor: code.into(),
+        flags: RETURNED,
+        ..MessageHeader::default()
+    };
+    let mut bytes = vec![0; MessageHeader::BYTES];
+    header.emit(&mut bytes);
+    bytes
+}
 
 /// A fate as a number, for a ring.
 pub(crate) fn fate_code(fate: Fate) -> u8 {
@@ -390,6 +410,7 @@ pub(crate) fn fate_code(fate: Fate) -> u8 {
         Fate::Refused(refusal) => refusal_code(refusal),
         Fate::Done => DONE,
         Fate::Unanswered => UNANSWERED,
+        Fate::Full => FULL,
         Fate::Parked => PARKED,
     }
 }
@@ -399,6 +420,7 @@ pub(crate) fn fate(code: u8) -> Fate {
     match code {
         DONE => Fate::Done,
         UNANSWERED => Fate::Unanswered,
+        FULL => Fate::Full,
         PARKED => Fate::Parked,
         code => refusal(code).map_or(Fate::Returned, Fate::Refused),
     }

@@ -358,6 +358,16 @@ impl Routes {
         self.paths.insert(id, path);
     }
 
+    /// The path of an agent that some route leads to at once, if that is known.
+    pub fn name_of(&self, physical: AgentId) -> Option<&AgentPath> {
+        let leads_there = |(_, route): &(&AgentId, &Route)| match route.action {
+            Action::To(it) => it == physical,
+            _ => false,
+        };
+        let (id, _) = self.decided.iter().find(leads_there)?;
+        self.paths.get(id)
+    }
+
     /// Forgets the route to a destination, unless it is newer than `epoch`.
     pub fn forget_route(&mut self, id: AgentId, epoch: Epoch) {
         if self.decided.get(&id).is_some_and(|route| route.epoch <= epoch) {

@@ -28,7 +28,11 @@ use crate::mesh::RingReceiver;
 use crate::metrics::Counts;
 use crate::plane::{Hand, Plane, Via, Work, nobody};
 use crate::planted::{self, Bug};
-use crate::record::{ASKED_AFTER_BY_RING, ASKS, BROADCAST, RETIRED_BY_RING, RETURNED, Record};
+use crate::pressure::{Marks, Word};
+use crate::record::{
+    ASKED_AFTER_BY_RING, ASKS, BROADCAST, LABEL_BY_RING, RETIRED_BY_RING, RETURNED, ROOM_BY_RING,
+    Record,
+};
 use crate::slot::{Admission, Parked, Slot, SlotIndex};
 use crate::template::Templates;
 use crate::walk::Step;
@@ -48,6 +52,8 @@ pub(crate) enum Fate {
     Unanswered,
     /// Kept here, in its agent's inbox.
     Parked,
+    /// Its agent does not want it now, and keeps no more: its sender is to try again.
+    Full,
     /// Its agent is not here, or does not own its point: its sender must ask for the route again.
     Returned,
     /// It will never be processed here.
@@ -82,6 +88,8 @@ pub struct Turn<D> {
     pub(crate) remains: Remains,
     /// Agents that ran here, counted.
     pub(crate) lives: u32,
+    /// How full inboxes get, and whose were.
+    pub(crate) marks: Marks,
 }
 
 impl<D: Driver> Turn<D> {
@@ -104,6 +112,7 @@ impl<D: Driver> Turn<D> {
             early: BTreeMap::new(),
             remains: Remains::default(),
             lives: 0,
+            marks: Marks::default(),
         }
     }
 
@@ -139,9 +148,10 @@ impl<D: Driver> Turn<D> {
     pub fn next_due(&self) -> Option<Stamp> {
         let alarms = self.plane.timers.next_due();
         let links = self.plane.links.next_due();
+        let full = self.plane.full.next_due();
         let endings = self.ending.iter().map(Ending::until);
         let holds = self.holds.iter().map(Hold::until);
-        let all = alarms.into_iter().chain(links).chain(endings).chain(holds);
+        let all = alarms.into_iter().chain(links).chain(full).chain(endings).chain(holds);
         all.chain(self.remains.due()).min()
     }
 
@@ -300,15 +310,18 @@ impl<D: Driver> Turn<D> {
                 false
             }
             (fate, _) => {
-                self.settle_parked(&parked, fate);
+                self.settle_parked(index, &parked, fate);
                 true
             }
         }
     }
 
     /// Tells the sender of a parked message that it need not keep it any longer.
-    pub(crate) fn settle_parked(&mut self, parked: &Parked, fate: Fate) {
+    pub(crate) fn settle_parked(&mut self, to: SlotIndex, parked: &Parked, fate: Fate) {
         debug_assert_ne!(fate, Fate::Parked);
+        if let Some(slot) = &mut self.slots[to.0 as usize] {
+            slot.inbox.take_load(parked);
+        }
         let record = Record::of(&parked.record);
         match parked.via {
             Via::Link(link) => self.settle_by_name(link, record.header(), fate),
@@ -321,11 +334,13 @@ impl<D: Driver> Turn<D> {
     fn flush(&mut self) -> bool {
         self.ask_for_routes();
         self.plane.feed_the_starved();
+        let any = self.plane.try_the_full();
+        self.tell_of_room();
         self.wake_relieved();
         self.plane.push_bounced();
         self.collect();
         self.give_up_links();
-        self.plane.links.flush(self.plane.now)
+        self.plane.links.flush(self.plane.now) || any
     }
 
     fn wake_relieved(&mut self) {
@@ -378,7 +393,9 @@ impl<D: Driver> Turn<D> {
         match fate {
             Fate::Done => self.plane.conversations.done(record.conversation(), record.number()),
             Fate::Parked => {}
-            Fate::Unanswered | Fate::Returned | Fate::Refused(_) => self.back_locally(fate, record),
+            Fate::Unanswered | Fate::Full | Fate::Returned | Fate::Refused(_) => {
+                self.back_locally(fate, record);
+            }
         }
     }
 
@@ -400,8 +417,16 @@ impl<D: Driver> Turn<D> {
 
     /// Another reactor tells what became of a message of ours: it is not among those that its ring counts.
     fn back_by_ring(&mut self, from: u8, record: &Record<'_>) {
-        if let RETIRED_BY_RING | ASKED_AFTER_BY_RING = record.header().floor.get() {
-            return self.hear_of_space_by_ring(from, record);
+        match record.header().floor.get() {
+            RETIRED_BY_RING | ASKED_AFTER_BY_RING => {
+                return self.hear_of_space_by_ring(from, record);
+            }
+            it @ (ROOM_BY_RING | LABEL_BY_RING) => {
+                let name = record.name();
+                let word = Word::heard(it == ROOM_BY_RING, name.space, name.number);
+                return self.hear_of_leaf(name.source, word);
+            }
+            _ => {}
         }
         let (at, number) = (record.conversation(), record.number());
         if let Some(ring) = self.plane.ring_to(from) {
@@ -486,10 +511,10 @@ impl<D: Driver> Turn<D> {
             return self.deliver_in_line(to, place, record, trust, via);
         }
         let fate = self.offer(to, record, trust, via);
-        if fate == Fate::Parked {
-            self.park(to, record, trust, via);
+        match fate {
+            Fate::Parked => self.park(to, record, trust, via),
+            fate => fate,
         }
-        fate
     }
 
     #[inline(always)]
@@ -552,19 +577,16 @@ impl<D: Driver> Turn<D> {
     }
 
     #[cold]
-    fn park(&mut self, to: SlotIndex, record: &Record<'_>, trust: Trust, via: Via) {
-        let parked = self.copy_out(record, trust, via);
+    fn park(&mut self, to: SlotIndex, record: &Record<'_>, trust: Trust, via: Via) -> Fate {
+        self.make_place(to, record, trust, via);
+        let Some(parked) = self.copy_out(to, record, trust, via) else { return Fate::Full };
         match &mut self.slots[to.0 as usize] {
             Some(slot) if slot.members.is_none() => {
                 slot.inbox.push(slot.host.number(record.body(), trust), parked);
             }
             _ => self.park_for_one(to, parked),
         }
-    }
-
-    pub(crate) fn copy_out(&mut self, record: &Record<'_>, trust: Trust, via: Via) -> Parked {
-        self.plane.counts.copied_out += 1;
-        Parked { record: record.to_vec(), trust, via }
+        Fate::Parked
     }
 
     #[cold]
@@ -591,6 +613,7 @@ impl<D: Driver> Turn<D> {
                 self.done(at, number.0, 1);
                 self.plane.no_answer(at, number, None);
             }
+            Fate::Full => self.plane.came_back_full(at, number, physical, record),
             Fate::Returned => {
                 self.plane.counts.returned += 1;
                 if planted::is(Bug::ReturnedLost) {

@@ -167,7 +167,7 @@ impl<D: Driver> Turn<D> {
         let given_back = returned.iter().filter(|_| !planted::is(Bug::GoneBackDone));
         given_back.for_each(|parked| slot.done.give_back(&Record::of(&parked.record)));
         self.settle_routes();
-        returned.iter().for_each(|parked| self.settle_parked(parked, Fate::Returned));
+        returned.iter().for_each(|parked| self.settle_parked(index, parked, Fate::Returned));
         let until = Stamp(self.plane.now.0.saturating_add(PATIENCE_NS));
         let now = self.plane.now;
         let alarm = |parked: Parked| {

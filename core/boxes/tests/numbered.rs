@@ -4,6 +4,7 @@
 use std::cell::Cell;
 use std::sync::Arc;
 
+use daedal_boxes::alone::NoNetwork;
 use daedal_boxes::template::{Parameters, Templates};
 use daedal_boxes::turn::Turn;
 use daedal_model::agent::{Agent, Archived};
@@ -14,6 +15,7 @@ use daedal_model::{message, state};
 
 /// As many as one sender may have outstanding.
 const DECISIONS: u64 = 16_000;
+const TURN_NS: u64 = 100_000;
 
 thread_local! {
     /// How often the learner was asked which number a message brings.
@@ -75,21 +77,37 @@ impl Agent for Numberer {
     fn transition(&mut self, _: &Archived<()>, _: &mut Context<'_, Self>) {}
 }
 
-#[test]
-fn the_message_whose_turn_it_is_is_found_however_many_wait() {
+/// A learner that keeps at most so many decisions is sent all of them, the last one first, and learns them.
+fn learns_all(bound: usize) -> Turn<NoNetwork> {
     let mut templates = Templates::new();
     templates.agent("Learner", |_| Ok(Learner::default()));
     templates.agent("Numberer", |_| Ok(Numberer::default()));
     let mut turn = Turn::alone(Arc::new(templates));
+    turn.bound_inboxes(bound);
     for (name, kind) in [("learner", "Learner"), ("numberer", "Numberer")] {
         turn.run(name, kind, &Parameters::new()).expect("a kind");
     }
     turn.settle_routes();
-    while turn.take(Stamp(0), false) {}
+    let mut now = Stamp(0);
+    while turn.take(now, false) || turn.next_due().is_some() {
+        now = Stamp(now.0 + TURN_NS);
+    }
     let path = daedal_model::path::AgentPath::parse("learner").expect("a path");
     let state = turn.capture(&path).expect("it runs here").expect("it is no shim");
     let learner = Learner::restore(state).expect("a learner");
     assert_eq!((learner.learned, learner.again), (DECISIONS, 1));
+    turn
+}
+
+#[test]
+fn the_message_whose_turn_it_is_is_found_however_many_wait() {
+    learns_all(usize::MAX);
     // Each was looked at when it came, when it was parked, and when its turn came; none in between.
     assert!(LOOKS.get() <= 3 * (DECISIONS + 1), "{}", LOOKS.get());
+}
+
+#[test]
+fn nor_is_it_missed_where_few_may_wait() {
+    let turn = learns_all(1000);
+    assert!(turn.counts().handed_back > DECISIONS, "{:?}", turn.counts());
 }

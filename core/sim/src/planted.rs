@@ -43,7 +43,7 @@ impl Bug {
                 (RingReturnedLost, 0),
                 (EarlyTaken, 0),
                 (PlaceAnew, 4),
-                (OldWayKept, 52),
+                (OldWayKept, 55),
                 (RetiredEarly, 13),
                 (CopiesAllAsked, 0),
                 (TimersLeft, 2),
@@ -53,6 +53,10 @@ impl Bug {
                 (GoneBackDone, 800),
                 (PartReachesAll, 12),
                 (LateGoesOn, 217),
+                (FullIsDone, 26),
+                (FullStaysDone, 26),
+                (FullPasses, 52),
+                (FullStaysFull, 16),
             ];
             all.into_iter().chain(of_turn.map(|(bug, seed)| (Bug::Turn(bug), seed))).collect()
         };

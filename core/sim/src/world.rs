@@ -108,6 +108,8 @@ pub struct Setup {
     pub plan: FaultPlan,
     /// Settings of all links.
     pub limits: LinkLimits,
+    /// Messages that an agent keeps which it cannot handle yet.
+    pub inbox_messages: usize,
     /// What frames are sealed with, if they are.
     pub secret: Option<Secret>,
     /// What is kept of the trace.
@@ -151,6 +153,7 @@ pub struct World {
     system: System,
     templates: Arc<Templates>,
     limits: LinkLimits,
+    inbox_messages: usize,
     secret: Option<Secret>,
     disk: Rc<RefCell<Disk>>,
     planted: Option<Bug>,
@@ -178,6 +181,7 @@ impl World {
             mut templates,
             plan,
             limits,
+            inbox_messages,
             secret,
             starter,
             clock,
@@ -211,6 +215,7 @@ impl World {
             system,
             templates: Arc::new(templates),
             limits,
+            inbox_messages,
             secret,
             disk: Rc::default(),
             planted: setup.planted,
@@ -392,6 +397,7 @@ impl World {
                 let mut links = Links::new(me, driver, kinds, self.limits, nonce);
                 self.secret.clone().into_iter().for_each(|secret| links.seal_with(secret));
                 let mut turn = Turn::new(me, Arc::clone(&self.templates), links);
+                turn.bound_inboxes(self.inbox_messages);
                 turn.take(stamp(now, machine.ahead_ns), false);
                 turn
             })

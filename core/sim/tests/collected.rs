@@ -105,6 +105,7 @@ fn world(
         templates,
         plan: FaultPlan::none(Shape { boxes: 3, travel_ns: 50_000, quiet_from: 0 }),
         limits: LinkLimits::default(),
+        inbox_messages: 1024,
         secret: None,
         trace_bytes_max: 0,
         planted: None,

@@ -148,6 +148,7 @@ impl Delays {
             templates,
             plan: FaultPlan::none(shape),
             limits: LinkLimits::default(),
+            inbox_messages: 1024,
             secret: None,
             trace_bytes_max: 0,
             planted: None,

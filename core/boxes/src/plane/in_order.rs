@@ -3,7 +3,7 @@
 use daedal_model::id::Number;
 use daedal_net::driver::Driver;
 
-use super::Plane;
+use super::{Plane, Stays};
 use crate::conversation::{ConversationIndex, LinesIndex};
 use crate::lines::LineIndex;
 use crate::record::Record;
@@ -20,11 +20,13 @@ impl<D: Driver> Plane<D> {
             self.conversations.lines(index).follow(ways, &leaves, is_whole);
         }
         self.sort_lines(index);
+        let mut full = Vec::new();
         for line in self.conversations.lines(index).to_leave() {
-            self.release_line(index, line);
+            let sent = self.release_line(index, line);
+            full.extend(matches!(sent, Err(Stays::Full)).then_some(line));
         }
         let lines = self.conversations.lines(index);
-        let (is_any_adrift, is_waiting) = (lines.is_any_adrift(), lines.is_waiting_for_room());
+        let (is_any_adrift, is_waiting) = (lines.is_any_adrift(), lines.is_waiting_for_room(&full));
         if is_any_adrift {
             self.miss(base);
         }
@@ -63,23 +65,27 @@ impl<D: Driver> Plane<D> {
         }
     }
 
-    fn release_line(&mut self, index: LinesIndex, line: LineIndex) {
+    /// Sends what waits in a line, up to what has to stay.
+    fn release_line(&mut self, index: LinesIndex, line: LineIndex) -> Result<(), Stays> {
         while let Some((waits, mut record)) = self.conversations.lines(index).next_to_leave(line) {
             let (_, at, number) = waits;
             if self.conversations[at].is_beyond(number) {
-                return self.conversations.lines(index).wait(Some(line), waits, record);
+                self.conversations.lines(index).wait(Some(line), waits, record);
+                return Err(Stays::NoRoom);
             }
             self.conversations.took_from_line(at, number);
             let sent = match self.leaf_of(at, &Record::of(&record)) {
                 Ok(leaf) => self.send_record(at, leaf, &mut record),
-                Err(Detour::Each) => self.send_each(at, &mut record).is_ok(),
-                Err(_) => false,
+                Err(Detour::Each) => self.send_each(at, &mut record),
+                Err(_) => Err(Stays::Away),
             };
-            if !sent {
-                return self.conversations.wait_in_line(at, number, record, Some(line));
+            if sent.is_err() {
+                self.conversations.wait_in_line(at, number, record, Some(line));
+                return sent;
             }
             self.relieve(at);
         }
+        Ok(())
     }
 
     /// What waits in the lines of a conversation, to be refused.

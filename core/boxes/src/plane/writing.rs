@@ -12,7 +12,7 @@ use daedal_net::driver::Driver;
 use daedal_net::wire::message::MessageHeader;
 use daedal_net::wire::padded;
 
-use super::{Hand, Plane, Via};
+use super::{Hand, Plane, Stays, Via};
 use crate::conversation::{Conversation, ConversationIndex, RouteIndex, Until};
 use crate::kinds::Kind;
 use crate::ordered::NO_PLACE;
@@ -291,12 +291,12 @@ impl<D: Driver> Plane<D> {
                 if Record::of(record).place().is_none() =>
             {
                 if !self.push_to_ring(reactor, record, (at, number)) {
-                    self.keep_starved(at, number, record);
+                    self.keep_back(at, number, record, Stays::NoRoom);
                 }
             }
             Goes::To(leaf) => {
-                if !self.send_record(at, leaf, record) {
-                    self.keep_starved(at, number, record);
+                if let Err(stays) = self.send_record(at, leaf, record) {
+                    self.keep_back(at, number, record, stays);
                 }
             }
             Goes::Wait => {

@@ -20,7 +20,7 @@ pub fn path(text: &str) -> AgentPath {
     AgentPath::parse(text).expect("a path")
 }
 
-pub fn at(agent_box: u16, reactor: u8) -> ReactorAddress {
+pub const fn at(agent_box: u16, reactor: u8) -> ReactorAddress {
     ReactorAddress { agent_box: BoxId(agent_box), reactor }
 }
 

@@ -110,6 +110,8 @@ pub struct Case {
     pub work: Work,
     /// Frames that a link may have under way.
     pub credit_frames: u32,
+    /// Messages that an agent keeps which it cannot handle yet.
+    pub inbox_messages: usize,
     /// What goes wrong.
     pub plan: FaultPlan,
     /// When the sharded map or the ledger is cut into another number of shards.
@@ -163,6 +165,7 @@ impl Case {
             requests: requests.min(cut.requests.unwrap_or(requests)),
             work,
             credit_frames,
+            inbox_messages: *random.fork("inboxes").choose(&[1, 3, 16, 1024]).unwrap_or(&1024),
             changes,
             visits: visits(&mut random.fork("visits")),
         }

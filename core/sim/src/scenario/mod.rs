@@ -196,6 +196,7 @@ impl Run {
             templates: templates(),
             plan: case.plan.clone(),
             limits: LinkLimits { credit_frames: case.credit_frames, ..LinkLimits::default() },
+            inbox_messages: case.inbox_messages,
             // Not drawn: nothing else of a case depends on it.
             secret: (seed % 4 == 3).then_some(Secret([7; 32])),
             trace_bytes_max: options.trace_bytes_max,
