@@ -179,14 +179,7 @@ fn a_kernel_driver_and_one_of_xdp_understand_each_other_trains_included() {
 }
 
 fn understand(mut a: Peer<Xdp>, mut b: Peer<Kernel>) {
-    for seed in 0..100 {
-        assert!(a.queue(b.address(), seed, 64));
-        a.flush();
-        assert_filled(&b.receive(1)[0], a.address(), seed, 64);
-        assert!(b.queue(a.address(), seed, 64));
-        b.flush();
-        assert_filled(&a.receive(1)[0], b.address(), seed, 64);
-    }
+    converse(&mut a, &mut b, 100);
     for _ in 0..10 {
         for seed in 0..64 {
             assert!(a.queue(b.address(), seed, 1024) && b.queue(a.address(), seed, 1024));
