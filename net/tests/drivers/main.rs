@@ -18,6 +18,7 @@ mod refused;
 mod shm;
 mod shm_hostile;
 mod xdp;
+mod zero_copy;
 
 use daedal_net::driver::xdp::Attach::{Generic, Native};
 #[cfg(feature = "dpdk")]

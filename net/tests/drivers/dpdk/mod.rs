@@ -18,7 +18,7 @@ use daedal_net::pool::Pool;
 use crate::places::{FRAMES, Place, RECEIVE_BUFFERS};
 use crate::required;
 
-mod behaviour;
+pub mod behaviour;
 mod refused;
 mod switch;
 
