@@ -154,6 +154,8 @@ fn an_interface_that_is_taken_away_leaves_a_driver_that_says_so() {
         }
         a.transmit();
         assert!(a.queue.is_empty());
+        // Nobody reads any more what lies on the ring.
+        a.assert_nothing_on_loan();
         forget();
         assert!(a.queue(b.address(), 1, 64));
         a.transmit();

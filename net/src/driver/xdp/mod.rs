@@ -178,10 +178,13 @@ impl Xdp {
         Some((index, template.emit(&out.frame)))
     }
 
-    /// Has the kernel send what is on the ring.
+    /// Has the kernel send what is on the ring. What is there when the interface goes is lost, as on its wire.
     fn kick(&mut self) {
-        if let Err(Errno::NXIO | Errno::NODEV) = self.socket.send() {
+        if !self.is_gone
+            && let Err(Errno::NXIO | Errno::NODEV) = self.socket.send()
+        {
             self.is_gone = true;
+            self.socket.let_go();
         }
     }
 
