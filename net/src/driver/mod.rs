@@ -25,6 +25,7 @@ pub mod sim;
 mod train;
 pub mod xdp;
 
+pub use aside::Beside;
 pub use error::DriverError;
 pub use kind::DriverKind;
 

@@ -6,6 +6,7 @@
 
 #![expect(clippy::unwrap_used, reason = "tests")]
 
+mod beside;
 #[cfg(feature = "dpdk")]
 mod dpdk;
 mod hostile;

@@ -45,7 +45,6 @@ impl<D: Driver> Peer<D> {
         Peer { driver: place.start(address), queue: VecDeque::new(), posted_max }
     }
 
-    #[cfg(feature = "dpdk")]
     pub fn of(driver: D) -> Peer<D> {
         Peer { driver, queue: VecDeque::new(), posted_max: 0 }
     }
