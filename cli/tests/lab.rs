@@ -12,7 +12,7 @@ use std::io::{BufRead, BufReader, Write};
 use std::net::TcpStream;
 use std::ops::Range;
 
-use daedal_lab::Lab;
+use daedal_lab::{Lab, PAIR};
 use system::{AT_MOST, Client, Folder, Process, until};
 
 const CLIENTS: usize = 10;
@@ -87,13 +87,14 @@ impl Hosts {
         String::from_utf8(output.stdout).unwrap()
     }
 
-    fn client(&self) -> std::io::Result<Client> {
-        self.lab.within(0, || Client::connect(SERVED.parse().unwrap()))
+    /// Of the store, which is served at that address of the first.
+    fn client(&self, served: &str) -> std::io::Result<Client> {
+        self.lab.within(0, || Client::connect(served.parse().unwrap()))
     }
 
-    fn await_service(&self) {
+    fn await_service(&self, served: &str) {
         until("the store answers", || {
-            let answer = self.client().and_then(|mut it| it.ask("DBSIZE"));
+            let answer = self.client(served).and_then(|mut it| it.ask("DBSIZE"));
             answer.is_ok_and(|it| it.starts_with(':'))
         });
     }
@@ -101,7 +102,7 @@ impl Hosts {
 
 #[test]
 fn with_loss_duplication_and_reordering_everything_is_processed_exactly_once() {
-    exactly_once("kernel", SYSTEM);
+    exactly_once("kernel", &SYSTEM.replace("idle =", "driver = \"kernel\"\nidle ="));
 }
 
 #[test]
@@ -123,7 +124,7 @@ fn boxes_past_the_kernel_say_so_and_a_killed_one_leaves_its_interface_to_the_nex
     let _others = [(0, "controller"), (0, "a")].map(|(host, name)| hosts.start(host, name, &[]));
     for _ in 0..2 {
         let mut b = hosts.start(1, "b", &[]);
-        hosts.await_service();
+        hosts.await_service(SERVED);
         let boxes = hosts.look(0, &["boxes", "--controller", "10.0.0.1:7000"]);
         for name in ["a", "b"] {
             let expect = format!("{name}.0  xdp (lab queue 0, native, copy; aside: kernel");
@@ -139,6 +140,44 @@ fn boxes_past_the_kernel_say_so_and_a_killed_one_leaves_its_interface_to_the_nex
     assert!(looked.contains("xdp (lab queue 0, native"), "{looked}");
 }
 
+#[test]
+fn boxes_that_are_told_no_driver_have_the_best_and_lose_nothing_when_its_interface_is_taken_away() {
+    let system = SYSTEM.replace(SERVED, "127.0.0.1:6379");
+    let system = system + "[box.c]\naddress = \"10.0.0.2:7300\"\nidle = \"frugal\"\n";
+    let Some(hosts) = Hosts::new("xdp", &system) else { return };
+    let served = "127.0.0.1:6379";
+    let _controller = hosts.start(0, "controller", &[]);
+    let boxes = [(0, "a"), (1, "b")].map(|(host, name)| hosts.start(host, name, &[]));
+    for it in &boxes {
+        it.await_words(
+            "driver: none is stated, this is the best: shm to boxes of this host, xdp to",
+        );
+        it.await_words("driver dpdk ");
+    }
+    // A box of this driver has its interface alone.
+    let c = hosts.start(1, "c", &[]);
+    c.await_words("this is the best: shm to boxes of this host, the kernel to all others");
+    c.await_words("a program is attached already");
+    hosts.await_service(served);
+    let shown = || hosts.look(0, &["boxes", "--controller", "10.0.0.1:7000"]);
+    let both = |mode: &str| until(mode, || shown().matches(mode).count() == 2);
+    both("; aside: xdp (lab queue 0, native, copy; aside: kernel (");
+
+    // Some requests before, some while there is no way, some after.
+    let stream = || hosts.lab.within(0, || TcpStream::connect(served).unwrap());
+    let mut lengths = append(stream(), 0..1000);
+    std::thread::scope(|scope| {
+        hosts.lab.ip("-n {0} link delete lab").unwrap();
+        let stream = stream();
+        let meanwhile = scope.spawn(|| append(stream, 1000..2000));
+        hosts.lab.ip(PAIR).unwrap();
+        lengths.extend(meanwhile.join().unwrap());
+    });
+    both("gone: all goes aside; aside: kernel (");
+    lengths.extend(append(stream(), 2000..3000));
+    assert!(lengths.into_iter().eq((1..=3000).map(|count| count * RECORD_BYTES)));
+}
+
 #[cfg(feature = "dpdk")]
 #[test]
 fn a_box_by_dpdk_is_served_by_others_and_a_killed_one_leaves_its_device_to_the_next() {
@@ -146,6 +185,7 @@ fn a_box_by_dpdk_is_served_by_others_and_a_killed_one_leaves_its_device_to_the_n
     // An address that the kernel there has not.
     let by_dpdk = format!("10.0.0.22:7200\"\ndriver = \"dpdk:{DEVICE}\"");
     let system = SYSTEM.replace("10.0.0.2:7200\"", &by_dpdk);
+    let system = system.replace("10.0.0.1:7100\"", "10.0.0.1:7100\"\ndriver = \"kernel\"");
     let Some(hosts) = Hosts::new("dpdk", &system) else { return };
     // What leaves by a virtual Ethernet is not cut into packets, which a card would do.
     hosts.lab.ip("-n {0} link set lab gso_max_segs 1").unwrap();
@@ -154,7 +194,7 @@ fn a_box_by_dpdk_is_served_by_others_and_a_killed_one_leaves_its_device_to_the_n
     let _others = [(0, "controller"), (0, "a")].map(|(host, name)| hosts.start(host, name, &[]));
     for _ in 0..2 {
         let mut b = hosts.start(1, "b", &[]);
-        hosts.await_service();
+        hosts.await_service(SERVED);
         let boxes = hosts.look(0, &["boxes", "--controller", "10.0.0.1:7000"]);
         let expect = "b.0  dpdk (net_af_packet0 by net_af_packet, queue 0, DPDK ";
         assert!(boxes.contains(expect), "{expect} in\n{boxes}");
@@ -170,7 +210,7 @@ fn exactly_once(driver: &str, system: &str) {
     };
     let _processes: Vec<Process> =
         [(0, "controller"), (0, "a"), (1, "b")].into_iter().enumerate().map(start).collect();
-    hosts.await_service();
+    hosts.await_service(SERVED);
 
     // Each appends a record of its own, and hears how long they all are then.
     let mut lengths = std::thread::scope(|scope| {
@@ -183,7 +223,7 @@ fn exactly_once(driver: &str, system: &str) {
     });
     lengths.sort_unstable();
     assert!(lengths.into_iter().eq((1..=MESSAGES).map(|count| count * RECORD_BYTES)));
-    let log = hosts.client().unwrap().patient().ask("GET log").unwrap();
+    let log = hosts.client(SERVED).unwrap().patient().ask("GET log").unwrap();
     let mut numbers: Vec<usize> = log.split_terminator(';').map(|it| it.parse().unwrap()).collect();
     numbers.sort_unstable();
     assert!(numbers.into_iter().eq(0..MESSAGES));
