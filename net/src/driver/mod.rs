@@ -16,6 +16,7 @@ pub mod dpdk;
 pub mod error;
 pub mod fault;
 pub mod headers;
+mod inner;
 pub mod kernel;
 mod kind;
 pub mod neighbour;
