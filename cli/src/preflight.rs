@@ -10,7 +10,7 @@ use clap::Args;
 use daedal::Templates;
 use daedal::assemble::{self, HOME};
 use daedal::boxes::executor::Executor;
-use daedal::boxes::preflight::{Finding, Preflight, Standing, check};
+use daedal::boxes::preflight::{Finding, Preflight, Standing, check, other_drivers};
 use daedal::running::{BoxConfig, config_of};
 use daedal::system::SystemSpec;
 
@@ -41,7 +41,7 @@ pub struct Arguments {
 /// Looks, prints, and says by its exit code how it stands.
 pub fn run(arguments: &Arguments, templates: &Templates) -> ExitCode {
     match look(arguments, templates) {
-        Ok(Standing::Ok) => ExitCode::SUCCESS,
+        Ok(Standing::Ok | Standing::Without) => ExitCode::SUCCESS,
         Ok(Standing::Less) => ExitCode::from(2),
         Ok(Standing::Missing) => ExitCode::FAILURE,
         Err(error) => say::end(&error),
@@ -59,7 +59,8 @@ fn look(arguments: &Arguments, templates: &Templates) -> Result<Standing> {
         if name == HOME {
             needs.writes.push(journal(None, &spec, &arguments.system));
         }
-        let preflight = check(&needs);
+        let mut preflight = check(&needs);
+        preflight.findings.extend(other_drivers(&needs));
         say::print(format_args!("{}", render(&config, &preflight)))?;
         worst = worst.max(preflight.standing());
     }
@@ -90,6 +91,7 @@ fn row(finding: &Finding) -> String {
     let Finding { what, standing, found, follows, mend } = finding;
     let word = match standing {
         Standing::Ok => "ok",
+        Standing::Without => "no",
         Standing::Less => "less",
         Standing::Missing => "missing",
     };

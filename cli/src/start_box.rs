@@ -114,7 +114,7 @@ pub fn run(arguments: &Arguments, templates: &Arc<Templates>) -> Result<()> {
     if let Some(metrics) = running.metrics() {
         say(&format!("box \"{name}\" gives out metrics at http://{metrics}/metrics"));
     }
-    for finding in running.lesser() {
+    for finding in running.notes() {
         say(&format!("box \"{name}\": {finding}"));
     }
     if arguments.with_parent {

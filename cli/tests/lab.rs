@@ -12,7 +12,7 @@ use std::io::{BufRead, BufReader, Write};
 use std::net::TcpStream;
 use std::ops::Range;
 
-use daedal_lab::Lab;
+use daedal_lab::{Lab, PAIR};
 use system::{AT_MOST, Client, Folder, Process, until};
 
 const CLIENTS: usize = 10;
@@ -33,6 +33,8 @@ fn append(mut stream: TcpStream, numbers: Range<usize>) -> Vec<usize> {
     })
 }
 
+const SERVED: &str = "10.0.0.1:6379";
+
 const SYSTEM: &str = "[controller]
 address = \"10.0.0.1:7000\"
 journal = \"journal\"
@@ -51,22 +53,56 @@ address = \"10.0.0.2:7200\"
 idle = \"frugal\"
 ";
 
-/// The lab, or why there is none: said, and no more, if the driver is not one that must run.
-fn lab(driver: &str) -> Option<Lab> {
-    let required = std::env::var("DAEDAL_REQUIRE_DRIVERS").unwrap_or_default();
-    match Lab::pair() {
-        Ok(lab) => Some(lab),
-        Err(why) if required.split(',').any(|it| it == driver) => panic!("no lab: {why}"),
-        Err(why) => {
-            println!("skipped: driver {driver} between two network namespaces: {why}");
-            None
-        }
+/// Two hosts, and a folder with the system's file.
+struct Hosts {
+    lab: Lab,
+    folder: Folder,
+}
+
+impl Hosts {
+    /// `None`, said: there can be none, and the driver is not one that must run.
+    fn new(driver: &str, system: &str) -> Option<Hosts> {
+        let required = std::env::var("DAEDAL_REQUIRE_DRIVERS").unwrap_or_default();
+        let lab = match Lab::pair() {
+            Ok(lab) => lab,
+            Err(why) if required.split(',').any(|it| it == driver) => panic!("no lab: {why}"),
+            Err(why) => {
+                println!("skipped: driver {driver} between two network namespaces: {why}");
+                return None;
+            }
+        };
+        let folder = Folder::new();
+        folder.write("system.toml", system);
+        Some(Hosts { lab, folder })
+    }
+
+    fn start(&self, host: usize, name: &str, more: &[&str]) -> Process {
+        let arguments = [&["box", name, "--system", "system.toml"], more].concat();
+        self.lab.within(host, || Process::start(&self.folder, &arguments))
+    }
+
+    /// What a command prints there.
+    fn look(&self, host: usize, arguments: &[&str]) -> String {
+        let output = self.lab.within(host, || self.folder.daedal(arguments).output().unwrap());
+        String::from_utf8(output.stdout).unwrap()
+    }
+
+    /// Of the store, which is served at that address of the first.
+    fn client(&self, served: &str) -> std::io::Result<Client> {
+        self.lab.within(0, || Client::connect(served.parse().unwrap()))
+    }
+
+    fn await_service(&self, served: &str) {
+        until("the store answers", || {
+            let answer = self.client(served).and_then(|mut it| it.ask("DBSIZE"));
+            answer.is_ok_and(|it| it.starts_with(':'))
+        });
     }
 }
 
 #[test]
 fn with_loss_duplication_and_reordering_everything_is_processed_exactly_once() {
-    exactly_once("kernel", SYSTEM);
+    exactly_once("kernel", &SYSTEM.replace("idle =", "driver = \"kernel\"\nidle ="));
 }
 
 #[test]
@@ -76,79 +112,90 @@ fn so_it_is_past_the_kernel() {
 
 #[test]
 fn boxes_past_the_kernel_say_so_and_a_killed_one_leaves_its_interface_to_the_next() {
-    let Some(lab) = lab("xdp") else { return };
-    let folder = Folder::new();
-    folder.write("system.toml", &SYSTEM.replace("idle =", "driver = \"xdp\"\nidle ="));
-    let start = |end, name| {
-        let arguments = ["box", name, "--system", "system.toml"];
-        lab.within(end, || Process::start(&folder, &arguments))
-    };
-    let look = |end, arguments: &[&str]| {
-        let output = lab.within(end, || folder.daedal(arguments).output().unwrap());
-        String::from_utf8(output.stdout).unwrap()
-    };
-    let served = "10.0.0.1:6379".parse().unwrap();
-    let client = || lab.within(0, || Client::connect(served));
-    let answers = || {
-        client().is_ok_and(|mut it| it.ask("DBSIZE").is_ok_and(|answer| answer.starts_with(':')))
-    };
+    let system = SYSTEM.replace("idle =", "driver = \"xdp\"\nidle =");
+    let Some(hosts) = Hosts::new("xdp", &system) else { return };
 
-    let looked = look(1, &["preflight", "b", "--system", "system.toml"]);
+    let looked = hosts.look(1, &["preflight", "b", "--system", "system.toml"]);
     assert!(looked.contains("CAP_BPF, for driver xdp"), "{looked}");
     assert!(
         looked.contains("ok       xdp           xdp (lab queue 0, native, copy; aside"),
         "{looked}"
     );
-    let _others = [(0, "controller"), (0, "a")].map(|(end, name)| start(end, name));
+    let _others = [(0, "controller"), (0, "a")].map(|(host, name)| hosts.start(host, name, &[]));
     for _ in 0..2 {
-        let mut b = start(1, "b");
-        until("the store answers", answers);
-        let boxes = look(0, &["boxes", "--controller", "10.0.0.1:7000"]);
+        let mut b = hosts.start(1, "b", &[]);
+        hosts.await_service(SERVED);
+        let boxes = hosts.look(0, &["boxes", "--controller", "10.0.0.1:7000"]);
         for name in ["a", "b"] {
             let expect = format!("{name}.0  xdp (lab queue 0, native, copy; aside: kernel");
             assert!(boxes.contains(&expect), "{expect} in\n{boxes}");
         }
         // While it runs, no other has the interface.
-        let second = look(1, &["preflight", "b", "--system", "system.toml"]);
+        let second = hosts.look(1, &["preflight", "b", "--system", "system.toml"]);
         assert!(second.contains("a program is attached already, number "), "{second}");
         b.kill();
     }
     // Nobody took the program off.
-    let looked = look(1, &["preflight", "b", "--system", "system.toml"]);
+    let looked = hosts.look(1, &["preflight", "b", "--system", "system.toml"]);
     assert!(looked.contains("xdp (lab queue 0, native"), "{looked}");
+}
+
+#[test]
+fn boxes_that_are_told_no_driver_have_the_best_and_lose_nothing_when_its_interface_is_taken_away() {
+    let system = SYSTEM.replace(SERVED, "127.0.0.1:6379");
+    let system = system + "[box.c]\naddress = \"10.0.0.2:7300\"\nidle = \"frugal\"\n";
+    let Some(hosts) = Hosts::new("xdp", &system) else { return };
+    let served = "127.0.0.1:6379";
+    let _controller = hosts.start(0, "controller", &[]);
+    let boxes = [(0, "a"), (1, "b")].map(|(host, name)| hosts.start(host, name, &[]));
+    for it in &boxes {
+        it.await_words(
+            "driver: none is stated, this is the best: shm to boxes of this host, xdp to",
+        );
+        it.await_words("driver dpdk ");
+    }
+    // A box of this driver has its interface alone.
+    let c = hosts.start(1, "c", &[]);
+    c.await_words("this is the best: shm to boxes of this host, the kernel to all others");
+    c.await_words("a program is attached already");
+    hosts.await_service(served);
+    let shown = || hosts.look(0, &["boxes", "--controller", "10.0.0.1:7000"]);
+    let both = |mode: &str| until(mode, || shown().matches(mode).count() == 2);
+    both("; aside: xdp (lab queue 0, native, copy; aside: kernel (");
+
+    // Some requests before, some while there is no way, some after.
+    let stream = || hosts.lab.within(0, || TcpStream::connect(served).unwrap());
+    let mut lengths = append(stream(), 0..1000);
+    std::thread::scope(|scope| {
+        hosts.lab.ip("-n {0} link delete lab").unwrap();
+        let stream = stream();
+        let meanwhile = scope.spawn(|| append(stream, 1000..2000));
+        hosts.lab.ip(PAIR).unwrap();
+        lengths.extend(meanwhile.join().unwrap());
+    });
+    both("gone: all goes aside; aside: kernel (");
+    lengths.extend(append(stream(), 2000..3000));
+    assert!(lengths.into_iter().eq((1..=3000).map(|count| count * RECORD_BYTES)));
 }
 
 #[cfg(feature = "dpdk")]
 #[test]
 fn a_box_by_dpdk_is_served_by_others_and_a_killed_one_leaves_its_device_to_the_next() {
     const DEVICE: &str = "net_af_packet0,iface=lab mac=02:00:00:00:00:22 --no-huge -m 128";
-    let Some(lab) = lab("dpdk") else { return };
-    // What leaves by a virtual Ethernet is not cut into packets, which a card would do.
-    lab.ip("-n {0} link set lab gso_max_segs 1").unwrap();
-    let folder = Folder::new();
     // An address that the kernel there has not.
     let by_dpdk = format!("10.0.0.22:7200\"\ndriver = \"dpdk:{DEVICE}\"");
-    folder.write("system.toml", &SYSTEM.replace("10.0.0.2:7200\"", &by_dpdk));
-    let start = |end, name| {
-        let arguments = ["box", name, "--system", "system.toml"];
-        lab.within(end, || Process::start(&folder, &arguments))
-    };
-    let look = |end, arguments: &[&str]| {
-        let output = lab.within(end, || folder.daedal(arguments).output().unwrap());
-        String::from_utf8(output.stdout).unwrap()
-    };
-    let looked = look(1, &["preflight", "b", "--system", "system.toml"]);
+    let system = SYSTEM.replace("10.0.0.2:7200\"", &by_dpdk);
+    let system = system.replace("10.0.0.1:7100\"", "10.0.0.1:7100\"\ndriver = \"kernel\"");
+    let Some(hosts) = Hosts::new("dpdk", &system) else { return };
+    // What leaves by a virtual Ethernet is not cut into packets, which a card would do.
+    hosts.lab.ip("-n {0} link set lab gso_max_segs 1").unwrap();
+    let looked = hosts.look(1, &["preflight", "b", "--system", "system.toml"]);
     assert!(looked.contains("ok       dpdk          net_af_packet0 by net_af_packet"), "{looked}");
-    let served = "10.0.0.1:6379".parse().unwrap();
-    let client = || lab.within(0, || Client::connect(served));
-    let answers = || {
-        client().is_ok_and(|mut it| it.ask("DBSIZE").is_ok_and(|answer| answer.starts_with(':')))
-    };
-    let _others = [(0, "controller"), (0, "a")].map(|(end, name)| start(end, name));
+    let _others = [(0, "controller"), (0, "a")].map(|(host, name)| hosts.start(host, name, &[]));
     for _ in 0..2 {
-        let mut b = start(1, "b");
-        until("the store answers", answers);
-        let boxes = look(0, &["boxes", "--controller", "10.0.0.1:7000"]);
+        let mut b = hosts.start(1, "b", &[]);
+        hosts.await_service(SERVED);
+        let boxes = hosts.look(0, &["boxes", "--controller", "10.0.0.1:7000"]);
         let expect = "b.0  dpdk (net_af_packet0 by net_af_packet, queue 0, DPDK ";
         assert!(boxes.contains(expect), "{expect} in\n{boxes}");
         b.kill();
@@ -157,23 +204,17 @@ fn a_box_by_dpdk_is_served_by_others_and_a_killed_one_leaves_its_device_to_the_n
 
 /// Between a box in each namespace, whose drivers are of this kind.
 fn exactly_once(driver: &str, system: &str) {
-    let Some(lab) = lab(driver) else { return };
-    let folder = Folder::new();
-    folder.write("system.toml", system);
-    let start = |(seed, (end, name)): (usize, (usize, &str))| {
-        let faults = format!("{FAULTS}{seed}");
-        let arguments = ["box", name, "--system", "system.toml", "--faults", &faults];
-        lab.within(end, || Process::start(&folder, &arguments))
+    let Some(hosts) = Hosts::new(driver, system) else { return };
+    let start = |(seed, (host, name)): (usize, (usize, &str))| {
+        hosts.start(host, name, &["--faults", &format!("{FAULTS}{seed}")])
     };
     let _processes: Vec<Process> =
         [(0, "controller"), (0, "a"), (1, "b")].into_iter().enumerate().map(start).collect();
-    let served = "10.0.0.1:6379".parse().unwrap();
-    let client = || lab.within(0, || Client::connect(served));
-    until("the store answers", || client().is_ok_and(|mut client| client.ask("DBSIZE").is_ok()));
+    hosts.await_service(SERVED);
 
     // Each appends a record of its own, and hears how long they all are then.
     let mut lengths = std::thread::scope(|scope| {
-        let stream = || lab.within(0, || TcpStream::connect(served).unwrap());
+        let stream = || hosts.lab.within(0, || TcpStream::connect(SERVED).unwrap());
         let share = |client| (client * MESSAGES / CLIENTS)..((client + 1) * MESSAGES / CLIENTS);
         let streams: Vec<_> = (0..CLIENTS).map(|client| (stream(), share(client))).collect();
         let clients = streams.into_iter().map(|(it, share)| scope.spawn(|| append(it, share)));
@@ -182,7 +223,7 @@ fn exactly_once(driver: &str, system: &str) {
     });
     lengths.sort_unstable();
     assert!(lengths.into_iter().eq((1..=MESSAGES).map(|count| count * RECORD_BYTES)));
-    let log = client().unwrap().patient().ask("GET log").unwrap();
+    let log = hosts.client(SERVED).unwrap().patient().ask("GET log").unwrap();
     let mut numbers: Vec<usize> = log.split_terminator(';').map(|it| it.parse().unwrap()).collect();
     numbers.sort_unstable();
     assert!(numbers.into_iter().eq(0..MESSAGES));

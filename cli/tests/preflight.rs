@@ -129,6 +129,33 @@ fn a_box_that_lacks_nothing_is_told_so_by_the_exit_code() {
 }
 
 #[test]
+fn every_driver_is_listed_with_what_keeps_it_away_and_what_mends_that() {
+    let lists = |text: &str| {
+        says(text, &["shm           shm (rings from 0 peers", "udp           kernel ("]);
+        says(text, &["no       xdp           driver xdp ", "no       dpdk          driver dpdk "]);
+        says(text, &["so            the other drivers move its frames", "mend it by"]);
+    };
+    // A loopback is no Ethernet. Who is not asked for is no reason for another exit code than the rest has.
+    let folder = stated(free_address(), "");
+    let text = said(&folder.daedal(&LOOK).output().unwrap());
+    lists(&text);
+    says(
+        &text,
+        &["none is stated, this is the best: shm to boxes of this host, the kernel to all"],
+    );
+    let folder = stated(free_address(), "driver = \"kernel\"\n");
+    let text = said(&folder.daedal(&LOOK).output().unwrap());
+    lists(&text);
+    assert!(!text.contains("none is stated"), "{text}");
+    // A box that chooses says so when it starts.
+    let folder = stated(free_address(), "");
+    let process = Process::start(&folder, &START);
+    process.await_words("driver: none is stated, this is the best: shm to boxes of this host");
+    process.await_words("driver xdp ");
+    process.await_words("driver dpdk ");
+}
+
+#[test]
 fn an_occupied_port_is_named_with_the_command_that_shows_by_whom() {
     let address = free_address();
     let _holder = UdpSocket::bind(address).unwrap();
@@ -142,7 +169,7 @@ fn an_occupied_port_is_named_with_the_command_that_shows_by_whom() {
 fn too_few_descriptors_are_named_with_how_many_it_takes() {
     let folder = stated(free_address(), "");
     let few = ["prlimit", "--nofile=70"];
-    let words = ["70 may be open, 80 are needed", "the box does not start", "`ulimit -n 1024`"];
+    let words = ["70 may be open, 144 are needed", "the box does not start", "`ulimit -n 1024`"];
     says(&look(&mut behind(&folder, &few, &LOOK), 1), &words);
     says(&look(&mut behind(&folder, &few, &START), 1), &words);
 }

@@ -59,8 +59,7 @@ fn the_system_of_the_readme_runs_as_it_is_written() {
     let said = shell(&looks.join("\n")).output().unwrap();
     let text = String::from_utf8(said.stdout).unwrap();
     assert!(said.status.success(), "{text}");
-    for part in
-        ["as kvs/shard1, ", "kvs  pick by point of ", "a.0  kernel (", "values: 1 key: readme"]
+    for part in ["as kvs/shard1, ", "kvs  pick by point of ", "a.0  shm (", "values: 1 key: readme"]
     {
         assert!(text.contains(part), "{part}: {text}");
     }

@@ -22,13 +22,7 @@ fn both_share(system: &System) -> bool {
 
 #[test]
 fn boxes_that_share_memory_say_so_and_one_that_is_killed_comes_back() {
-    let mut system = System::stated();
-    let text = system.text().replace("idle = ", "driver = \"shm\"\nidle = ");
-    system.folder.write("system.toml", &text);
-    for name in ["controller", "a", "b"] {
-        system.start_box(name);
-    }
-    system.await_service();
+    let mut system = System::start_by("shm");
     assert!(set_all(&system, "before"));
     until("both boxes to share memory", || both_share(&system));
 

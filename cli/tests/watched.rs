@@ -46,7 +46,7 @@ fn frames_of_a_box_are_written_to_the_file_that_its_system_file_names() {
         assert_eq!(client.ask(&format!("SET key{index} {index}")).unwrap(), "+OK");
     }
     let boxes = system.look(&["boxes"]).unwrap();
-    assert!(boxes.contains("b.0  pcap over kernel ("), "{boxes}");
+    assert!(boxes.contains("b.0  pcap over shm ("), "{boxes}");
     // kill -9: what was written is there all the same.
     system.kill("b");
     let file = system.folder.path().join("b.pcap");
@@ -107,9 +107,9 @@ fn boxes_shows_how_each_reactor_runs() {
         let line = boxes.lines().find(|line| line.trim_start().starts_with(start));
         assert!(line.is_some_and(|line| line.ends_with(end)), "{start} {end}: {boxes}");
     };
-    shown("a.0  fault over pcap over kernel (", "); executor thread; balanced; not pinned");
-    shown("b.0  kernel (", "); executor thread; frugal; pinned to processor 0");
-    shown("b.1  kernel (", "); executor thread; frugal; pinned to processor 0");
+    shown("a.0  fault over pcap over shm (", "); executor thread; balanced; not pinned");
+    shown("b.0  shm (", "); executor thread; frugal; pinned to processor 0");
+    shown("b.1  shm (", "); executor thread; frugal; pinned to processor 0");
     shown("controller.0  kernel (", "); executor thread; frugal; not pinned");
     // What the kernel says of the threads.
     let threads = fs::read_dir(format!("/proc/{}/task", system.processes["b"].id())).unwrap();
@@ -126,7 +126,7 @@ fn boxes_shows_how_each_reactor_runs() {
 
 #[test]
 fn a_busy_peer_shows_as_one() {
-    let system = System::start();
+    let system = System::start_by("kernel");
     let mut client = system.client();
     until("a socket of its own", || {
         for index in 0..100 {

@@ -36,8 +36,8 @@ pub struct BoxConfig {
     pub metrics: Option<SocketAddr>,
     /// One of so many visits of its shims has the walk of its first message noted; 0: none.
     pub sample: u64,
-    /// What moves its frames.
-    pub driver: DriverKind,
+    /// What moves its frames; `None`: the best that works, which is chosen when it starts.
+    pub driver: Option<DriverKind>,
     /// The processors that they are pinned to, in turn; none: they are not pinned.
     pub cpus: Vec<usize>,
     /// Where the controller is.
@@ -121,7 +121,7 @@ pub fn config_of(spec: &SystemSpec, name: &str) -> Result<BoxConfig, String> {
             sample: 0,
             // The controller always parks.
             idle: Idle::Frugal,
-            driver: DriverKind::Kernel,
+            driver: Some(DriverKind::Kernel),
             cpus: Vec::new(),
             controller,
             faults: None,

@@ -50,17 +50,21 @@ pub(super) enum Past {
     Nowhere,
     Shm(shm::Options),
     Xdp(Arc<Interface>),
+    ShmXdp(shm::Options, Arc<Interface>),
     #[cfg(feature = "dpdk")]
     Dpdk(Arc<dpdk::Port>),
 }
 
 impl Past {
+    /// `taken`: the interface, if it is taken already.
     /// # Errors
     /// What the driver says of it, for people.
-    pub fn open(config: &BoxConfig) -> Result<Past, String> {
+    pub fn open(config: &BoxConfig, taken: Option<Arc<Interface>>) -> Result<Past, String> {
         let ip = config.address.ip();
-        let opened = match config.driver {
-            DriverKind::Xdp(options) => Interface::open(ip, options).map(Past::Xdp),
+        let interface = |options| taken.map_or_else(|| Interface::open(ip, options), Ok);
+        let opened = match config.driver.unwrap_or_default() {
+            DriverKind::Xdp(options) => interface(options).map(Past::Xdp),
+            DriverKind::ShmXdp(shm, options) => interface(options).map(|it| Past::ShmXdp(shm, it)),
             #[cfg(feature = "dpdk")]
             DriverKind::Dpdk(options) => {
                 dpdk::Port::open(ip, options, config.reactors, dpdk::RECEIVE_BUFFERS)
@@ -107,6 +111,9 @@ impl Make {
             Past::Shm(options) => Reactor::start(spec, move |files| {
                 self.shm(options).and_then(|it| self.turn(it, files))
             }),
+            Past::ShmXdp(options, interface) => Reactor::start(spec, move |files| {
+                self.shm_xdp(options, &interface).and_then(|it| self.turn(it, files))
+            }),
             Past::Nowhere => {
                 Reactor::start(spec, move |files| self.kernel().and_then(|it| self.turn(it, files)))
             }
@@ -136,6 +143,16 @@ impl Make {
         Xdp::start(interface, &config).map_err(|error| error.to_string())
     }
 
+    fn shm_xdp(
+        &self,
+        options: shm::Options,
+        interface: &Arc<Interface>,
+    ) -> Result<Shm<Xdp>, String> {
+        let slots = shm::Config::new(self.address(), options).slots;
+        let shm = Shm::beside(self.xdp(interface)?, slots, options);
+        shm.map_err(|error| error.to_string())
+    }
+
     #[cfg(feature = "dpdk")]
     fn dpdk(&self, port: &Arc<dpdk::Port>) -> Result<dpdk::Dpdk, String> {
         let config = dpdk::Config::new(self.address(), self.reactor, port);
@@ -149,6 +166,7 @@ impl Make {
             #[cfg(feature = "dpdk")]
             Past::Dpdk(port) => Box::new(self.dpdk(port)?),
             Past::Shm(options) => Box::new(self.shm(*options)?),
+            Past::ShmXdp(options, interface) => Box::new(self.shm_xdp(*options, interface)?),
             Past::Nowhere => Box::new(self.kernel()?),
         };
         if let Some(file) = self.config.pcap_of(self.reactor) {

@@ -34,6 +34,7 @@ use daedal_model::latt::CONTROLLER;
 use daedal_model::manager::BoxManager;
 use daedal_model::port::Port;
 use daedal_net::driver::DriverKind;
+use daedal_net::driver::xdp::Interface;
 
 pub use self::config::{BoxConfig, Faults, config_of};
 use self::make::{Make, Past, Residents};
@@ -59,8 +60,8 @@ const STOP_AT_MOST: Duration = Duration::from_secs(5);
 #[derive(Debug)]
 pub struct RunningBox {
     config: BoxConfig,
-    /// What it has less of than it was to have.
-    lesser: Vec<Finding>,
+    /// What it has less of than it was to have, and which driver it has chosen.
+    notes: Vec<Finding>,
     /// Gives out its counters; ends before their file goes.
     server: Option<Server>,
     board: Option<Board>,
@@ -136,7 +137,8 @@ impl RunningBox {
                 continue;
             }
             let (_, words) = channel();
-            let started = start(guest(address, at, secret), templates, Residents::Nobody, words);
+            let residents = (Residents::Nobody, words);
+            let started = start(guest(address, at, secret), None, templates, residents);
             // Another may have taken the port meanwhile.
             if started.is_ok() || UdpSocket::bind(address).is_ok() {
                 return started;
@@ -151,10 +153,10 @@ impl RunningBox {
         &self.config
     }
 
-    /// What it has less of than it was to have, and what follows. What it has stands in
-    /// [`RunningBox::config`].
-    pub fn lesser(&self) -> &[Finding] {
-        &self.lesser
+    /// What it has less of than it was to have, and what follows; which driver it has chosen, if it was told none, and
+    /// why no other. What it has stands in [`RunningBox::config`].
+    pub fn notes(&self) -> &[Finding] {
+        &self.notes
     }
 
     /// Where its counters can be had as text for Prometheus.
@@ -213,7 +215,7 @@ fn guest(address: SocketAddr, controller: SocketAddr, secret: Option<&Path>) -> 
         metrics: None,
         sample: 0,
         idle: Idle::Frugal,
-        driver: DriverKind::Kernel,
+        driver: Some(DriverKind::Kernel),
         cpus: Vec::new(),
         controller,
         faults: None,
@@ -241,16 +243,19 @@ fn start_after(
         return Err(missing.join("\n"));
     }
     (config.executor, config.idle) = (preflight.executor, preflight.idle);
-    let mut running = start(config, templates, residents, words)?;
-    running.lesser.extend(preflight.with(Standing::Less).cloned());
+    config.driver = Some(preflight.driver);
+    let interface = preflight.interface.clone();
+    let mut running = start(config, interface, templates, (residents, words))?;
+    running.notes.extend(preflight.notes().cloned());
     Ok(running)
 }
 
+/// `interface`: that of its driver, if it is taken already.
 fn start(
     config: BoxConfig,
+    interface: Option<Arc<Interface>>,
     templates: &Arc<Templates>,
-    residents: Residents,
-    words: Receiver<Word>,
+    (residents, words): (Residents, Receiver<Word>),
 ) -> Result<RunningBox, String> {
     let templates = Arc::new(with_control_plane(templates));
     let incarnation = random();
@@ -259,7 +264,7 @@ fn start(
     let clock = Clock::start();
     let (board, unkept) = board(&config, clock);
     let server = server(&config, board.as_ref())?;
-    let past = Past::open(&config)?;
+    let past = Past::open(&config, interface)?;
     let mut neighbours = Neighbours::join(config.reactors).map_err(|error| error.to_string())?;
     let (handle, shim) = neighbours[0].handle(HANDLE_CALLS_MAX);
     let mut shim = Some(shim);
@@ -288,7 +293,7 @@ fn start(
     }
     Ok(RunningBox {
         config,
-        lesser: unkept.into_iter().collect(),
+        notes: unkept.into_iter().collect(),
         server,
         board,
         incarnation,
@@ -398,7 +403,7 @@ mod tests {
         let home = RunningBox::start_controller(config, &templates, spec, journal.clone()).unwrap();
         let guest = || {
             let config = BoxConfig { id: BoxId(GUEST | 7), ..guest(address(), at, None) };
-            start(config, &templates, Residents::Nobody, channel().1).unwrap()
+            start(config, None, &templates, (Residents::Nobody, channel().1)).unwrap()
         };
         let guests = [guest(), guest()];
         for _ in 0..100 {

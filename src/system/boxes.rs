@@ -175,13 +175,13 @@ fn take_links(section: &mut Section<'_>) -> Result<LinkSpec, SystemError> {
     Ok(LinkSpec { queue_us: take("queue_us")?, repeat_us: take("repeat_us")? })
 }
 
-fn take_driver(section: &mut Section<'_>) -> Result<DriverKind, SystemError> {
+fn take_driver(section: &mut Section<'_>) -> Result<Option<DriverKind>, SystemError> {
     let Some(text) = section.take_text("driver", "the driver's name, such as \"kernel\"")? else {
-        return Ok(DriverKind::default());
+        return Ok(None);
     };
     let kind = text.value.split(':').next().unwrap_or("");
     let problem = match text.value.parse() {
-        Ok(driver) => return Ok(driver),
+        Ok(driver) => return Ok(Some(driver)),
         Err(Some(why)) => Problem::DriverOptions { why },
         Err(None) if kind == "dpdk" => Problem::NotInThisBuild { feature: "dpdk", built: DRIVERS },
         Err(None) => not_one_of("driver", text.value, DRIVERS),

@@ -126,8 +126,8 @@ pub struct BoxSpec {
     pub metrics: Option<SocketAddr>,
     /// How its reactors wait; `None`: the box chooses, and says what.
     pub idle: Option<Idle>,
-    /// What moves its frames.
-    pub driver: DriverKind,
+    /// What moves its frames; `None`: the box chooses, and says what.
+    pub driver: Option<DriverKind>,
     /// The processors that its reactors are pinned to, in turn; none: they are not pinned.
     pub cpus: Vec<u16>,
     /// File that its frames are written to, both ways, for tcpdump and wireshark to read; `None`: none. Of
@@ -147,7 +147,7 @@ impl BoxSpec {
             executor: Executor::default(),
             metrics: None,
             idle: None,
-            driver: DriverKind::default(),
+            driver: None,
             cpus: Vec::new(),
             pcap: None,
             links: LinkSpec::default(),

@@ -110,7 +110,7 @@ fn what_is_left_out_has_its_default() {
         executor: Executor::Thread,
         metrics: None,
         idle: None,
-        driver: DriverKind::Kernel,
+        driver: None,
         cpus: Vec::new(),
         pcap: None,
         links: LinkSpec::default(),
@@ -453,6 +453,10 @@ fn settings_of_a_box_are_those_that_there_are() {
             "driver = \"shm:fast\"",
             "driver: \"fast\" is none of: copy; write one such as \"shm\", \"xdp\" or \"xdp:native,busy-poll=64\"",
         ),
+        (
+            "driver = \"shm+kernel\"",
+            "driver: \"kernel\" does not stand beside shm, but xdp does; write one such as \"shm\", \"xdp\" or \"xdp:native,busy-poll=64\"",
+        ),
         #[cfg(not(feature = "dpdk"))]
         ("driver = \"token-ring\"", "driver is \"token-ring\"; write kernel, xdp or shm"),
     ];
@@ -594,7 +598,7 @@ fn specs() -> impl Strategy<Value = SystemSpec> {
                     executor,
                     metrics: v6.then_some(address),
                     idle,
-                    driver: DriverKind::Kernel,
+                    driver: v6.then(|| "shm:copy+xdp:generic".parse().expect("there is one")),
                     cpus: cpus.into_iter().collect(),
                     pcap,
                     links,

@@ -4,9 +4,7 @@ use std::fmt::Write;
 
 use daedal_boxes::executor::Executor;
 
-use super::{
-    AgentSpec, BoxSpec, ControllerSpec, DriverKind, Idle, LinkSpec, SystemSpec, Transform,
-};
+use super::{AgentSpec, BoxSpec, ControllerSpec, Idle, LinkSpec, SystemSpec, Transform};
 
 impl SystemSpec {
     /// The system file that reads as this spec, if it is one that could be read.
@@ -67,7 +65,7 @@ fn agent_box(name: &str, spec: &BoxSpec) -> String {
         Idle::Balanced => "balanced",
         Idle::Frugal => "frugal",
     });
-    let driver = (spec.driver != DriverKind::default()).then(|| text(spec.driver.to_string()));
+    let driver = spec.driver.map(|it| text(it.to_string()));
     let keys = [
         ("address", Some(text(spec.address.to_string()))),
         ("reactors", (spec.reactors != 1).then(|| spec.reactors.to_string())),

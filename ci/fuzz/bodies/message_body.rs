@@ -84,7 +84,7 @@ fn check<M: Message + Body<Message = M> + Debug + PartialEq>(bytes: &[u8]) {
     let mut place = vec![0; again.len()];
     let mut encoder = Encoder::new(&mut place);
     if owned.encode(&mut encoder).is_ok() {
-        assert_eq!((encoder.written(), &place), (again.len(), &again));
+        assert_eq!((encoder.written().len(), &place), (again.len(), &again));
     }
 }
 

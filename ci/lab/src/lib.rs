@@ -9,8 +9,9 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
-/// Two ends that see each other as 10.0.0.1 and 10.0.0.2, each by an interface called `lab`.
-const PAIR: &str = "
+/// Two ends that see each other as 10.0.0.1 and 10.0.0.2, each by an interface called `lab`:
+/// what [`Lab::pair`] makes.
+pub const PAIR: &str = "
 -n {0} link add lab type veth peer name lab netns {1}
 -n {0} address add 10.0.0.1/24 dev lab
 -n {0} link set lab up

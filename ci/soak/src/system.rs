@@ -39,9 +39,11 @@ listen = \"10.0.0.3:6379\"
 box = \"b\"
 [box.a]
 address = \"10.0.0.2:7100\"
+driver = \"kernel\"
 idle = \"frugal\"
 [box.b]
 address = \"10.0.0.3:7200\"
+driver = \"kernel\"
 idle = \"frugal\"
 ";
 

@@ -40,6 +40,14 @@ impl System {
         System::stated().started()
     }
 
+    /// The same, whose boxes have that driver.
+    pub fn start_by(driver: &str) -> System {
+        let system = System::stated();
+        let text = system.text().replace("idle = ", &format!("driver = \"{driver}\"\nidle = "));
+        system.folder.write("system.toml", &text);
+        system.started()
+    }
+
     /// The same, where shards may share a box.
     pub fn start_together() -> System {
         System::stated_together().started()

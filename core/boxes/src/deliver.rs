@@ -372,7 +372,7 @@ mod tests {
         let mut room = vec![0xff; body.len() + 24];
         let mut encoder = Encoder::new(&mut room);
         told.encode(&mut encoder).unwrap();
-        let written = encoder.written();
+        let written = encoder.written().len();
         assert_eq!(&M::owned(open::<M>(&room[..written], Trust::Ours).unwrap()), told);
         // Even of ours, what is too short for its root is checked.
         let root = size_of::<M::Archived>();

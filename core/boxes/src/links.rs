@@ -541,8 +541,7 @@ mod tests {
     use std::cell::Cell;
 
     use daedal_net::driver::sim::{Config, SimDriver, SimNetwork};
-    use daedal_net::driver::{self, Outgoing};
-    use daedal_net::pool::Pool;
+    use daedal_net::leave_to;
     use daedal_net::wire::message::MessageHeader;
 
     use super::*;
@@ -576,40 +575,10 @@ mod tests {
     struct Holding(SimDriver, Rc<Cell<usize>>);
 
     impl Driver for Holding {
-        fn pool(&self) -> &Pool {
-            self.0.pool()
-        }
-
-        fn receive_pool(&self) -> &Pool {
-            self.0.receive_pool()
-        }
-
-        fn receive(&mut self, now: u64, limit: usize, into: &mut Vec<Received>) -> usize {
-            self.0.receive(now, limit, into)
-        }
-
-        fn transmit(&mut self, now: u64, frames: &mut VecDeque<Outgoing>) {
-            self.0.transmit(now, frames);
-        }
+        leave_to!(0: pool, receive_pool, receive, transmit, address, payload_bytes_max, counters, mode);
 
         fn reclaim(&mut self) {
             self.1.set(self.1.get() + 1);
-        }
-
-        fn address(&self) -> SocketAddr {
-            self.0.address()
-        }
-
-        fn payload_bytes_max(&self) -> usize {
-            self.0.payload_bytes_max()
-        }
-
-        fn counters(&self) -> driver::Counters {
-            self.0.counters()
-        }
-
-        fn mode(&self) -> String {
-            self.0.mode()
         }
     }
 

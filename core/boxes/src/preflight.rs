@@ -1,7 +1,8 @@
 //! What a box needs of its machine, looked at before it starts: by `daedal preflight`, and by the box itself,
 //! which starts with less or not at all, and says so in the same words.
 //!
-//! Looks and tries; changes nothing, and leaves nothing behind. Each [`Finding`] says what was found, what
+//! Looks and tries; changes nothing, and leaves nothing behind but an interface that was taken, as long as its result is
+//! kept. Each [`Finding`] says what was found, what
 //! follows, and the command that mends it. What is tried is tried as the box does it: by its driver, by its
 //! executor. Invariant: a box that finds nothing [`Standing::Missing`] fails at start only by what another
 //! process did meanwhile.
@@ -9,13 +10,18 @@
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use daedal_net::driver::DriverKind;
+use daedal_net::driver::xdp::Interface;
 
 use crate::executor::Executor;
 use crate::idle::Idle;
 
 mod checks;
+mod drivers;
+
+use drivers::Found;
 
 /// What a box is to be.
 #[derive(Clone, Debug)]
@@ -28,8 +34,8 @@ pub struct Needs {
     pub executor: Executor,
     /// What they do when there is nothing to do.
     pub idle: Idle,
-    /// What moves its frames.
-    pub driver: DriverKind,
+    /// What moves its frames; `None`: the best that works.
+    pub driver: Option<DriverKind>,
     /// Cores that they are pinned to, in turn; none: they are not pinned.
     pub cpus: Vec<usize>,
     /// Files that it replaces by whole ones: a journal, say.
@@ -43,6 +49,8 @@ pub struct Needs {
 pub enum Standing {
     /// As it should be, or not needed.
     Ok,
+    /// Not to be had, and not asked for.
+    Without,
     /// The box starts, with less than was asked for.
     Less,
     /// The box does not start.
@@ -65,6 +73,9 @@ pub struct Finding {
 }
 
 impl Finding {
+    /// The thing that is a driver's choice.
+    pub const CHOICE: &'static str = "driver";
+
     fn ok(what: &'static str, found: impl Into<String>) -> Finding {
         let (found, mend) = (found.into(), String::new());
         Finding { what, standing: Standing::Ok, found, follows: "", mend }
@@ -111,6 +122,10 @@ pub struct Preflight {
     pub executor: Executor,
     /// What they can do when there is nothing to do.
     pub idle: Idle,
+    /// What moves their frames.
+    pub driver: DriverKind,
+    /// For drivers that go past the kernel: taken, so that it is there still when the box starts.
+    pub interface: Option<Arc<Interface>>,
 }
 
 impl Preflight {
@@ -119,10 +134,25 @@ impl Preflight {
         self.findings.iter().map(|it| it.standing).max().unwrap_or(Standing::Ok)
     }
 
+    /// What a box says of itself when it starts: what it has less of, and which driver it has chosen and why no other.
+    pub fn notes(&self) -> impl Iterator<Item = &Finding> {
+        let is_note = |it: &&Finding| match it.standing {
+            Standing::Ok => it.what == Finding::CHOICE,
+            Standing::Without | Standing::Less => true,
+            Standing::Missing => false,
+        };
+        self.findings.iter().filter(is_note)
+    }
+
     /// Findings of this standing.
     pub fn with(&self, standing: Standing) -> impl Iterator<Item = &Finding> {
         self.findings.iter().filter(move |it| it.standing == standing)
     }
+}
+
+/// Of the drivers that a box is told not to have, whether it could, and what mends it if not.
+pub fn other_drivers(needs: &Needs) -> Vec<Finding> {
+    drivers::others(needs)
 }
 
 /// Looks at everything.
@@ -130,15 +160,16 @@ pub fn check(needs: &Needs) -> Preflight {
     let cores = checks::cores();
     let idle = needs.idle.fitting(needs.reactors.into(), cores);
     let (executor, mut findings) = checks::executor(needs.executor);
-    findings.extend(checks::capabilities(needs));
-    findings.push(checks::huge_pages(needs));
-    findings.push(checks::descriptors(needs));
+    let Found { kind: driver, interface, findings: of_drivers } = drivers::found(needs);
+    findings.extend(checks::capabilities(needs, driver));
+    findings.push(checks::huge_pages(driver));
+    findings.push(checks::descriptors(needs, driver));
     findings.push(checks::memory(needs));
     findings.push(checks::busy(needs, idle, cores));
     findings.extend(checks::pinned(needs));
-    findings.extend(checks::network(needs));
+    findings.extend(of_drivers);
     findings.extend(checks::writable(needs));
-    Preflight { findings, executor, idle }
+    Preflight { findings, executor, idle, driver, interface }
 }
 
 #[cfg(test)]

@@ -1,8 +1,16 @@
-//! Once they have done it before, reactors allocate nothing for messages: in a reactor, over a ring, over a link;
-//! told and asked, to and fro; in order or not. What waits in an inbox is a copy, and its
-//! sender keeps another until it hears what became of it.
+//! Once they have done it before, reactors allocate nothing for messages, and copy none: in a reactor, over a ring, over
+//! a link; told and asked, to and fro; in order or not. A transition reads its message where the sender's transition
+//! wrote it: in the local queue, or in the frame that a driver has sent and received. What drivers do with frames is
+//! shown in net/tests/drivers/zero_copy.rs.
+//!
+//! Copied are, all the same:
+//! - what crosses a ring, into the ring, where it is read; once more, if it goes round the ring's end;
+//! - what waits in an inbox, at both ends: its sender keeps a copy until it hears what became of it;
+//! - what is sealed: what is kept to be repeated stays as it is, and a copy of it is encrypted;
+//! - what is larger than a frame, into segments, and out of them;
+//! - what goes to several (`Each`, a broadcast), for all of them but the first.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::rc::Rc;
@@ -16,10 +24,12 @@ use daedal_boxes::turn::Turn;
 use daedal_boxes::{Placed, hosted};
 use daedal_model::agent::{Agent, Answer, Archived};
 use daedal_model::context::Context;
-use daedal_model::id::{BoxId, ReactorAddress, Space, Stamp};
+use daedal_model::encode::{Body, Encode, Encoder, Full};
+use daedal_model::id::{BoxId, Point, ReactorAddress, Space, Stamp};
 use daedal_model::message;
 use daedal_model::path::AgentPath;
 use daedal_net::driver::{Counters, Driver, Outgoing, Received};
+use daedal_net::link::Secret;
 use daedal_net::pool::Pool;
 
 /// What goes to and fro: a number, and some bytes.
@@ -31,6 +41,51 @@ struct Note {
 }
 
 const TEXT: &[u8] = b"some bytes of no particular meaning";
+
+thread_local! {
+    /// From where to where each message lies that was written last of its number, modulo [`MANY`].
+    static WRITTEN: [Cell<[usize; 2]>; MANY as usize] =
+        const { [const { Cell::new([0; 2]) }; MANY as usize] };
+    /// How many were read elsewhere.
+    static MOVED: Cell<u64> = const { Cell::new(0) };
+}
+
+/// A note that notes where it is written.
+struct Traced<'a>(NoteRef<'a>);
+
+#[expect(unsafe_code, reason = "an encoding is promised to be one")]
+// SAFETY: it is the note's.
+unsafe impl Encode<Note> for Traced<'_> {
+    fn encode(&self, out: &mut Encoder<'_>) -> Result<(), Full> {
+        self.0.encode(out)?;
+        let lies = out.written().as_ptr_range();
+        let number = (self.0.number % MANY) as usize;
+        WRITTEN.with(|it| it[number].set([lies.start as usize, lies.end as usize]));
+        Ok(())
+    }
+}
+
+impl Body for Traced<'_> {
+    type Message = Note;
+
+    fn point(&self) -> Option<Point> {
+        self.0.point()
+    }
+
+    fn is_broadcast(&self) -> bool {
+        self.0.is_broadcast()
+    }
+}
+
+/// Reads a note: its number.
+fn read(note: &Archived<Note>) -> u64 {
+    assert_eq!(note.text.as_slice(), TEXT);
+    let number = note.number.to_native();
+    let [start, end] = WRITTEN.with(|it| it[(number % MANY) as usize].get());
+    let is_in_place = (start..end).contains(&(note.text.as_ptr() as usize));
+    MOVED.set(MOVED.get() + u64::from(!is_in_place));
+    number
+}
 
 /// How messages go in a test.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,7 +109,7 @@ struct Player {
 
 impl Player {
     fn play(&self, number: u64, context: &mut Context<'_, Player>) {
-        let note = NoteRef { number, text: TEXT };
+        let note = Traced(NoteRef { number, text: TEXT });
         match self.how {
             How::Tell | How::Parked => context.send(self.to, &note),
             How::TellInOrder => context.send_in_order(self.to, &note),
@@ -74,13 +129,11 @@ impl Agent for Player {
 
     /// What one tells the other comes back.
     fn transition(&mut self, note: &Archived<Note>, context: &mut Context<'_, Self>) {
-        assert_eq!(note.text.as_slice(), TEXT);
-        self.play(note.number.to_native() + MANY, context);
+        self.play(read(note) + MANY, context);
     }
 
     fn answered(&mut self, answer: &Answer<'_>, context: &mut Context<'_, Self>) {
-        let note = answer.open::<Note>().expect("it is answered");
-        self.play(note.number.to_native() + MANY, context);
+        self.play(read(answer.open::<Note>().expect("it is answered")) + MANY, context);
     }
 }
 
@@ -96,8 +149,7 @@ impl Agent for Partner {
     type Reply = Note;
 
     fn transition(&mut self, note: &Archived<Note>, context: &mut Context<'_, Self>) {
-        let number = note.number.to_native();
-        let same = NoteRef { number, text: note.text.as_slice() };
+        let same = Traced(NoteRef { number: read(note), text: note.text.as_slice() });
         self.handled += 1;
         match self.how {
             How::Ask | How::AskInOrder => context.reply(&same),
@@ -195,6 +247,7 @@ enum Place {
     Local,
     Ring,
     Link,
+    Sealed,
 }
 
 fn pair(place: Place, how: How) -> Vec<Turn<Pipe>> {
@@ -204,7 +257,7 @@ fn pair(place: Place, how: How) -> Vec<Turn<Pipe>> {
     let there = match place {
         Place::Local => here,
         Place::Ring => at(1, 1),
-        Place::Link => at(2, 0),
+        Place::Link | Place::Sealed => at(2, 0),
     };
     let make = |me: ReactorAddress| {
         let mut templates = Templates::new();
@@ -214,7 +267,10 @@ fn pair(place: Place, how: How) -> Vec<Turn<Pipe>> {
         let pool = Pool::new(512, PAYLOAD_BYTES);
         let driver = Pipe { pool, at: address(me), ends: ends.clone(), end };
         let nonce = 1 + u64::from(me.agent_box.0);
-        let links = Links::new(me, driver, templates.kinds(), Default::default(), nonce);
+        let mut links = Links::new(me, driver, templates.kinds(), Default::default(), nonce);
+        if place == Place::Sealed {
+            links.seal_with(Secret([7; 32]));
+        }
         let mut turn = Turn::new(me, templates, links);
         for (name, place) in [("player", here), ("partner", there)] {
             turn.put_box(place.agent_box, address(place));
@@ -258,6 +314,7 @@ fn check(place: Place, how: How) {
     let warm_up = if is_quick { 8 } else { 400 };
     rounds(&mut turns, &mut now, warm_up);
     let before = copied(&turns);
+    MOVED.set(0);
     let (count, handled) = allocations(|| rounds(&mut turns, &mut now, warm_up / 4));
     assert!(handled > 50, "{place:?}, {how:?}: {handled} messages were handled");
     let waited = copied(&turns) - before;
@@ -267,27 +324,34 @@ fn check(place: Place, how: How) {
         count as u64 <= most,
         "{place:?}, {how:?}: {count} for {handled}, of which {waited} wait"
     );
+    let moved = MOVED.get();
+    let is_copied = how == How::Parked || matches!(place, Place::Ring | Place::Sealed);
+    assert!(
+        if is_copied { moved > 50 } else { moved == 0 },
+        "{place:?}, {how:?}: {moved} of {handled} were not read where they were written"
+    );
 }
 
+const PROMPT: [How; 4] = [How::Tell, How::Ask, How::TellInOrder, How::AskInOrder];
+
 #[test]
-fn messages_within_a_reactor_allocate_nothing() {
-    for how in [How::Tell, How::Ask, How::TellInOrder, How::AskInOrder] {
-        check(Place::Local, how);
-    }
+fn messages_within_a_reactor_allocate_nothing_and_are_read_where_they_were_written() {
+    PROMPT.into_iter().for_each(|how| check(Place::Local, how));
 }
 
 #[test]
 fn messages_over_a_ring_allocate_nothing() {
-    for how in [How::Tell, How::Ask, How::TellInOrder, How::AskInOrder] {
-        check(Place::Ring, how);
-    }
+    PROMPT.into_iter().for_each(|how| check(Place::Ring, how));
 }
 
 #[test]
-fn messages_over_a_link_allocate_nothing() {
-    for how in [How::Tell, How::Ask, How::TellInOrder, How::AskInOrder] {
-        check(Place::Link, how);
-    }
+fn messages_over_a_link_allocate_nothing_and_are_read_where_they_were_written() {
+    PROMPT.into_iter().for_each(|how| check(Place::Link, how));
+}
+
+#[test]
+fn messages_that_are_sealed_are_copied_and_allocate_nothing() {
+    PROMPT.into_iter().for_each(|how| check(Place::Sealed, how));
 }
 
 #[test]

@@ -8,15 +8,15 @@ use daedal_boxes::turn::Turn;
 use daedal_boxes::{Placed, hosted};
 use daedal_model::agent::{Agent, Answer, Archived, Outcome, ReplyTo};
 use daedal_model::context::Context;
-use daedal_model::id::{Epoch, Point, Space, Stamp};
+use daedal_model::id::{Point, Space, Stamp};
 use daedal_model::point::PointRange;
-use daedal_model::route::{Action, PickBy, Route, Share};
+use daedal_model::route::PickBy;
 use daedal_model::{message, state};
 use daedal_net::driver::sim::{SimDriver, SimNetwork};
 
 mod network;
 
-use network::{at, path};
+use network::{at, learn, path};
 
 /// Points up to this one are the first shard's.
 const HALF: u64 = u64::MAX / 2;
@@ -96,11 +96,8 @@ fn turn(agent_box: u16, network: &SimNetwork) -> Turn<SimDriver> {
     templates.talks_to::<Shard>().talks_to::<Asker>();
     let places = [("store/shard1", at(1, 0)), ("store/shard2", at(2, 0))];
     let mut turn = network::turn(at(agent_box, 0), network, templates, &places);
-    let share = |(shard, last)| Share { last: Point(last), child: path(shard).logical_id() };
-    let among = [("store/shard1", HALF), ("store/shard2", u64::MAX)].map(share).to_vec();
-    let action = Action::Pick { by: PickBy::Point, among };
-    turn.learn_route(path("store"), Route { epoch: Epoch(1), action });
-    turn.settle_routes();
+    let halves = [("store/shard1", Point(HALF)), ("store/shard2", Point::MAX)];
+    learn(&mut turn, ("store", 1), PickBy::Point, halves);
     turn
 }
 

@@ -8,14 +8,14 @@ use daedal_boxes::turn::Turn;
 use daedal_boxes::{Placed, hosted};
 use daedal_model::agent::{Agent, Answer, Archived};
 use daedal_model::context::Context;
-use daedal_model::id::{Epoch, Point, Space, Stamp};
-use daedal_model::route::{Action, PickBy, Route, Share};
+use daedal_model::id::{Point, Space, Stamp};
+use daedal_model::route::PickBy;
 use daedal_model::{message, state};
 use daedal_net::driver::sim::{SimDriver, SimNetwork};
 
 mod network;
 
-use network::{at, path};
+use network::{at, learn, path};
 
 const COPIES: u16 = 3;
 const ASKS: u64 = 6_000;
@@ -93,10 +93,8 @@ fn processed(by: PickBy, here: u16) -> BTreeMap<u16, u64> {
             .map(|copy| (names[usize::from(copy) - 1].as_str(), at(copy + 1, 0)))
             .collect();
         let mut turn = network::turn(at(agent_box, 0), &network, templates, &places);
-        let share = |name: &String| Share { last: Point(0), child: path(name).logical_id() };
-        let action = Action::Pick { by, among: names.iter().map(share).collect() };
-        turn.learn_route(path("work"), Route { epoch: Epoch(1), action });
-        turn.settle_routes();
+        let copies = names.iter().map(|name| (name.as_str(), Point(0)));
+        learn(&mut turn, ("work", 1), by, copies);
         turn
     };
     let mut turns: Vec<Turn<SimDriver>> = (1..=here + 1).map(start).collect();

@@ -1,8 +1,6 @@
 //! Commands come by the thousand, end or are killed, and are cut off: they leave room and memory as they were, and
 //! nothing that they ask is done twice.
 
-#![expect(dead_code, reason = "what other tests need of the network")]
-
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};

@@ -10,14 +10,14 @@ use daedal_boxes::turn::Turn;
 use daedal_boxes::{Placed, hosted};
 use daedal_model::agent::{Agent, Archived};
 use daedal_model::context::Context;
-use daedal_model::id::{Epoch, Point, Space, Stamp};
-use daedal_model::route::{Action, PickBy, Route, Share};
+use daedal_model::id::{Point, Space, Stamp};
+use daedal_model::route::PickBy;
 use daedal_model::{message, state};
 use daedal_net::driver::sim::{SimDriver, SimNetwork};
 
 mod network;
 
-use network::{at, path};
+use network::{at, learn, path};
 
 const NOTES: u64 = 1_800;
 /// More than a link has frames for, one note a frame.
@@ -132,11 +132,7 @@ fn written(by: PickBy, seal: u64) -> Vec<String> {
         let places = [(names[0], at(2, 0))];
         let mut turn = network::turn(at(agent_box, 0), &network, templates, &places);
         let last = [Point(u64::MAX / 2), Point::MAX];
-        let share = |(name, last): (&str, Point)| Share { last, child: path(name).logical_id() };
-        let among = names.into_iter().zip(last).map(share).collect();
-        let action = Action::Pick { by, among };
-        turn.learn_route(path("ledger"), Route { epoch: Epoch(1), action });
-        turn.settle_routes();
+        learn(&mut turn, ("ledger", 1), by, names.into_iter().zip(last));
         turn
     };
     let mut turns: Vec<Turn<SimDriver>> = (1..=LEAVES + 1).map(start).collect();

@@ -7,15 +7,15 @@ use daedal_boxes::turn::Turn;
 use daedal_boxes::{Placed, hosted};
 use daedal_model::agent::{Agent, Answer, Archived, Outcome, Refusal};
 use daedal_model::context::Context;
-use daedal_model::id::{Epoch, Point, Space, Stamp};
+use daedal_model::id::{Point, Space, Stamp};
 use daedal_model::point::PointRange;
-use daedal_model::route::{Action, PickBy, Route, Share};
+use daedal_model::route::PickBy;
 use daedal_model::{message, state};
 use daedal_net::driver::sim::{SimDriver, SimNetwork};
 
 mod network;
 
-use network::{at, path};
+use network::{at, learn, path};
 
 /// Points up to this one are the first shard's.
 const HALF: u64 = u64::MAX / 2;
@@ -83,12 +83,9 @@ fn turn(agent_box: u16, network: &SimNetwork) -> Turn<SimDriver> {
 }
 
 /// The way to the store, where these shards have the lower and the upper half.
-fn learn(turn: &mut Turn<SimDriver>, epoch: u32, halves: [&str; 2]) {
-    let share = |(shard, last)| Share { last: Point(last), child: path(shard).logical_id() };
-    let among = halves.into_iter().zip([HALF, u64::MAX]).map(share).collect();
-    let action = Action::Pick { by: PickBy::Point, among };
-    turn.learn_route(path("store"), Route { epoch: Epoch(epoch), action });
-    turn.settle_routes();
+fn learn_halves(turn: &mut Turn<SimDriver>, epoch: u32, [lower, upper]: [&str; 2]) {
+    let halves = [(lower, Point(HALF)), (upper, Point::MAX)];
+    learn(turn, ("store", epoch), PickBy::Point, halves);
 }
 
 fn run(turns: &mut [Turn<SimDriver>; 2], now: &mut u64) {
@@ -109,12 +106,12 @@ fn what_comes_to_who_does_not_own_its_point_goes_to_who_does() {
         turns[1].host(placed, hosted(Shard { number }));
     }
     let mut now = 0;
-    learn(&mut turns[0], 1, ["store/shard2", "store/shard1"]);
+    learn_halves(&mut turns[0], 1, ["store/shard2", "store/shard1"]);
     turns[0].host(Placed::alone(path("asker"), Space(1)), hosted(Asker::default()));
     run(&mut turns, &mut now);
     assert_eq!(TOOK.take(), []);
     assert!(turns.iter().any(|turn| turn.counts().returned > 0));
-    learn(&mut turns[0], 2, ["store/shard1", "store/shard2"]);
+    learn_halves(&mut turns[0], 2, ["store/shard1", "store/shard2"]);
     run(&mut turns, &mut now);
     assert_eq!(TOOK.take(), [(1, LOW)]);
     assert_eq!(REFUSED.take(), Some(Refusal::NoPoint));

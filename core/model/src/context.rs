@@ -260,13 +260,13 @@ fn write<M: Wire, B: Encode<M> + ?Sized>(
 ) -> Number {
     let mut encoder = Encoder::new(effects.open(letter));
     if body.encode(&mut encoder).is_ok() {
-        let bytes = encoder.written();
+        let bytes = encoder.written().len();
         return effects.close(bytes);
     }
     while let Some(room) = effects.widen() {
         let mut encoder = Encoder::new(room);
         if let Ok::<(), Full>(()) = body.encode(&mut encoder) {
-            let bytes = encoder.written();
+            let bytes = encoder.written().len();
             return effects.close(bytes);
         }
     }

@@ -106,11 +106,11 @@ impl<'a> Encoder<'a> {
         Encoder { out: Out::Slice { bytes, written: 0 } }
     }
 
-    /// How many bytes the archive has, once it is encoded.
-    pub fn written(&self) -> usize {
+    /// The archive, once it is encoded, where it was written.
+    pub fn written(&self) -> &[u8] {
         match &self.out {
-            Out::Slice { written, .. } => *written,
-            Out::Heap(bytes) => bytes.len(),
+            Out::Slice { bytes, written } => &bytes[..*written],
+            Out::Heap(bytes) => bytes,
         }
     }
 

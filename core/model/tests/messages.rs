@@ -51,7 +51,7 @@ use plain::{Inner, Pair, Request, RequestRef, Tick};
 fn in_place<M: Wire>(body: &impl Encode<M>, bytes: &mut [u8]) -> Result<usize, Full> {
     let mut out = Encoder::new(bytes);
     body.encode(&mut out)?;
-    Ok(out.written())
+    Ok(out.written().len())
 }
 
 /// Encodes in both ways, accesses at an odd address, and gives back an owned value.

@@ -15,8 +15,8 @@ use std::rc::Rc;
 
 use daedal_model::id::Number;
 use daedal_net::driver::sim::{Config, Flight, SimDriver, SimNetwork};
-use daedal_net::driver::{Counters, Driver, Outgoing, Received};
-use daedal_net::pool::Pool;
+use daedal_net::driver::{Driver, Outgoing, Received};
+use daedal_net::leave_to;
 use daedal_net::wire::link::{CONTROL, LinkHeader};
 use daedal_net::wire::record::{Record, Records};
 use xxhash_rust::xxh3::xxh3_64;
@@ -178,13 +178,7 @@ impl fmt::Debug for Wiretap {
 }
 
 impl Driver for Wiretap {
-    fn pool(&self) -> &Pool {
-        self.driver.pool()
-    }
-
-    fn receive_pool(&self) -> &Pool {
-        self.driver.receive_pool()
-    }
+    leave_to!(driver: pool, receive_pool, reclaim, address, payload_bytes_max, counters, mode);
 
     fn receive(&mut self, _: u64, limit: usize, into: &mut Vec<Received>) -> usize {
         let (now, before) = (self.clock.get(), into.len());
@@ -198,25 +192,5 @@ impl Driver for Wiretap {
 
     fn transmit(&mut self, _: u64, frames: &mut VecDeque<Outgoing>) {
         self.driver.transmit(self.clock.get(), frames);
-    }
-
-    fn reclaim(&mut self) {
-        self.driver.reclaim();
-    }
-
-    fn address(&self) -> SocketAddr {
-        self.driver.address()
-    }
-
-    fn payload_bytes_max(&self) -> usize {
-        self.driver.payload_bytes_max()
-    }
-
-    fn counters(&self) -> Counters {
-        self.driver.counters()
-    }
-
-    fn mode(&self) -> String {
-        self.driver.mode()
     }
 }

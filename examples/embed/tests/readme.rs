@@ -116,7 +116,7 @@ async fn the_service_is_one_box_of_a_system_of_several_processes() {
         "{text}"
     );
     let boxes = String::from_utf8(lab.look(&["boxes"]).stdout).unwrap();
-    for reactor in ["a.0  kernel (", "b.0  kernel (", "controller.0  kernel ("] {
+    for reactor in ["a.0  shm (", "b.0  shm (", "controller.0  kernel ("] {
         assert!(boxes.contains(reactor), "{boxes}");
     }
     // The demonstration is of its own agents, whatever the program's are.

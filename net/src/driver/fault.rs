@@ -5,11 +5,9 @@
 //! when the driver is next called, so a caller that parks has to wake by its own timers.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::net::SocketAddr;
-use std::os::fd::RawFd;
 
 use super::{Counters, Driver, Outgoing, Received};
-use crate::pool::Pool;
+use crate::leave_to;
 
 /// Frames delayed at a time in one direction; one more is not delayed. Keeps buffers from running out.
 const DELAYED_MAX: usize = 64;
@@ -92,13 +90,7 @@ impl<D: Driver> Fault<D> {
 }
 
 impl<D: Driver> Driver for Fault<D> {
-    fn pool(&self) -> &Pool {
-        self.inner.pool()
-    }
-
-    fn receive_pool(&self) -> &Pool {
-        self.inner.receive_pool()
-    }
+    leave_to!(inner: pool, receive_pool, reclaim, address, payload_bytes_max, descriptors);
 
     fn receive(&mut self, now: u64, limit: usize, into: &mut Vec<Received>) -> usize {
         // Each turn receives, but only some have something to send: late frames leave here too.
@@ -135,22 +127,6 @@ impl<D: Driver> Driver for Fault<D> {
         }
         self.outbound.settle(now);
         self.inner.transmit(now, &mut self.outbound.ready);
-    }
-
-    fn reclaim(&mut self) {
-        self.inner.reclaim();
-    }
-
-    fn address(&self) -> SocketAddr {
-        self.inner.address()
-    }
-
-    fn payload_bytes_max(&self) -> usize {
-        self.inner.payload_bytes_max()
-    }
-
-    fn descriptors(&mut self, into: &mut Vec<RawFd>) {
-        self.inner.descriptors(into);
     }
 
     /// Those of the driver below, and what was done to its frames.
@@ -266,6 +242,8 @@ impl SplitMix {
 
 #[cfg(test)]
 mod tests {
+    use std::net::SocketAddr;
+
     use super::*;
     use crate::driver::sim::{Config, SimDriver, SimNetwork};
 

@@ -1,4 +1,5 @@
-//! Which driver a reactor is to have, as text: `kernel`, `shm`, `xdp:native,zero-copy`, `dpdk:net_memif0,role=server`.
+//! Which driver a reactor is to have, as text: `kernel`, `shm`, `xdp:native,zero-copy`, `shm+xdp`,
+//! `dpdk:net_memif0,role=server`.
 
 use std::fmt;
 use std::str::FromStr;
@@ -16,6 +17,8 @@ pub enum DriverKind {
     Xdp(xdp::Options),
     /// Memory that is shared with the boxes of this host.
     Shm(shm::Options),
+    /// Memory that is shared with the boxes of this host, and AF_XDP to others.
+    ShmXdp(shm::Options, xdp::Options),
     /// DPDK, past the kernel. Only in a build with the feature `dpdk`.
     #[cfg(feature = "dpdk")]
     Dpdk(super::dpdk::Options),
@@ -37,6 +40,12 @@ impl FromStr for DriverKind {
     type Err = Option<String>;
 
     fn from_str(text: &str) -> Result<DriverKind, Option<String>> {
+        if let Some((shm, xdp)) = text.split_once('+').filter(|it| it.0.starts_with("shm")) {
+            return match (shm.parse()?, xdp.parse()?) {
+                (DriverKind::Shm(shm), DriverKind::Xdp(xdp)) => Ok(DriverKind::ShmXdp(shm, xdp)),
+                _ => Err(Some(format!("{xdp:?} does not stand beside shm, but xdp does"))),
+            };
+        }
         match text.split_once(':').unwrap_or((text, "")) {
             ("kernel", "") => Ok(DriverKind::Kernel),
             ("kernel", more) => Err(Some(format!("kernel has no options, such as {more:?}"))),
@@ -57,6 +66,9 @@ impl fmt::Display for DriverKind {
             DriverKind::Shm(options) => write!(out, "shm:{options}"),
             DriverKind::Xdp(options) if *options == xdp::Options::default() => out.write_str("xdp"),
             DriverKind::Xdp(options) => write!(out, "xdp:{options}"),
+            DriverKind::ShmXdp(shm, xdp) => {
+                write!(out, "{}+{}", DriverKind::Shm(*shm), DriverKind::Xdp(*xdp))
+            }
             #[cfg(feature = "dpdk")]
             DriverKind::Dpdk(options) => write!(out, "dpdk:{options}"),
         }

@@ -16,6 +16,7 @@ pub mod dpdk;
 pub mod error;
 pub mod fault;
 pub mod headers;
+mod inner;
 pub mod kernel;
 mod kind;
 pub mod neighbour;
@@ -25,6 +26,7 @@ pub mod sim;
 mod train;
 pub mod xdp;
 
+pub use aside::Beside;
 pub use error::DriverError;
 pub use kind::DriverKind;
 

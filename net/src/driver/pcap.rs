@@ -10,10 +10,9 @@ use std::collections::VecDeque;
 use std::fmt;
 use std::io::{self, Write};
 use std::net::{IpAddr, SocketAddr};
-use std::os::fd::RawFd;
 
-use super::{Counters, Driver, Outgoing, Received};
-use crate::pool::Pool;
+use super::{Driver, Outgoing, Received};
+use crate::leave_to;
 
 /// Microseconds would not tell two frames of one turn apart: times are in nanoseconds.
 const MAGIC_NANOSECONDS: u32 = 0xa1b2_3c4d;
@@ -64,13 +63,7 @@ impl<D: Driver, W: Write> Pcap<D, W> {
 }
 
 impl<D: Driver, W: Write> Driver for Pcap<D, W> {
-    fn pool(&self) -> &Pool {
-        self.inner.pool()
-    }
-
-    fn receive_pool(&self) -> &Pool {
-        self.inner.receive_pool()
-    }
+    leave_to!(inner: pool, receive_pool, reclaim, address, payload_bytes_max, descriptors, counters);
 
     fn receive(&mut self, now: u64, limit: usize, into: &mut Vec<Received>) -> usize {
         let first = into.len();
@@ -93,26 +86,6 @@ impl<D: Driver, W: Write> Driver for Pcap<D, W> {
             self.write(now, [here, out.to], &out.frame);
         }
         self.offered = offered;
-    }
-
-    fn reclaim(&mut self) {
-        self.inner.reclaim();
-    }
-
-    fn address(&self) -> SocketAddr {
-        self.inner.address()
-    }
-
-    fn payload_bytes_max(&self) -> usize {
-        self.inner.payload_bytes_max()
-    }
-
-    fn descriptors(&mut self, into: &mut Vec<RawFd>) {
-        self.inner.descriptors(into);
-    }
-
-    fn counters(&self) -> Counters {
-        self.inner.counters()
     }
 
     fn mode(&self) -> String {

@@ -6,6 +6,7 @@
 
 #![expect(clippy::unwrap_used, reason = "tests")]
 
+mod beside;
 #[cfg(feature = "dpdk")]
 mod dpdk;
 mod hostile;
@@ -18,6 +19,7 @@ mod refused;
 mod shm;
 mod shm_hostile;
 mod xdp;
+mod zero_copy;
 
 use daedal_net::driver::xdp::Attach::{Generic, Native};
 #[cfg(feature = "dpdk")]

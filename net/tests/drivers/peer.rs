@@ -5,9 +5,10 @@ use std::cell::Cell;
 use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::os::fd::{BorrowedFd, RawFd};
+use std::time::Duration;
 
 use daedal_net::driver::{Driver, Outgoing, Received};
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::event::{PollFd, PollFlags, poll};
 
 use crate::places::{FRAMES, Place};
 
@@ -44,7 +45,6 @@ impl<D: Driver> Peer<D> {
         Peer { driver: place.start(address), queue: VecDeque::new(), posted_max }
     }
 
-    #[cfg(feature = "dpdk")]
     pub fn of(driver: D) -> Peer<D> {
         Peer { driver, queue: VecDeque::new(), posted_max: 0 }
     }
@@ -122,10 +122,16 @@ impl<D: Driver> Peer<D> {
         descriptors
     }
 
+    /// Waits for what may come, not for long.
     pub fn wait(&mut self) {
+        self.wait_at_most(Duration::from_millis(50));
+    }
+
+    /// Parks as a reactor does: whether it was woken. Who has nothing to park on is not.
+    pub fn wait_at_most(&mut self, patience: Duration) -> bool {
         let descriptors = self.descriptors();
         if descriptors.is_empty() {
-            return;
+            return false;
         }
         let mut polled: Vec<_> = descriptors
             .iter()
@@ -136,8 +142,7 @@ impl<D: Driver> Peer<D> {
                 PollFd::from_borrowed_fd(descriptor, PollFlags::IN)
             })
             .collect();
-        let timeout = Timespec { tv_sec: 0, tv_nsec: 50_000_000 };
-        poll(&mut polled, Some(&timeout)).unwrap();
+        poll(&mut polled, Some(&patience.try_into().unwrap())).unwrap() > 0
     }
 
     /// Whatever was lost before: what `from` sends from now on arrives.

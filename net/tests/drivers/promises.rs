@@ -138,8 +138,8 @@ pub fn a_peer_that_restarts_on_its_port_is_reached_again<P: Place>(place: &mut P
 }
 
 /// One frame there, one back, so many times: what most conversations are.
-pub fn converse<D: Driver>(a: &mut Peer<D>, b: &mut Peer<D>, rounds: u64) {
-    fn one<D: Driver>(from: &mut Peer<D>, to: &mut Peer<D>, seed: u64) {
+pub fn converse<A: Driver, B: Driver>(a: &mut Peer<A>, b: &mut Peer<B>, rounds: u64) {
+    fn one<A: Driver, B: Driver>(from: &mut Peer<A>, to: &mut Peer<B>, seed: u64) {
         assert!(from.queue(to.address(), seed, 64));
         from.flush();
         assert_filled(&to.receive(1)[0], from.address(), seed, 64);

@@ -2,15 +2,13 @@
 //! those that end or die are missed.
 
 use std::net::SocketAddr;
-use std::os::fd::BorrowedFd;
 use std::process::{Child, Command};
 use std::sync::mpsc::channel;
+use std::time::Duration;
 
 use daedal_lab::Lab;
-use daedal_net::driver::kernel::Kernel;
 use daedal_net::driver::shm::{Config, Options, Shm};
-use daedal_net::driver::{Driver, DriverError, Outgoing};
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use daedal_net::driver::{Driver, DriverError, Outgoing, Received};
 
 use crate::peer::{Peer, assert_filled, pair};
 use crate::places::{FRAMES, Place, started, v4 as kernel_v4};
@@ -55,13 +53,13 @@ pub fn copied() -> ShmPlace {
 }
 
 /// Whether the address lies in a file that is a ring.
-fn is_in_ring(at: *const u8) -> bool {
+pub fn is_in_ring(at: usize) -> bool {
     let maps = std::fs::read_to_string("/proc/self/maps").unwrap();
     maps.lines().filter(|line| line.contains("/memfd:daedal-shm")).any(|line| {
         let (range, _) = line.split_once(' ').unwrap();
         let (start, end) = range.split_once('-').unwrap();
         let number = |text| usize::from_str_radix(text, 16).unwrap();
-        (number(start)..number(end)).contains(&(at as usize))
+        (number(start)..number(end)).contains(&at)
     })
 }
 
@@ -87,7 +85,8 @@ fn what_is_received_lies_in_the_ring_unless_a_copy_is_asked_for() {
         a.flush();
         for received in b.receive(10) {
             let part = received.frame.slice(22..64);
-            assert_eq!((is_in_ring(part.as_ptr()), part.as_ptr() as usize % 64), (is_in_place, 0));
+            let at = part.as_ptr() as usize;
+            assert_eq!((is_in_ring(at), at % 64), (is_in_place, 0));
         }
     }
 }
@@ -141,19 +140,8 @@ fn a_frame_that_is_kept_for_repeats_is_free_to_be_written_at_once() {
 #[test]
 fn a_kernel_driver_and_one_of_shared_memory_understand_each_other() {
     let (mut a, mut b) = (Peer::start(&mut v4(), None), Peer::start(&mut kernel_v4(), None));
-    understand(&mut a, &mut b);
+    converse(&mut a, &mut b, 100);
     assert_eq!(ways(&a), [0, 200]);
-}
-
-fn understand(a: &mut Peer<Shm>, b: &mut Peer<Kernel>) {
-    for seed in 0..100 {
-        assert!(a.queue(b.address(), seed, 64));
-        a.flush();
-        assert_filled(&b.receive(1)[0], a.address(), seed, 64);
-        assert!(b.queue(a.address(), seed, 64));
-        b.flush();
-        assert_filled(&a.receive(1)[0], b.address(), seed, 64);
-    }
 }
 
 #[test]
@@ -161,7 +149,7 @@ fn a_peer_that_changes_its_driver_is_reached_and_by_a_ring_when_it_has_one() {
     let mut a = Peer::start(&mut v4(), None);
     let mut b = Peer::start(&mut kernel_v4(), None);
     let at = b.address();
-    understand(&mut a, &mut b);
+    converse(&mut a, &mut b, 100);
     drop(b);
     let mut b = Peer::start(&mut v4(), Some(at));
     // For a while it is believed to have none.
@@ -172,7 +160,7 @@ fn a_peer_that_changes_its_driver_is_reached_and_by_a_ring_when_it_has_one() {
     assert_eq!(ways(&a), [before[0] + 200, before[1]]);
     drop(b);
     let mut b = Peer::start(&mut kernel_v4(), Some(at));
-    understand(&mut a, &mut b);
+    converse(&mut a, &mut b, 100);
     assert!(a.driver.mode().starts_with("shm (rings from 0 peers, to 0;"), "{}", a.driver.mode());
 }
 
@@ -205,12 +193,12 @@ fn a_peer_of_another_user_is_reached_by_the_kernel() {
             for seed in 0..10 {
                 assert!(b.queue(to, seed, 64));
                 b.flush();
-                assert_eq!(parked(&mut b)[..8], u64::to_le_bytes(seed));
+                assert_eq!(parked(&mut b).frame[..8], u64::to_le_bytes(seed));
             }
             ways(&b)
         });
         for seed in 0..10 {
-            let from = hears_from(&mut a);
+            let from = parked(&mut a).from;
             assert!(a.queue(from, seed, 64));
             a.flush();
         }
@@ -219,27 +207,16 @@ fn a_peer_of_another_user_is_reached_by_the_kernel() {
     assert_eq!((ways(&a), their_ways), ([0, 20], [0, 20]));
 }
 
-/// Parks as a reactor does, and long enough that a wake-up which is lost shows.
+/// Parks, and long enough that a wake-up which is lost shows.
 fn park(peer: &mut Peer<Shm>) {
-    let descriptors = peer.descriptors();
-    let mut polled: Vec<_> = descriptors
-        .iter()
-        .map(|descriptor| {
-            // SAFETY: the driver, which owns the descriptor, is borrowed.
-            #[expect(unsafe_code, reason = "a raw descriptor has to be borrowed for poll")]
-            let descriptor = unsafe { BorrowedFd::borrow_raw(*descriptor) };
-            PollFd::from_borrowed_fd(descriptor, PollFlags::IN)
-        })
-        .collect();
-    let patience = Timespec { tv_sec: 20, tv_nsec: 0 };
-    assert!(poll(&mut polled, Some(&patience)).unwrap() > 0, "a wake-up was lost");
+    assert!(peer.wait_at_most(Duration::from_secs(20)), "a wake-up was lost");
 }
 
 /// The next frame, parking while there is none.
-fn parked(peer: &mut Peer<Shm>) -> Vec<u8> {
+fn parked(peer: &mut Peer<Shm>) -> Received {
     loop {
         if let Some(received) = peer.receive_now().pop() {
-            return received.frame.to_vec();
+            return received;
         }
         park(peer);
     }
@@ -254,33 +231,23 @@ fn who_parks_is_woken_by_what_comes() {
         scope.spawn(move || {
             let mut b = Peer::start(&mut v4(), None);
             says.send(b.address()).unwrap();
-            let to = hears_from(&mut b);
+            let to = parked(&mut b).from;
             for seed in 0..ROUNDS {
                 assert!(b.queue(to, seed, 64));
                 b.flush();
-                assert_eq!(parked(&mut b)[..8], seed.to_le_bytes());
+                assert_eq!(parked(&mut b).frame[..8], seed.to_le_bytes());
             }
         });
         let to = hears.recv().unwrap();
         assert!(a.queue(to, 1, 64));
         a.flush();
         for seed in 0..ROUNDS {
-            assert_eq!(parked(&mut a)[..8], seed.to_le_bytes());
+            assert_eq!(parked(&mut a).frame[..8], seed.to_le_bytes());
             assert!(a.queue(to, seed, 64));
             a.flush();
         }
     });
     assert_eq!(ways(&a), [2 * ROUNDS + 1, 0]);
-}
-
-/// Whom the next frame comes from.
-fn hears_from(peer: &mut Peer<Shm>) -> SocketAddr {
-    loop {
-        if let Some(received) = peer.receive_now().pop() {
-            return received.from;
-        }
-        park(peer);
-    }
 }
 
 /// What another process is told: whom to write to.
@@ -336,7 +303,7 @@ fn a_peer_that_is_killed_is_missed_and_what_it_had_is_given_back() {
     let mut a = Peer::start(&mut v4(), None);
     for _ in 0..3 {
         let mut other = Other::start(a.address());
-        let to = hears_from(&mut a);
+        let to = parked(&mut a).from;
         let before = ways(&a);
         for seed in 0..100 {
             assert!(a.queue(to, seed, 64));

@@ -1,13 +1,9 @@
 //! The checks, each a function from what a box needs to what was found.
 
 use std::fs;
-use std::net::SocketAddr;
 use std::path::Path;
 
-use daedal_net::driver::kernel::{Config, Kernel};
-use daedal_net::driver::shm::{self, Shm};
-use daedal_net::driver::xdp::{self, Interface, Xdp};
-use daedal_net::driver::{Driver, DriverError, DriverKind};
+use daedal_net::driver::DriverKind;
 use rustix::fs::Access;
 use rustix::process::{Resource, getrlimit};
 use rustix::thread::CapabilitySet;
@@ -83,15 +79,16 @@ fn io_uring_mend() -> &'static str {
     }
 }
 
-pub(super) fn capabilities(needs: &Needs) -> Vec<Finding> {
-    let of_driver = matches!(needs.driver, DriverKind::Xdp(_)).then(past_the_kernel);
-    let of_port = port_rights(needs);
+pub(super) fn capabilities(needs: &Needs, driver: DriverKind) -> Vec<Finding> {
+    let is_past = matches!(driver, DriverKind::Xdp(_) | DriverKind::ShmXdp(..));
+    let of_driver = is_past.then(past_the_kernel);
+    let of_port = port_rights(needs, driver);
     let needless = of_driver.is_some() && of_port.standing == Standing::Ok;
     of_driver.into_iter().chain((!needless).then_some(of_port)).collect()
 }
 
 /// What the driver xdp needs: programs on interfaces, raw sockets, and memory that stays where it is.
-fn past_the_kernel() -> Finding {
+pub(super) fn past_the_kernel() -> Finding {
     const WHAT: &str = "capabilities";
     let names = [
         (CapabilitySet::NET_ADMIN, "CAP_NET_ADMIN"),
@@ -113,16 +110,13 @@ fn past_the_kernel() -> Finding {
 }
 
 /// The other drivers need none, but for ports that are not everybody's.
-fn port_rights(needs: &Needs) -> Finding {
+fn port_rights(needs: &Needs, driver: DriverKind) -> Finding {
     const WHAT: &str = "capabilities";
     let first = fs::read_to_string("/proc/sys/net/ipv4/ip_unprivileged_port_start");
     let first = first.ok().and_then(|it| it.trim().parse().ok()).unwrap_or(1024);
     let port = needs.address.port();
     if port == 0 || port >= first {
-        return Finding::ok(
-            WHAT,
-            format!("none needed: driver {}, ports from {first}", needs.driver),
-        );
+        return Finding::ok(WHAT, format!("none needed: driver {driver}, ports from {first}"));
     }
     let has = rustix::thread::capabilities(None)
         .is_ok_and(|it| it.effective.contains(CapabilitySet::NET_BIND_SERVICE));
@@ -141,10 +135,8 @@ fn port_rights(needs: &Needs) -> Finding {
 }
 
 /// For those who look for them: of the drivers only dpdk uses them, unless it is told not to.
-pub(super) fn huge_pages(needs: &Needs) -> Finding {
-    let text = fs::read_to_string("/proc/sys/vm/nr_hugepages").unwrap_or_default();
-    let count = text.trim().parse::<u64>().unwrap_or(0);
-    let driver = needs.driver;
+pub(super) fn huge_pages(driver: DriverKind) -> Finding {
+    let count = huge_pages_count();
     #[cfg(feature = "dpdk")]
     if matches!(driver, DriverKind::Dpdk(options) if options.wants_huge_pages()) {
         const WHAT: &str = "huge pages";
@@ -160,10 +152,16 @@ pub(super) fn huge_pages(needs: &Needs) -> Finding {
     Finding::ok("huge pages", format!("not needed: driver {driver} ({count} are set aside)"))
 }
 
-pub(super) fn descriptors(needs: &Needs) -> Finding {
+/// How many are set aside.
+pub(super) fn huge_pages_count() -> u64 {
+    let text = fs::read_to_string("/proc/sys/vm/nr_hugepages").unwrap_or_default();
+    text.trim().parse().unwrap_or(0)
+}
+
+pub(super) fn descriptors(needs: &Needs, driver: DriverKind) -> Finding {
     const WHAT: &str = "descriptors";
-    let of_driver = match needs.driver {
-        DriverKind::Shm(_) => DESCRIPTORS_OF_PEERS,
+    let of_driver = match driver {
+        DriverKind::Shm(_) | DriverKind::ShmXdp(..) => DESCRIPTORS_OF_PEERS,
         _ => 0,
     };
     let a_reactor = DESCRIPTORS_A_REACTOR + of_driver;
@@ -237,125 +235,6 @@ pub(super) fn pinned(needs: &Needs) -> Option<Finding> {
             "`taskset -p $$` shows which are; name those by `cpus` in the system file, or by --cpus",
         )),
     }
-}
-
-/// Binds each reactor's port as its driver does, and asks for what that uses.
-pub(super) fn network(needs: &Needs) -> Vec<Finding> {
-    let port = |reactor: u8| match needs.address.port() {
-        0 => 0,
-        first => first.saturating_add(reactor.into()),
-    };
-    let addresses = (0..needs.reactors).map(|it| SocketAddr::new(needs.address.ip(), port(it)));
-    let interface = match needs.driver {
-        DriverKind::Xdp(options) => match Interface::open(needs.address.ip(), options) {
-            Ok(interface) => Some(interface),
-            Err(error) => return vec![port_finding(&error)],
-        },
-        #[cfg(feature = "dpdk")]
-        DriverKind::Dpdk(options) => return vec![dpdk_port(needs, options)],
-        _ => None,
-    };
-    let tried = (0..needs.reactors).zip(addresses).map(|(reactor, bind)| {
-        let mode = match (&interface, needs.driver) {
-            (Some(interface), _) => {
-                let buffers = xdp::Config::new(bind, reactor, interface);
-                Xdp::start(interface, &buffers).map(|driver| driver.mode())
-            }
-            (None, DriverKind::Shm(options)) => {
-                let buffers = shm::Config { frames: 1, ..shm::Config::new(bind, options) };
-                Shm::start(&buffers).map(|driver| driver.mode())
-            }
-            (None, _) => {
-                let buffers = Config { frames: 1, receive_buffers: 1, ..Config::new(bind) };
-                Kernel::start(&buffers).map(|driver| driver.mode())
-            }
-        };
-        mode.map_err(|error| port_finding(&error))
-    });
-    let mut modes = Vec::new();
-    for tried in tried {
-        match tried {
-            Ok(mode) => modes.push(mode),
-            Err(finding) => return vec![finding],
-        }
-    }
-    let last = port(needs.reactors.saturating_sub(1));
-    let free = match needs.address.port() {
-        0 => "any port will do".to_string(),
-        first if first == last => format!("{} is free", needs.address),
-        first => format!("ports {first} to {last} of {} are free", needs.address.ip()),
-    };
-    let mut findings = vec![Finding::ok("port", free)];
-    findings.extend(modes.first().map(|mode| match needs.driver {
-        DriverKind::Xdp(_) => xdp_mode(mode),
-        DriverKind::Shm(_) => Finding::ok("shm", mode),
-        _ => offloads(mode),
-    }));
-    findings
-}
-
-/// Opens the port, and closes it again.
-#[cfg(feature = "dpdk")]
-fn dpdk_port(needs: &Needs, options: daedal_net::driver::dpdk::Options) -> Finding {
-    use daedal_net::driver::dpdk::{Port, RECEIVE_BUFFERS};
-    match Port::open(needs.address.ip(), options, needs.reactors, RECEIVE_BUFFERS) {
-        Ok(port) => Finding::ok("dpdk", port.to_string()),
-        Err(error) => port_finding(&error),
-    }
-}
-
-/// From an xdp driver's mode, which says if it could not be had natively.
-fn xdp_mode(mode: &str) -> Finding {
-    const WHAT: &str = "xdp";
-    if mode.contains("no native") {
-        let follows = "frames are taken from the kernel's stack, not from the card's driver";
-        let mend =
-            "write `driver = \"xdp:generic\"`, if that is well, or use a card whose driver has XDP";
-        return Finding::less(WHAT, mode, follows, mend);
-    }
-    Finding::ok(WHAT, mode)
-}
-
-fn port_finding(error: &DriverError) -> Finding {
-    match error {
-        DriverError::PortTaken { address } => Finding::missing(
-            "port",
-            format!("port {} of {} is taken", address.port(), address.ip()),
-            format!(
-                "`ss -lunp 'sport = :{}'` shows by whom: stop that process, if it is this box in an \
-                 earlier life, or write another port in the system file",
-                address.port()
-            ),
-        ),
-        DriverError::Xdp { .. } => split("xdp", error),
-        DriverError::NameTaken { .. } => split("shm", error),
-        #[cfg(feature = "dpdk")]
-        DriverError::Dpdk { .. } => split("dpdk", error),
-        // These say what is to be done themselves.
-        other => Finding::missing("port", other.to_string(), "`ip address` shows what there is"),
-    }
-}
-
-/// From an error that says what to do behind what it found.
-fn split(what: &'static str, error: &DriverError) -> Finding {
-    let text = error.to_string();
-    let (found, mend) = text.split_once("; ").unwrap_or((&text, "write another driver"));
-    Finding::missing(what, found, mend)
-}
-
-/// From a kernel driver's mode, which names what it could not get.
-fn offloads(mode: &str) -> Finding {
-    const WHAT: &str = "udp";
-    if mode.contains("no gso") || mode.contains("no gro") {
-        let follows = "each datagram is sent or received by itself, at a tenth of the rate";
-        return Finding::less(WHAT, mode, follows, "Linux 5.0 or later has both: `uname -r`");
-    }
-    if mode.contains("socket buffer") {
-        let follows = "bursts of more are lost and sent again";
-        let mend = "`sysctl -w net.core.rmem_max=8388608 net.core.wmem_max=8388608`";
-        return Finding::less(WHAT, mode, follows, mend);
-    }
-    Finding::ok(WHAT, mode)
 }
 
 /// Whether files can be made where the box writes them.

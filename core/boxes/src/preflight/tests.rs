@@ -7,7 +7,7 @@ fn needs() -> Needs {
         address: "127.0.0.1:0".parse().unwrap(),
         reactors: 1,
         executor: Executor::Thread,
-        driver: DriverKind::Kernel,
+        driver: Some(DriverKind::Kernel),
         idle: Idle::Frugal,
         cpus: Vec::new(),
         writes: vec![std::env::temp_dir().join("file")],
@@ -92,9 +92,7 @@ fn files_for_frames_that_cannot_be_written_are_found() {
 
 #[test]
 fn a_box_of_shared_memory_needs_no_rights_and_is_told_of_who_has_its_name() {
-    use rustix::net::{AddressFamily, SocketAddrUnix, SocketType, bind, socket};
-
-    let shm = Needs { driver: "shm".parse().unwrap(), ..needs() };
+    let shm = Needs { driver: Some("shm".parse().unwrap()), ..needs() };
     let preflight = check(&shm);
     assert_eq!(preflight.with(Standing::Missing).next(), None);
     let found =
@@ -102,15 +100,42 @@ fn a_box_of_shared_memory_needs_no_rights_and_is_told_of_who_has_its_name() {
     assert!(found("shm").starts_with("shm (rings from 0 peers, to 0; aside: kernel ("));
     assert!(found("capabilities").starts_with("none needed: driver shm"));
 
+    let (address, _squatter) = with_its_name_taken();
+    let finding = only(&Needs { address, ..shm }, Standing::Missing);
+    assert_eq!(finding.what, "shm");
+    assert!(finding.mend.starts_with("end it (`ss -lxp` shows it)"), "{finding}");
+}
+
+/// An address at whose name for shared memory somebody else listens.
+fn with_its_name_taken() -> (SocketAddr, std::os::fd::OwnedFd) {
+    use rustix::net::{AddressFamily, SocketAddrUnix, SocketType, bind, socket};
+
     let port = UdpSocket::bind("127.0.0.1:0").unwrap();
     let address = port.local_addr().unwrap();
     let name = SocketAddrUnix::new_abstract_name(format!("daedal-shm/{address}").as_bytes());
     let taken = socket(AddressFamily::UNIX, SocketType::SEQPACKET, None).unwrap();
     bind(&taken, &name.unwrap()).unwrap();
-    drop(port);
-    let finding = only(&Needs { address, ..shm }, Standing::Missing);
-    assert_eq!(finding.what, "shm");
-    assert!(finding.mend.starts_with("end it (`ss -lxp` shows it)"), "{finding}");
+    (address, taken)
+}
+
+#[test]
+fn who_is_told_no_driver_has_the_best_that_works_and_hears_why_it_has_no_other() {
+    let noted = |needs: &Needs| {
+        let preflight = check(needs);
+        let notes = preflight.notes().filter(|it| it.what != "udp").map(|it| it.what);
+        (preflight.driver.to_string(), notes.collect::<Vec<_>>())
+    };
+    let untold = Needs { driver: None, ..needs() };
+    assert_eq!(noted(&untold), ("shm".into(), vec![Finding::CHOICE, "xdp", "dpdk"]));
+    assert!(check(&untold).standing() < Standing::Missing);
+    let (address, _squatter) = with_its_name_taken();
+    let untold = Needs { address, ..untold };
+    assert_eq!(noted(&untold), ("kernel".into(), vec![Finding::CHOICE, "shm", "xdp", "dpdk"]));
+    // Who is told has what he is told, whatever else could be had.
+    assert_eq!(noted(&needs()), ("kernel".into(), vec![]));
+    let others: Vec<_> = other_drivers(&needs()).iter().map(|it| (it.what, it.standing)).collect();
+    let expect = [("shm", Standing::Ok), ("xdp", Standing::Without), ("dpdk", Standing::Without)];
+    assert_eq!(others, expect);
 }
 
 #[test]

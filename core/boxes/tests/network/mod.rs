@@ -1,5 +1,7 @@
 //! Reactors on a simulated network, without a controller: who is where is told.
 
+#![allow(dead_code, reason = "each test uses its part")]
+
 use std::cell::Cell;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -7,8 +9,9 @@ use std::sync::Arc;
 use daedal_boxes::links::Links;
 use daedal_boxes::template::Templates;
 use daedal_boxes::turn::Turn;
-use daedal_model::id::{BoxId, ReactorAddress};
+use daedal_model::id::{BoxId, Epoch, Point, ReactorAddress};
 use daedal_model::path::AgentPath;
+use daedal_model::route::{Action, PickBy, Route, Share};
 use daedal_net::driver::sim::{Config, SimDriver, SimNetwork};
 
 thread_local! {
@@ -57,4 +60,17 @@ pub fn turn_at(
         turn.fix_route(path(name), *place);
     }
     turn
+}
+
+/// Tells a reactor that an agent is these children by now, each up to a point.
+pub fn learn<'a>(
+    turn: &mut Turn<SimDriver>,
+    (agent, epoch): (&str, u32),
+    by: PickBy,
+    children: impl IntoIterator<Item = (&'a str, Point)>,
+) {
+    let share = |(child, last)| Share { last, child: path(child).logical_id() };
+    let action = Action::Pick { by, among: children.into_iter().map(share).collect() };
+    turn.learn_route(path(agent), Route { epoch: Epoch(epoch), action });
+    turn.settle_routes();
 }

@@ -7,7 +7,8 @@
 //!
 //! Beside it there is a kernel driver at the same address. It has the port, and all that is not for a ring: peers on
 //! other hosts or in other network namespaces, those with another driver, those of another user. So a driver reaches
-//! everybody; how many frames went aside is counted. A ring that is full loses what is sent, as a socket does.
+//! everybody; how many frames went aside is counted. A ring that is full loses what is sent, as a socket does. In the
+//! kernel driver's place there may be one of AF_XDP ([`Shm::beside`]), whose frames are then those of both.
 //!
 //! A peer that ends says so in the ring; one that dies is missed when its connection closes. What it wrote before is
 //! read, and who writes to it next looks for it anew.
@@ -35,8 +36,8 @@ use self::inbound::{Heard, Inbound};
 use self::outbound::Outbound;
 use self::rendezvous::{Connection, LOOK, Token, Watch};
 use self::slots::{SLOTS_MAX, SLOTS_MIN};
-use super::aside::Aside;
-use super::kernel::{self, check_setting};
+use super::aside::{self, Aside, Beside};
+use super::kernel::{self, Kernel, check_setting};
 use super::{Counters, DATAGRAM_ALIGN, Driver, DriverError, Outgoing, Received, is_whole};
 use crate::pool::Pool;
 
@@ -84,33 +85,32 @@ impl Config {
         Config { bind, frames: 2048, slots: 512, payload_bytes_max, options }
     }
 
-    fn sizes(&self) -> Result<Sizes, DriverError> {
+    fn check(&self) -> Result<(), DriverError> {
         check_setting(self.bind, "frames", self.frames, (1, 1 << 20, 1))?;
-        check_setting(self.bind, "slots", self.slots, (SLOTS_MIN, SLOTS_MAX, 1))?;
         // What goes by the kernel has to fit a packet there too.
         let payload = (64, kernel::Config::new(self.bind).payload_bytes_max, DATAGRAM_ALIGN);
         check_setting(self.bind, "payload_bytes_max", self.payload_bytes_max, payload)?;
-        Sizes::of(self.slots, self.payload_bytes_max).ok_or(DriverError::Setting {
-            address: self.bind,
-            setting: "slots",
-            value: self.slots,
-            min: SLOTS_MIN,
-            max: SLOTS_MAX,
-            step: self.slots.next_power_of_two(),
-        })
+        check_slots(self.bind, self.slots, self.payload_bytes_max).map(drop)
     }
 }
 
-/// Rings in memory that is shared with other boxes of this host, and the kernel beside. Its mode reads `shm (rings from
-/// 2 peers, to 3; aside: kernel (gso, gro))`.
-pub struct Shm {
-    aside: Aside,
+fn check_slots(address: SocketAddr, value: usize, payload: usize) -> Result<Sizes, DriverError> {
+    let (setting, min, max) = ("slots", SLOTS_MIN, SLOTS_MAX);
+    check_setting(address, setting, value, (min, max, 1))?;
+    let step = value.next_power_of_two();
+    let no_power = DriverError::Setting { address, setting, value, min, max, step };
+    Sizes::of(value, payload).ok_or(no_power)
+}
+
+/// Rings in memory that is shared with other boxes of this host, and another driver beside. Its mode reads `shm (rings
+/// from 2 peers, to 3; aside: kernel (gso, gro))`.
+pub struct Shm<B = Kernel> {
+    aside: Aside<B>,
     listener: OwnedFd,
     listener_token: Token,
     watch: Watch,
     inbound: Inbound,
     outbound: Outbound,
-    pool: Pool,
     /// What is received is copied into these.
     copies: Option<Pool>,
     address: SocketAddr,
@@ -123,13 +123,27 @@ pub struct Shm {
 }
 
 impl Shm {
-    /// Takes the port, the name that peers find it by, and all memory but that of rings.
+    /// Takes the port, the name that peers find it by, and all memory but that of rings; beside stands a kernel driver.
     /// # Errors
     /// The port's, a setting out of bounds, and [`DriverError::NameTaken`].
     pub fn start(config: &Config) -> Result<Shm, DriverError> {
-        let sizes = config.sizes()?;
-        let aside = Aside::start(config.bind, config.frames)?;
-        let address = aside.address();
+        config.check()?;
+        let Config { bind, frames, payload_bytes_max, .. } = *config;
+        let kernel = kernel::Config { payload_bytes_max, ..aside::of_kernel(bind, frames) };
+        Shm::beside(Kernel::start(&kernel)?, config.slots, config.options)
+    }
+}
+
+impl<B: Beside> Shm<B> {
+    /// Takes the name that peers find it by, at the address of that driver, whose frames it sends. `slots`: as
+    /// [`Config::slots`].
+    /// # Errors
+    /// A number of slots that cannot be, and [`DriverError::NameTaken`].
+    pub fn beside(driver: B, slots: usize, options: Options) -> Result<Shm<B>, DriverError> {
+        let (address, payload_bytes_max) = (driver.address(), driver.payload_bytes_max());
+        let sizes = check_slots(address, slots, payload_bytes_max)?;
+        let frames = driver.pool().frames_count();
+        let aside = Aside::new(driver, frames);
         let system =
             |what| move |error: Errno| DriverError::System { address, what, source: error.into() };
         let mut watch = Watch::new().map_err(system("epoll_create1"))?;
@@ -140,7 +154,7 @@ impl Shm {
             other => system("a Unix socket")(other),
         })?;
         let listener_token = watch.add(&listener).map_err(system("epoll_ctl"))?;
-        let copies = (config.options.copy).then(|| Pool::new(config.slots, sizes.payload_bytes()));
+        let copies = options.copy.then(|| Pool::new(slots, sizes.payload_bytes()));
         Ok(Shm {
             aside,
             listener,
@@ -148,10 +162,9 @@ impl Shm {
             watch,
             inbound: Inbound::new(),
             outbound: Outbound::new(address, sizes),
-            pool: Pool::new(config.frames, config.payload_bytes_max),
             copies,
             address,
-            payload_bytes_max: config.payload_bytes_max,
+            payload_bytes_max,
             counters: Counters::default(),
             ready: eventfd(1, EventfdFlags::CLOEXEC).map_err(system("eventfd"))?,
             is_dozing: false,
@@ -239,9 +252,9 @@ impl Shm {
     }
 }
 
-impl Driver for Shm {
+impl<B: Beside> Driver for Shm<B> {
     fn pool(&self) -> &Pool {
-        &self.pool
+        self.aside.pool()
     }
 
     /// Of the pools that there are, that which is the fullest.
@@ -272,6 +285,10 @@ impl Driver for Shm {
             }
         }
         self.aside.transmit(now, frames);
+    }
+
+    fn reclaim(&mut self) {
+        self.aside.reclaim();
     }
 
     fn address(&self) -> SocketAddr {
@@ -313,13 +330,13 @@ impl Driver for Shm {
     }
 }
 
-impl Drop for Shm {
+impl<B> Drop for Shm<B> {
     fn drop(&mut self) {
         self.inbound.close();
     }
 }
 
-impl fmt::Debug for Shm {
+impl<B: Beside> fmt::Debug for Shm<B> {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(out, "Shm({} {})", self.address, self.mode())
     }

@@ -67,7 +67,7 @@ pub(super) trait Cells {
     fn consumed(&self) -> &Self::U32;
     fn published(&self, slot: u32) -> &Self::U64;
     /// A full fence.
-    fn fence();
+    fn fence(&self);
 }
 
 const AWAKE: u32 = 0;
@@ -136,7 +136,7 @@ impl Writer {
     /// What the reader needs after slots were published. To be called before the writer does anything else for long.
     #[inline]
     pub(super) fn call<C: Cells>(&self, cells: &C) -> Needs {
-        C::fence();
+        cells.fence();
         let state = cells.state();
         if state.load(Ordering::Relaxed) == DOZING && state.turn(DOZING, AWAKE) {
             return Needs::WakeUp;
@@ -189,7 +189,7 @@ impl Reader {
     /// Says that a writer has to wake this side. Whether something is there all the same: then it must not sleep.
     pub(super) fn doze<C: Cells>(&self, cells: &C) -> bool {
         cells.state().store(DOZING, Ordering::Relaxed);
-        C::fence();
+        cells.fence();
         self.peek(cells).is_some()
     }
 
@@ -201,6 +201,49 @@ impl Reader {
     /// Says that it ends.
     pub(super) fn close<C: Cells>(&self, cells: &C) {
         cells.state().store(CLOSED, Ordering::Relaxed);
+    }
+}
+
+/// For tests: a ring without payloads, in this process.
+#[cfg(test)]
+struct Words<U32, U64, const COUNT: usize> {
+    state: U32,
+    consumed: U32,
+    published: [U64; COUNT],
+    fence: fn(),
+}
+
+#[cfg(test)]
+impl<U32: Default, U64: Default, const COUNT: usize> Words<U32, U64, COUNT> {
+    fn new(fence: fn()) -> Self {
+        let published = std::array::from_fn(|_| U64::default());
+        Words { state: U32::default(), consumed: U32::default(), published, fence }
+    }
+}
+
+#[cfg(test)]
+impl<U32: Atomic<u32>, U64: Atomic<u64>, const COUNT: usize> Cells for Words<U32, U64, COUNT> {
+    type U32 = U32;
+    type U64 = U64;
+
+    fn count(&self) -> u32 {
+        COUNT as u32
+    }
+
+    fn state(&self) -> &U32 {
+        &self.state
+    }
+
+    fn consumed(&self) -> &U32 {
+        &self.consumed
+    }
+
+    fn published(&self, slot: u32) -> &U64 {
+        &self.published[slot as usize]
+    }
+
+    fn fence(&self) {
+        (self.fence)();
     }
 }
 
@@ -218,40 +261,11 @@ mod tests {
     /// Counters have run over once by the end of a test.
     const BEGIN: u32 = u32::MAX - 20;
 
-    #[derive(Default)]
-    struct Here {
-        state: AtomicU32,
-        consumed: AtomicU32,
-        published: [AtomicU64; COUNT as usize],
-    }
-
-    impl Cells for Here {
-        type U32 = AtomicU32;
-        type U64 = AtomicU64;
-
-        fn count(&self) -> u32 {
-            COUNT
-        }
-
-        fn state(&self) -> &AtomicU32 {
-            &self.state
-        }
-
-        fn consumed(&self) -> &AtomicU32 {
-            &self.consumed
-        }
-
-        fn published(&self, slot: u32) -> &AtomicU64 {
-            &self.published[slot as usize]
-        }
-
-        fn fence() {
-            fence(Ordering::SeqCst);
-        }
-    }
+    type Here = Words<AtomicU32, AtomicU64, { COUNT as usize }>;
 
     fn ring() -> (Here, Writer, Reader) {
-        let here = Here { consumed: AtomicU32::new(BEGIN), ..Here::default() };
+        let here = Here::new(|| fence(Ordering::SeqCst));
+        here.consumed.store(BEGIN, Ordering::Relaxed);
         let writer = Writer { next: BEGIN, consumed: BEGIN };
         (here, writer, Reader { next: BEGIN, returned: BEGIN })
     }
@@ -363,11 +377,8 @@ mod loom_tests {
     const COUNT: u32 = 2;
     const PREEMPTIONS: usize = 3;
 
-    #[derive(Default)]
-    struct Model<const FENCED: bool> {
-        state: AtomicU32,
-        consumed: AtomicU32,
-        published: [AtomicU64; COUNT as usize],
+    struct Model {
+        words: Words<AtomicU32, AtomicU64, { COUNT as usize }>,
         payloads: [loom::cell::UnsafeCell<u32>; COUNT as usize],
         written: Mutex<bool>,
         readable: Condvar,
@@ -375,36 +386,18 @@ mod loom_tests {
 
     // SAFETY: loom reports whoever touches a payload while the other side may.
     #[expect(unsafe_code, reason = "a model of memory that two processes share")]
-    unsafe impl<const FENCED: bool> Sync for Model<FENCED> {}
+    unsafe impl Sync for Model {}
 
-    impl<const FENCED: bool> Cells for Model<FENCED> {
-        type U32 = AtomicU32;
-        type U64 = AtomicU64;
-
-        fn count(&self) -> u32 {
-            COUNT
-        }
-
-        fn state(&self) -> &AtomicU32 {
-            &self.state
-        }
-
-        fn consumed(&self) -> &AtomicU32 {
-            &self.consumed
-        }
-
-        fn published(&self, slot: u32) -> &AtomicU64 {
-            &self.published[slot as usize]
-        }
-
-        fn fence() {
-            if FENCED {
-                fence(Ordering::SeqCst);
+    impl Model {
+        fn new(fence: fn()) -> Model {
+            Model {
+                words: Words::new(fence),
+                payloads: Default::default(),
+                written: Mutex::default(),
+                readable: Condvar::new(),
             }
         }
-    }
 
-    impl<const FENCED: bool> Model<FENCED> {
         fn wake(&self) {
             *self.written.lock().unwrap() = true;
             self.readable.notify_one();
@@ -421,17 +414,17 @@ mod loom_tests {
 
     /// Sends `count` payloads through the ring, of which the reader sleeps whenever there is none. A lost wake-up is a
     /// deadlock, and a slot that both sides touch at once a race: loom reports both.
-    fn pass<const FENCED: bool>(count: u32) {
+    fn pass(fence: fn(), count: u32) {
         let mut model = loom::model::Builder::new();
         model.preemption_bound = Some(PREEMPTIONS);
         model.check(move || {
-            let ring = Arc::new(Model::<FENCED>::default());
+            let ring = Arc::new(Model::new(fence));
             let there = ring.clone();
             let thread = thread::spawn(move || {
                 let mut writer = Writer::new();
                 for number in 0..count {
                     let slot = loop {
-                        match writer.room(&*there) {
+                        match writer.room(&there.words) {
                             Some(slot) => break slot,
                             None => thread::yield_now(),
                         }
@@ -439,8 +432,8 @@ mod loom_tests {
                     #[expect(unsafe_code, reason = "a model's memory")]
                     // SAFETY: there was room, so nobody else touches it; loom would say so.
                     there.payloads[slot as usize].with_mut(|it| unsafe { it.write(number) });
-                    writer.publish(&*there, 16);
-                    if writer.call(&*there) == Needs::WakeUp {
+                    writer.publish(&there.words, 16);
+                    if writer.call(&there.words) == Needs::WakeUp {
                         there.wake();
                     }
                 }
@@ -448,22 +441,22 @@ mod loom_tests {
             let mut reader = Reader::new();
             for number in 0..count {
                 let slot = loop {
-                    match reader.peek(&*ring) {
+                    match reader.peek(&ring.words) {
                         Some((slot, 16)) => break slot,
                         Some(other) => panic!("{other:?}"),
                         None => {}
                     }
-                    if !reader.doze(&*ring) {
+                    if !reader.doze(&ring.words) {
                         ring.sleep();
                     }
-                    reader.wake(&*ring);
+                    reader.wake(&ring.words);
                 };
                 #[expect(unsafe_code, reason = "a model's memory")]
                 // SAFETY: it was published, and not given back; loom would say so.
                 let read = ring.payloads[slot as usize].with(|it| unsafe { it.read() });
                 assert_eq!(read, number);
                 reader.advance();
-                reader.give_back(&*ring, |_| true);
+                reader.give_back(&ring.words, |_| true);
             }
             thread.join().unwrap();
         });
@@ -471,12 +464,12 @@ mod loom_tests {
 
     #[test]
     fn loom_finds_no_slot_that_both_sides_touch_and_no_lost_wake_up() {
-        pass::<true>(3);
+        pass(|| fence(Ordering::SeqCst), 3);
     }
 
     #[test]
     #[should_panic(expected = "deadlock")]
     fn loom_finds_the_wake_up_that_is_lost_without_the_fences() {
-        pass::<false>(1);
+        pass(|| {}, 1);
     }
 }

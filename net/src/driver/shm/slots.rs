@@ -169,7 +169,7 @@ impl Cells for Slots {
     }
 
     #[inline]
-    fn fence() {
+    fn fence(&self) {
         fence(Ordering::SeqCst);
     }
 }

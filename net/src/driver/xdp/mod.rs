@@ -26,9 +26,9 @@ use self::interface::QUEUES_MAX;
 use self::netlink::Netlink;
 use self::socket::{Failed, Manner, Place, Sizes, Taken, XdpSocket, frame_bytes_max};
 use self::ways::Ways;
-use super::aside::Aside;
+use super::aside::{self, Aside};
 use super::headers::{self, Headers, scoped};
-use super::kernel::{self, check_setting};
+use super::kernel::{self, Kernel, check_setting};
 use super::{Counters, DATAGRAM_ALIGN, Driver, DriverError, Outgoing, Received};
 use crate::frame::Frame;
 use crate::pool::Pool;
@@ -124,7 +124,7 @@ impl Interface {
 pub struct Xdp {
     /// Before the interface, whose program leads to it.
     socket: XdpSocket,
-    aside: Aside,
+    aside: Aside<Kernel>,
     ways: Ways,
     interface: Arc<Interface>,
     address: SocketAddr,
@@ -144,7 +144,8 @@ impl Xdp {
         if config.bind.ip() != interface.ip {
             return Err(DriverError::AddressNotHere { address: config.bind });
         }
-        let aside = Aside::start(config.bind, config.frames)?;
+        let kernel = Kernel::start(&aside::of_kernel(config.bind, 1))?;
+        let aside = Aside::new(kernel, config.frames);
         let address = aside.address();
         let netlink = Netlink::open();
         let netlink = netlink.map_err(|it| interface.wrong(Problem::of("netlink", it)))?;
@@ -178,10 +179,13 @@ impl Xdp {
         Some((index, template.emit(&out.frame)))
     }
 
-    /// Has the kernel send what is on the ring.
+    /// Has the kernel send what is on the ring. What is there when the interface goes is lost, as on its wire.
     fn kick(&mut self) {
-        if let Err(Errno::NXIO | Errno::NODEV) = self.socket.send() {
+        if !self.is_gone
+            && let Err(Errno::NXIO | Errno::NODEV) = self.socket.send()
+        {
             self.is_gone = true;
+            self.socket.let_go();
         }
     }
 

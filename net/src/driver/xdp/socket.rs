@@ -281,6 +281,12 @@ impl XdpSocket {
         self.complete.give_back();
     }
 
+    /// Lets go of all frames that are in flight: the interface is gone, and nobody reads them.
+    pub(super) fn let_go(&mut self) {
+        self.in_flight.fill_with(|| None);
+        self.in_flight_count = 0;
+    }
+
     pub(super) fn in_flight_count(&self) -> usize {
         self.in_flight_count
     }

@@ -13,7 +13,7 @@ use crate::places::Place;
 use crate::promises::converse;
 
 /// Both ends of a wire by which mbufs go as they are.
-fn wired(place: &mut DpdkPlace) -> [Dpdk; 2] {
+pub fn wired(place: &mut DpdkPlace) -> [Dpdk; 2] {
     let devices = place.switch.borrow_mut().wire();
     let mut host = 0;
     devices.map(|device| {
@@ -21,10 +21,10 @@ fn wired(place: &mut DpdkPlace) -> [Dpdk; 2] {
         let there = 3 - host;
         let known = format!("neighbour=10.0.0.{there}@02:00:0a:00:00:0{there}");
         let options = format!("{device} {known} {EAL}").parse().unwrap();
-        let port = Port::open([10, 0, 0, host].into(), options, 1, 8).unwrap();
+        let port = Port::open([10, 0, 0, host].into(), options, 1, 64).unwrap();
         place.ports.insert([10, 0, 0, host].into(), port.clone());
         let bind = SocketAddr::from(([10, 0, 0, host], 7000));
-        Dpdk::start(&port, &Config { frames: 4, ..Config::new(bind, 0, &port) }).unwrap()
+        Dpdk::start(&port, &Config { frames: 64, ..Config::new(bind, 0, &port) }).unwrap()
     })
 }
 

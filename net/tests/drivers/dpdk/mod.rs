@@ -7,18 +7,17 @@ use std::cell::RefCell;
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt::Write;
 use std::net::{IpAddr, SocketAddr};
-use std::os::fd::RawFd;
 use std::rc::Rc;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
 
 use daedal_net::driver::dpdk::{Config, Dpdk, Port};
-use daedal_net::driver::{Counters, Driver, Outgoing, Received};
-use daedal_net::pool::Pool;
+use daedal_net::driver::{Driver, Outgoing, Received};
+use daedal_net::leave_to;
 
 use crate::places::{FRAMES, Place, RECEIVE_BUFFERS};
 use crate::required;
 
-mod behaviour;
+pub mod behaviour;
 mod refused;
 mod switch;
 
@@ -140,13 +139,7 @@ pub struct Switched {
 }
 
 impl Driver for Switched {
-    fn pool(&self) -> &Pool {
-        self.driver.pool()
-    }
-
-    fn receive_pool(&self) -> &Pool {
-        self.driver.receive_pool()
-    }
+    leave_to!(driver: pool, receive_pool, reclaim, address, payload_bytes_max, descriptors, counters, mode);
 
     fn receive(&mut self, now: u64, limit: usize, into: &mut Vec<Received>) -> usize {
         self.switch.borrow_mut().pump();
@@ -156,29 +149,5 @@ impl Driver for Switched {
     fn transmit(&mut self, now: u64, frames: &mut VecDeque<Outgoing>) {
         self.driver.transmit(now, frames);
         self.switch.borrow_mut().pump();
-    }
-
-    fn reclaim(&mut self) {
-        self.driver.reclaim();
-    }
-
-    fn address(&self) -> SocketAddr {
-        self.driver.address()
-    }
-
-    fn payload_bytes_max(&self) -> usize {
-        self.driver.payload_bytes_max()
-    }
-
-    fn descriptors(&mut self, into: &mut Vec<RawFd>) {
-        self.driver.descriptors(into);
-    }
-
-    fn counters(&self) -> Counters {
-        self.driver.counters()
-    }
-
-    fn mode(&self) -> String {
-        self.driver.mode()
     }
 }
