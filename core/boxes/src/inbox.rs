@@ -5,6 +5,7 @@
 //! wait (Ovid figure 6: decisions of a numberer are learned in the order of their slots).
 
 use std::collections::{BTreeMap, VecDeque};
+use std::ops::Bound::{Excluded, Unbounded};
 
 use crate::plane::Via;
 use crate::slot::Parked;
@@ -98,10 +99,13 @@ impl Inbox {
         (first.key().0 <= want).then(|| first.remove())
     }
 
-    /// Takes out the message with the highest number, if that is above `number`.
+    /// Takes out the message with the highest number, if that is above `number`, of those that have a sender.
     pub fn pop_above(&mut self, number: u64) -> Option<Parked> {
-        let last = self.0.as_mut()?.numbered.last_entry()?;
-        (last.key().0 > number).then(|| last.remove())
+        let numbered = &mut self.0.as_mut()?.numbered;
+        let mut above = numbered.range((Excluded((number, u64::MAX)), Unbounded)).rev();
+        let (key, _) = above.find(|(_, parked)| parked.via != Via::Nowhere)?;
+        let key = *key;
+        numbered.remove(&key)
     }
 
     /// The lowest number that waits.
@@ -143,5 +147,29 @@ impl Inbox {
             let Waiting { unnumbered, numbered, .. } = *waiting;
             unnumbered.into_iter().chain(numbered.into_values())
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::deliver::Trust;
+    use crate::slot::SlotIndex;
+
+    #[test]
+    fn what_has_the_highest_number_goes_back_if_it_has_a_sender() {
+        let mut inbox = Inbox::default();
+        let neighbour = Via::Local(SlotIndex(1));
+        for (number, via) in [(3, neighbour), (5, neighbour), (u64::MAX, Via::Nowhere)] {
+            let record = vec![0; number.min(9) as usize];
+            inbox.push(Some(number), Parked { record, trust: Trust::Ours, via });
+        }
+        let above = |inbox: &mut Inbox, number| inbox.pop_above(number).map(|it| it.record.len());
+        assert_eq!(above(&mut inbox, u64::MAX), None);
+        assert_eq!(above(&mut inbox, 5), None);
+        assert_eq!(above(&mut inbox, 4), Some(5));
+        assert_eq!(above(&mut inbox, 0), Some(3));
+        assert_eq!(above(&mut inbox, 0), None);
+        assert_eq!(inbox.lowest(), Some(u64::MAX));
     }
 }

@@ -490,9 +490,15 @@ impl<D: Driver> Turn<D> {
         if slot.is_some_and(|slot| slot.done.is_inherited() && !slot.egress.holds(record)) {
             self.pass(to, record);
         }
-        let slot = self.slots[to.0 as usize].as_ref();
-        match record.has(ASKS) && slot.is_some_and(|slot| slot.done.has_inherited(record)) {
-            true => Fate::Unanswered,
+        let Some(slot) = self.slots[to.0 as usize].as_mut() else { return Fate::Returned };
+        if record.has(ASKS) && slot.done.has_inherited(record) {
+            return Fate::Unanswered;
+        }
+        // What waits here is not done, though its sender did not hear that it waits, or was told something older.
+        let waits =
+            slot.waiting_mut().any(|parked| Record::of(&parked.record).name() == record.name());
+        match waits {
+            true => Fate::Parked,
             false => Fate::Done,
         }
     }
