@@ -67,13 +67,17 @@ pub fn lacks_baseline() -> Option<String> {
     in_path(SERVER).is_none().then(why)
 }
 
+/// Where redis-benchmark is.
+/// # Errors
+/// A text for people, if it is nowhere.
+pub fn find_load() -> Result<PathBuf, String> {
+    in_path(LOAD).ok_or_else(|| format!("{LOAD} is in no directory of PATH; install it"))
+}
+
 /// One round: ours, then theirs, if there is a redis-server.
 /// # Errors
-/// A text for people: no redis-benchmark, a server that does not start.
+/// A text for people: a server that does not start.
 pub fn pairs(pipeline: u16) -> Result<Vec<Beside>, String> {
-    if in_path(LOAD).is_none() {
-        return Err(format!("kvs is measured with {LOAD}, which is in no directory of PATH"));
-    }
     let ours = Server::ours()?.measure(pipeline)?;
     let theirs = match in_path(SERVER) {
         Some(program) => {
@@ -173,7 +177,7 @@ impl Server {
     fn load(&self, command: &str, pipeline: u16, requests: u64) -> Result<f64, String> {
         let (port, pipeline) = (self.at.port().to_string(), pipeline.to_string());
         let requests = requests.to_string();
-        let mut load = Command::new(LOAD);
+        let mut load = Command::new(find_load()?);
         load.args(["-p", &port, "-c", CLIENTS, "-d", VALUE_BYTES, "-P", &pipeline]);
         load.args(["-n", &requests, "-t", &command.to_lowercase(), "--csv"]);
         let output = cpu::on(LOAD_CPU, || load.output().map_err(|error| error.to_string()))

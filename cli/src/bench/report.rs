@@ -73,6 +73,26 @@ pub struct Round {
     pub bounces_ns: Option<[f64; 2]>,
 }
 
+/// What a run found.
+#[derive(Clone, Debug, Default)]
+pub struct Outcome {
+    /// What was measured.
+    pub rows: Vec<Row>,
+    /// What was not.
+    pub left_out: Vec<LeftOut>,
+}
+
+/// A case without rows.
+#[derive(Clone, Debug)]
+pub struct LeftOut {
+    /// Its name.
+    pub what: String,
+    /// For people.
+    pub why: String,
+    /// Whether it was asked for by name, or this machine has what it needs.
+    pub is_failure: bool,
+}
+
 /// What is known of a case.
 #[derive(Clone, Debug, Default)]
 pub struct Rounds {
@@ -130,7 +150,8 @@ pub fn row(
 }
 
 /// For people.
-pub fn render(rows: &[Row]) -> String {
+pub fn render(outcome: &Outcome) -> String {
+    let rows = &outcome.rows;
     let mut text = format!(
         "{:<9}{:<13}{:<7}{:>13}  {:<32}{:>13}{:>8}{:>8}{:>7}{:>10}\n",
         "scenario",
@@ -167,6 +188,9 @@ pub fn render(rows: &[Row]) -> String {
             "mixed: rounds that do not count, and were repeated: the cache-line bounce before and after \
              them differs by more than {MIXED_FROM} times"
         );
+    }
+    for LeftOut { what, why, .. } in &outcome.left_out {
+        let _ = writeln!(text, "left out: {what}: {why}");
     }
     text
 }

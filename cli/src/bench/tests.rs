@@ -1,7 +1,9 @@
+use clap::Parser;
+
 use super::agents::Figure;
 use super::remote::Pair;
-use super::report::{Beside, Head, Round, Rounds, median, render, row};
-use super::{Scenario, cases, kvs};
+use super::report::{Beside, Head, LeftOut, Outcome, Round, Rounds, median, render, row};
+use super::{Arguments, Scenario, cases, kvs};
 
 fn round(ours: f64, theirs: f64, bounces: [f64; 2]) -> Round {
     let figure = |value| Figure { value, percentiles: None };
@@ -35,7 +37,7 @@ fn without_rounds_there_are_no_figures() {
     let row = row(("local", "none"), (0, &head("ask", "ns")), &rounds);
     assert_eq!((row.value, row.baseline, row.ratio, row.rounds), (None, None, None, 0));
     assert_eq!(median([1.0, 2.0].into_iter()), Some(1.5));
-    let table = render(&[row]);
+    let table = render(&Outcome { rows: vec![row], left_out: Vec::new() });
     assert!(table.contains("  20") && table.contains("mixed: rounds that do not count"), "{table}");
 }
 
@@ -70,4 +72,31 @@ fn what_other_programs_print_is_understood() {
     let stat = "7 (a) b) S 1 7 7 0 -1 4194304 9 0 0 0 123 45 0 0 20 0 3 0 1 2 3";
     assert_eq!(kvs::ticks_of(stat), Some(168));
     assert_eq!(kvs::ticks_of("7 (a) S 1"), None);
+}
+
+#[derive(clap::Parser)]
+struct Command {
+    #[command(flatten)]
+    arguments: Arguments,
+}
+
+#[test]
+fn all_wants_every_case_and_names_none() {
+    let of = |words: &str| {
+        let words = std::iter::once("bench").chain(words.split(' '));
+        Command::try_parse_from(words).expect("scenarios").arguments
+    };
+    let scenarios = || cases().into_iter().map(|case| case.scenario);
+    assert!(scenarios().all(|it| of("all").wants(it) && !of("all").names(it)));
+    let chosen = of("shm local");
+    let is_chosen = |it| matches!(it, Scenario::Shm | Scenario::Local);
+    assert!(scenarios().all(|it| chosen.wants(it) == is_chosen(it)));
+    assert!(scenarios().all(|it| chosen.names(it) == is_chosen(it)));
+}
+
+#[test]
+fn what_was_left_out_is_said_and_why() {
+    let left_out = LeftOut { what: "kvs -P 1".into(), why: "no load".into(), is_failure: false };
+    let table = render(&Outcome { rows: Vec::new(), left_out: vec![left_out] });
+    assert!(table.contains("left out: kvs -P 1: no load"), "{table}");
 }

@@ -1,0 +1,179 @@
+//! All that is measured: each case beside its baselines, and what it needs of the machine.
+
+use anyhow::{Context, Result, anyhow};
+use daedal_lab::Lab;
+
+use super::agents::Found;
+use super::baseline::{Baselines, Name};
+use super::report::{Beside, Head, Round, Rounds, Row, row};
+use super::{Scenario, cpu, cross, kvs, local, many, remote};
+use crate::say::note;
+
+/// How many rounds are taken at most, for each that is to count: the placement that mixes them changes
+/// every few minutes.
+const TRIES_PER_ROUND: usize = 4;
+
+/// Something that is measured beside its baselines.
+pub struct Case {
+    /// What it is part of.
+    pub scenario: Scenario,
+    /// What carries the messages; `none` where nothing has to.
+    pub driver: &'static str,
+    what: What,
+}
+
+enum What {
+    /// One figure of ours, beside those of some programs.
+    Messages {
+        metric: &'static str,
+        unit: &'static str,
+        baselines: &'static [Name],
+        ours: fn() -> Found,
+    },
+    /// A store, whose clients have so many requests outstanding.
+    Store { pipeline: u16 },
+}
+
+/// In the order in which they are measured.
+pub fn cases() -> Vec<Case> {
+    let case = |scenario, driver, metric, baselines, ours| {
+        let unit = if metric == "tell" { "messages/s" } else { "ns" };
+        Case { scenario, driver, what: What::Messages { metric, unit, baselines, ours } }
+    };
+    let each = |unit, baselines, ours| {
+        let what = What::Messages { metric: "each", unit, baselines, ours };
+        Case { scenario: Scenario::Local, driver: "none", what }
+    };
+    // Over the Ethernet theirs have as many bytes as a frame of ours: 22 of its link and 64 of its message, and the body.
+    let mut cases = vec![
+        case(
+            Scenario::Local,
+            "none",
+            "tell",
+            &["peers tokio-tell", "peers actix-tell"],
+            local::tell,
+        ),
+        case(Scenario::Local, "none", "ask", &["peers tokio-ask", "peers actix-ask"], local::ask),
+        each("ns", &["peers actix-each-ns"], many::ns),
+        each("bytes", &["peers actix-each-bytes"], many::bytes),
+        case(Scenario::Cross, "none", "ask", &["raw ring-ask 64"], cross::ask),
+        case(Scenario::Remote, "kernel", "tell", &["raw udp-tell"], remote::tell),
+        case(Scenario::Remote, "kernel", "ask", &["raw udp-ask 64"], remote::ask),
+        case(
+            Scenario::Shm,
+            "shm",
+            "ask",
+            &["raw shm-ask 64", "raw shm-ask 160", "peers iceoryx2-ask"],
+            remote::ask_by_shm,
+        ),
+        case(Scenario::Shm, "shm", "tell", &["raw ring-tell 64"], remote::tell_by_shm),
+        case(
+            Scenario::Xdp,
+            "xdp:generic",
+            "ask",
+            &["raw xdp-generic-ask 150"],
+            remote::ask_by_xdp_generic,
+        ),
+        case(
+            Scenario::Xdp,
+            "xdp:native",
+            "ask",
+            &["raw xdp-native-ask 150"],
+            remote::ask_by_xdp_native,
+        ),
+        case(Scenario::Xdp, "kernel", "ask", &["raw veth-udp-ask 150"], remote::ask_by_kernel),
+    ];
+    let store =
+        |pipeline| Case { scenario: Scenario::Kvs, driver: "none", what: What::Store { pipeline } };
+    cases.extend(kvs::PIPELINES.map(store));
+    cases
+}
+
+impl Scenario {
+    fn name(self) -> &'static str {
+        match self {
+            Scenario::All => "all",
+            Scenario::Local => "local",
+            Scenario::Cross => "cross",
+            Scenario::Remote => "remote",
+            Scenario::Shm => "shm",
+            Scenario::Xdp => "xdp",
+            Scenario::Kvs => "kvs",
+        }
+    }
+}
+
+impl Case {
+    /// What this machine lacks for it, if it does: for people.
+    pub fn lacks(&self) -> Option<String> {
+        let has = match self.scenario {
+            Scenario::Local => cpu::on(0, || Ok(())),
+            Scenario::Xdp => cpu::on(1, || Ok(())).and_then(|()| Lab::pair().map(drop)),
+            Scenario::Kvs => cpu::on(1, kvs::find_load).map(drop),
+            _ => cpu::on(1, || Ok(())),
+        };
+        has.err()
+    }
+
+    /// So many rounds that count, if there are: rows of the result.
+    /// # Errors
+    /// What ours or a baseline says that fails.
+    pub fn measure(&self, baselines: Option<&Baselines>, count: usize) -> Result<Vec<Row>> {
+        let (name, heads) = (self.name(), self.heads());
+        let mut rounds = Rounds::default();
+        while rounds.counted.len() < count && rounds.mixed < count * (TRIES_PER_ROUND - 1) {
+            note!("{name}: round {} of {count}", rounds.counted.len() + 1);
+            let round = self.round(baselines).with_context(|| name.clone())?;
+            if round.is_mixed() {
+                rounds.mixed += 1;
+            } else {
+                rounds.counted.push(round);
+            }
+        }
+        let of = (self.scenario.name(), self.driver);
+        Ok(heads.iter().enumerate().map(|head| row(of, head, &rounds)).collect())
+    }
+
+    /// What it is called, for people.
+    pub fn name(&self) -> String {
+        let what = match self.what {
+            What::Messages { metric, unit, .. } => format!("{metric}, {unit}"),
+            What::Store { pipeline } => format!("-P {pipeline}"),
+        };
+        match self.driver {
+            "none" => format!("{} {what}", self.scenario.name()),
+            driver => format!("{} by {driver} {what}", self.scenario.name()),
+        }
+    }
+
+    /// What each of its rows is about.
+    pub fn heads(&self) -> Vec<Head> {
+        match self.what {
+            What::Messages { metric, unit, baselines, .. } => {
+                let head = |name: &Name| Head { metric, unit, baseline_name: name.to_string() };
+                baselines.iter().map(head).collect()
+            }
+            What::Store { pipeline } => kvs::heads(pipeline),
+        }
+    }
+
+    fn round(&self, baselines: Option<&Baselines>) -> Result<Round> {
+        let before = baselines.map(Baselines::bounce_ns).transpose()?;
+        let pairs = match self.what {
+            What::Messages { baselines: names, ours, .. } => beside(baselines, names, ours)?,
+            What::Store { pipeline } => kvs::pairs(pipeline).map_err(|why| anyhow!(why))?,
+        };
+        let after = baselines.map(Baselines::bounce_ns).transpose()?;
+        Ok(Round { pairs, bounces_ns: before.zip(after).map(|(before, after)| [before, after]) })
+    }
+}
+
+fn beside(
+    baselines: Option<&Baselines>,
+    names: &[Name],
+    ours: fn() -> Found,
+) -> Result<Vec<Beside>> {
+    let ours = ours().map_err(|why| anyhow!(why))?;
+    let theirs = |name: &Name| baselines.map(|baselines| baselines.run(name)).transpose();
+    names.iter().map(|name| Ok(Beside { ours: ours.clone(), theirs: theirs(name)? })).collect()
+}
