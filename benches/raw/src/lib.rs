@@ -16,7 +16,10 @@ pub mod xdp;
 
 use std::time::{Duration, Instant};
 
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
 use hdrhistogram::Histogram;
+use hdrhistogram::serialization::{Serializer, V2DeflateSerializer};
 use rustix::thread::{CpuSet, sched_setaffinity};
 
 /// What is run before anything counts.
@@ -160,9 +163,18 @@ fn line(name: &str, bytes: usize, figure: &Figure, [before, after]: [u64; 2]) ->
     let [p50, p99, p999] = [0.5, 0.99, 0.999].map(|quantile| {
         times.map_or("null".to_owned(), |times| times.value_at_quantile(quantile).to_string())
     });
+    let histogram = times.map_or("null".to_owned(), |times| format!("\"{}\"", encoded(times)));
     format!(
         "{{\"name\":\"{name}\",\"metric\":\"{metric}\",\"unit\":\"{unit}\",\"value\":{value},\
          \"p50_ns\":{p50},\"p99_ns\":{p99},\"p999_ns\":{p999},\"bounce_ns\":{before},\
-         \"bounce_after_ns\":{after},\"bytes\":{bytes}}}"
+         \"bounce_after_ns\":{after},\"bytes\":{bytes},\"histogram\":{histogram}}}"
     )
+}
+
+/// As HdrHistogram hands it on: deflated, in base64.
+fn encoded(times: &Histogram<u64>) -> String {
+    let mut bytes = Vec::new();
+    let done = V2DeflateSerializer::new().serialize(times, &mut bytes);
+    done.expect("memory takes what is written");
+    BASE64_STANDARD.encode(bytes)
 }
