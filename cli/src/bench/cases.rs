@@ -3,15 +3,18 @@
 use anyhow::{Context, Result, anyhow};
 use daedal_lab::Lab;
 
-use super::agents::Found;
 use super::baseline::{Baselines, Name};
-use super::report::{Beside, Head, Round, Rounds, Row, row};
-use super::{Scenario, cpu, cross, kvs, local, many, remote};
+use super::figure::Found;
+use super::report::{Beside, Head, Measured, Round, Rounds};
+use super::{Scenario, cpu, cross, curve, kvs, local, many, remote};
 use crate::say::note;
 
 /// How many rounds are taken at most, for each that is to count: the placement that mixes them changes
 /// every few minutes.
 const TRIES_PER_ROUND: usize = 4;
+
+/// All that carry messages in some case.
+pub const DRIVERS: [&str; 5] = ["none", "kernel", "shm", "xdp:generic", "xdp:native"];
 
 /// Something that is measured beside its baselines.
 pub struct Case {
@@ -30,6 +33,8 @@ enum What {
         baselines: &'static [Name],
         ours: fn() -> Found,
     },
+    /// The most that is answered, and times at parts of it, beside those of a program that is told the rate behind.
+    Load { baseline: Name, ours: fn(Option<u64>) -> Found },
     /// A store, whose clients have so many requests outstanding.
     Store { pipeline: u16 },
 }
@@ -44,7 +49,11 @@ pub fn cases() -> Vec<Case> {
         let what = What::Messages { metric: "each", unit, baselines, ours };
         Case { scenario: Scenario::Local, driver: "none", what }
     };
-    // Over the Ethernet theirs have as many bytes as a frame of ours: 22 of its link and 64 of its message, and the body.
+    let load = |driver, baseline, ours| {
+        let what = What::Load { baseline, ours };
+        Case { scenario: Scenario::Load, driver, what }
+    };
+    // Over the Ethernet, and under load, theirs have as many bytes as a frame of ours: 22 of its link and 64 of its message, and the body.
     let mut cases = vec![
         case(
             Scenario::Local,
@@ -82,6 +91,10 @@ pub fn cases() -> Vec<Case> {
             remote::ask_by_xdp_native,
         ),
         case(Scenario::Xdp, "kernel", "ask", &["raw veth-udp-ask 150"], remote::ask_by_kernel),
+        load("kernel", "raw udp-load 150", remote::load),
+        load("shm", "raw shm-load 160", remote::load_by_shm),
+        load("xdp:generic", "raw xdp-generic-load 150", remote::load_by_xdp_generic),
+        load("xdp:native", "raw xdp-native-load 150", remote::load_by_xdp_native),
     ];
     let store =
         |pipeline| Case { scenario: Scenario::Kvs, driver: "none", what: What::Store { pipeline } };
@@ -98,6 +111,7 @@ impl Scenario {
             Scenario::Remote => "remote",
             Scenario::Shm => "shm",
             Scenario::Xdp => "xdp",
+            Scenario::Load => "load",
             Scenario::Kvs => "kvs",
         }
     }
@@ -106,38 +120,39 @@ impl Scenario {
 impl Case {
     /// What this machine lacks for it, if it does: for people.
     pub fn lacks(&self) -> Option<String> {
-        let has = match self.scenario {
-            Scenario::Local => cpu::on(0, || Ok(())),
-            Scenario::Xdp => cpu::on(1, || Ok(())).and_then(|()| Lab::pair().map(drop)),
-            Scenario::Kvs => cpu::on(1, kvs::find_load).map(drop),
-            _ => cpu::on(1, || Ok(())),
+        let two_processors = || cpu::on(1, || Ok(()));
+        let has = match (self.scenario, self.driver) {
+            (Scenario::Local, _) => cpu::on(0, || Ok(())),
+            (Scenario::Kvs, _) => two_processors().and_then(|()| kvs::find_load().map(drop)),
+            (Scenario::Xdp, _) | (_, "xdp:generic" | "xdp:native") => {
+                two_processors().and_then(|()| Lab::pair().map(drop))
+            }
+            _ => two_processors(),
         };
         has.err()
     }
 
-    /// So many rounds that count, if there are: rows of the result.
+    /// So many rounds that count, if there are.
     /// # Errors
     /// What ours or a baseline says that fails.
-    pub fn measure(&self, baselines: Option<&Baselines>, count: usize) -> Result<Vec<Row>> {
-        let (name, heads) = (self.name(), self.heads());
+    pub fn measure(&self, baselines: Option<&Baselines>, count: usize) -> Result<Measured> {
+        let name = self.name();
         let mut rounds = Rounds::default();
-        while rounds.counted.len() < count && rounds.mixed < count * (TRIES_PER_ROUND - 1) {
+        while rounds.counted.len() < count && rounds.mixed.len() < count * (TRIES_PER_ROUND - 1) {
             note!("{name}: round {} of {count}", rounds.counted.len() + 1);
             let round = self.round(baselines).with_context(|| name.clone())?;
-            if round.is_mixed() {
-                rounds.mixed += 1;
-            } else {
-                rounds.counted.push(round);
-            }
+            let kind = if round.is_mixed() { &mut rounds.mixed } else { &mut rounds.counted };
+            kind.push(round);
         }
-        let of = (self.scenario.name(), self.driver);
-        Ok(heads.iter().enumerate().map(|head| row(of, head, &rounds)).collect())
+        let (scenario, driver) = (self.scenario.name(), self.driver);
+        Ok(Measured { scenario, driver, heads: self.heads(), rounds })
     }
 
     /// What it is called, for people.
     pub fn name(&self) -> String {
         let what = match self.what {
             What::Messages { metric, unit, .. } => format!("{metric}, {unit}"),
+            What::Load { .. } => "curve".to_owned(),
             What::Store { pipeline } => format!("-P {pipeline}"),
         };
         match self.driver {
@@ -150,9 +165,15 @@ impl Case {
     pub fn heads(&self) -> Vec<Head> {
         match self.what {
             What::Messages { metric, unit, baselines, .. } => {
-                let head = |name: &Name| Head { metric, unit, baseline_name: name.to_string() };
+                let head = |name: &Name| Head {
+                    metric,
+                    unit,
+                    load_percent: None,
+                    baseline_name: name.to_string(),
+                };
                 baselines.iter().map(head).collect()
             }
+            What::Load { baseline, .. } => curve::heads(baseline),
             What::Store { pipeline } => kvs::heads(pipeline),
         }
     }
@@ -161,10 +182,12 @@ impl Case {
         let before = baselines.map(Baselines::bounce_ns).transpose()?;
         let pairs = match self.what {
             What::Messages { baselines: names, ours, .. } => beside(baselines, names, ours)?,
+            What::Load { baseline, ours } => curve::pairs(ours, baselines, baseline)?,
             What::Store { pipeline } => kvs::pairs(pipeline).map_err(|why| anyhow!(why))?,
         };
         let after = baselines.map(Baselines::bounce_ns).transpose()?;
-        Ok(Round { pairs, bounces_ns: before.zip(after).map(|(before, after)| [before, after]) })
+        let bounces_ns = before.zip(after).map(|(before, after)| [before, after]);
+        Ok(Round { pairs, bounces_ns })
     }
 }
 

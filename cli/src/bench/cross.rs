@@ -9,7 +9,8 @@ use daedal::model::id::{BoxId, ReactorAddress};
 
 use daedal::net::driver::DriverKind;
 
-use super::agents::{ASKER, ECHO, Found, templates};
+use super::agents::{ASKER, ECHO, templates};
+use super::figure::Found;
 use super::reactors::{BYTES, Seat, finish, start};
 
 /// Round trips, one outstanding.

@@ -15,8 +15,8 @@ use std::time::{Duration, Instant};
 
 use daedal::system::{AgentSpec, BoxSpec, ControllerSpec, Idle, SystemSpec};
 
-use super::agents::Figure;
 use super::cpu;
+use super::figure::Figure;
 use super::report::{Beside, Head};
 use crate::demo;
 
@@ -52,7 +52,12 @@ fn requests(pipeline: u16) -> u64 {
 pub fn heads(pipeline: u16) -> Vec<Head> {
     let head = |metric, unit| {
         let name = move |command| format!("{SERVER} {command} -P {pipeline}");
-        COMMANDS.map(|command| Head { metric, unit, baseline_name: name(command) })
+        COMMANDS.map(|command| Head {
+            metric,
+            unit,
+            load_percent: None,
+            baseline_name: name(command),
+        })
     };
     let mut heads = head("tell", "requests/s").to_vec();
     if pipeline == 1 {
@@ -165,7 +170,7 @@ impl Server {
             let (count, before) = (requests(pipeline), self.cpu_ns()?);
             rates.push(Figure::tell(self.load(command, pipeline, count)?));
             let cpu_ns = (self.cpu_ns()? - before) / count as f64;
-            times.push(Figure { value: cpu_ns, percentiles: None });
+            times.push(Figure::each(cpu_ns));
         }
         if pipeline == 1 {
             rates.append(&mut times);

@@ -9,9 +9,12 @@ mod baseline;
 mod cases;
 mod cpu;
 mod cross;
+mod curve;
+mod figure;
 mod kvs;
 mod local;
 mod many;
+mod open_loop;
 mod reactors;
 mod remote;
 mod report;
@@ -19,10 +22,11 @@ mod report;
 use std::path::PathBuf;
 
 use anyhow::{Context, Result, anyhow, bail};
+use clap::builder::PossibleValuesParser;
 use clap::{Args, ValueEnum};
 
 use self::baseline::Baselines;
-use self::cases::cases;
+use self::cases::{Case, DRIVERS, cases};
 use self::remote::Pair;
 use self::report::{LeftOut, Outcome, render};
 use crate::say::{self, note};
@@ -33,6 +37,9 @@ pub struct Arguments {
     /// What to measure
     #[arg(required_unless_present = "second", value_name = "SCENARIO")]
     scenarios: Vec<Scenario>,
+    /// Only what goes by this driver; `none` is what needs none
+    #[arg(long, value_name = "DRIVER", value_parser = PossibleValuesParser::new(DRIVERS))]
+    driver: Option<String>,
     /// Rounds that count, ours and the baselines in turn; up to three times as many more are taken in
     /// place of those during which the machine changed
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u16).range(1..=1000))]
@@ -59,6 +66,10 @@ enum Scenario {
     Shm,
     /// Two processes in two network namespaces over a virtual Ethernet, spinning: past the kernel, and by it; as root
     Xdp,
+    /// The load-latency curve: two processes, one of which asks by a schedule, at parts of the most that each program
+    /// answers (`most`). A time counts from when an ask was due. Over virtual Ethernet past the kernel, as root; over
+    /// kernel sockets of this host; by shared memory
+    Load,
     /// A store in one box with one reactor, under redis-benchmark (50 clients, 64 bytes) beside
     /// redis-server, both sleeping when idle (the box is `balanced`): `tell` is its rate, `cpu` the
     /// server's processor time a request. Which row is which stands in the baseline's name, as in
@@ -83,7 +94,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     }
     let outcome = measure(arguments, baselines.as_ref());
     if let Some(file) = &arguments.json {
-        let text = serde_json::to_string_pretty(&outcome.rows)?;
+        let text = serde_json::to_string_pretty(&outcome.rows())?;
         std::fs::write(file, text + "\n")
             .with_context(|| format!("cannot write {}", file.display()))?;
     }
@@ -98,7 +109,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
 /// What fails is left out, and the rest is measured.
 fn measure(arguments: &Arguments, baselines: Option<&Baselines>) -> Outcome {
     let mut outcome = Outcome::default();
-    for case in cases().iter().filter(|case| arguments.wants(case.scenario)) {
+    for case in cases().iter().filter(|case| arguments.chooses(case)) {
         let mut leave_out = |why, is_failure| {
             note!("{}: left out: {why}", case.name());
             outcome.left_out.push(LeftOut { what: case.name(), why, is_failure });
@@ -108,7 +119,7 @@ fn measure(arguments: &Arguments, baselines: Option<&Baselines>) -> Outcome {
             continue;
         }
         match case.measure(baselines, arguments.rounds.into()) {
-            Ok(rows) => outcome.rows.extend(rows),
+            Ok(measured) => outcome.measured.push(measured),
             Err(error) => leave_out(format!("{error:#}"), true),
         }
     }
@@ -116,6 +127,11 @@ fn measure(arguments: &Arguments, baselines: Option<&Baselines>) -> Outcome {
 }
 
 impl Arguments {
+    fn chooses(&self, case: &Case) -> bool {
+        let is_by = |driver: &str| self.driver.as_deref().is_none_or(|it| it == driver);
+        self.wants(case.scenario) && is_by(case.driver)
+    }
+
     fn wants(&self, scenario: Scenario) -> bool {
         self.names(Scenario::All) || self.names(scenario)
     }

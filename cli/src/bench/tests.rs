@@ -1,18 +1,17 @@
 use clap::Parser;
 
-use super::agents::Figure;
+use super::figure::{Figure, Percentiles, times};
 use super::remote::Pair;
-use super::report::{Beside, Head, LeftOut, Outcome, Round, Rounds, median, render, row};
+use super::report::{Beside, Head, LeftOut, Measured, Outcome, Round, Rounds, median, render};
 use super::{Arguments, Scenario, cases, kvs};
 
 fn round(ours: f64, theirs: f64, bounces: [f64; 2]) -> Round {
-    let figure = |value| Figure { value, percentiles: None };
-    let pairs = vec![Beside { ours: figure(ours), theirs: Some(figure(theirs)) }];
+    let pairs = vec![Beside { ours: Figure::each(ours), theirs: Some(Figure::each(theirs)) }];
     Round { pairs, bounces_ns: Some(bounces) }
 }
 
 fn head(metric: &'static str, unit: &'static str) -> Head {
-    Head { metric, unit, baseline_name: "peers x".to_string() }
+    Head { metric, unit, load_percent: None, baseline_name: "peers x".to_string() }
 }
 
 #[test]
@@ -22,28 +21,63 @@ fn a_round_counts_when_its_bounces_agree_within_half() {
     assert!(round(1.0, 1.0, [151.0, 100.0]).is_mixed());
 }
 
+fn measured(head: Head, counted: Vec<Round>, mixed: Vec<Round>) -> Measured {
+    let rounds = Rounds { counted, mixed };
+    Measured { scenario: "remote", driver: "kernel", heads: vec![head], rounds }
+}
+
 #[test]
 fn the_ratio_is_that_of_the_medians() {
     let counted = [(1.0, 10.0), (3.0, 2.0), (2.0, 4.0)].map(|it| round(it.0, it.1, [1.0, 1.0]));
-    let rounds = Rounds { counted: counted.to_vec(), mixed: 0 };
-    let row = row(("local", "none"), (0, &head("tell", "messages/s")), &rounds);
+    let row = measured(head("tell", "messages/s"), counted.to_vec(), Vec::new()).rows().remove(0);
     assert_eq!((row.value, row.baseline, row.ratio), (Some(2.0), Some(4.0), Some(0.5)));
-    assert_eq!((row.rounds, row.unit, row.p50_ns), (3, "messages/s", None));
+    assert_eq!((row.rounds, row.head.unit, row.times), (3, "messages/s", None));
 }
 
 #[test]
 fn without_rounds_there_are_no_figures() {
-    let rounds = Rounds { counted: Vec::new(), mixed: 20 };
-    let row = row(("local", "none"), (0, &head("ask", "ns")), &rounds);
+    let mixed = vec![round(1.0, 1.0, [100.0, 200.0]); 20];
+    let measured = measured(head("ask", "ns"), Vec::new(), mixed);
+    let row = measured.rows().remove(0);
     assert_eq!((row.value, row.baseline, row.ratio, row.rounds), (None, None, None, 0));
+    assert_eq!((row.bounce_ns, row.bounces_ns.len()), (None, 20));
     assert_eq!(median([1.0, 2.0].into_iter()), Some(1.5));
-    let table = render(&Outcome { rows: vec![row], left_out: Vec::new() });
+    let table = render(&Outcome { measured: vec![measured], left_out: Vec::new() });
     assert!(table.contains("  20") && table.contains("mixed: rounds that do not count"), "{table}");
+}
+
+/// A round of times between 1 and 1000 ns, and of those of a baseline that takes ten times as long.
+fn round_of_times() -> Round {
+    let all = |factor: u64| {
+        let mut all = times();
+        (1..=1000).for_each(|it| all.record(it * factor).expect("it is within bounds"));
+        Figure::ask(all)
+    };
+    let pairs = vec![Beside { ours: all(1), theirs: Some(all(10)) }];
+    Round { pairs, ..round(0.0, 0.0, [1.0, 1.0]) }
+}
+
+#[test]
+fn times_stand_with_their_percentiles_in_table_and_json() {
+    let measured = measured(head("ask", "ns"), vec![round_of_times()], Vec::new());
+    let row = measured.rows().remove(0);
+    let all = Percentiles { p50_ns: 500.0, p99_ns: 990.0, p999_ns: 999.0 };
+    assert_eq!(row.times, Some(all));
+    let json = serde_json::to_value(&row).expect("a row is JSON");
+    assert_eq!(json["times"]["p999_ns"], 999.0);
+    assert_eq!(json["metric"], "ask");
+    let table = render(&Outcome { measured: vec![measured], left_out: Vec::new() });
+    let words = |line: &str| line.split_whitespace().collect::<Vec<_>>().join(" ");
+    let lines: Vec<String> = table.lines().map(words).collect();
+    let ours = "remote kernel ask daedal 500 ns 990 ns 999 ns";
+    assert!(lines.iter().any(|line| line == ours), "{table}");
+    assert!(lines.iter().any(|line| line.starts_with("remote kernel ask peers x 50")), "{table}");
 }
 
 #[test]
 fn the_second_process_is_told_two_addresses() {
     assert!("ask,127.0.0.1:1,127.0.0.1:2,xdp:native,zero-copy".parse::<Pair>().is_ok());
+    assert!("load,127.0.0.1:1,127.0.0.1:2,kernel".parse::<Pair>().is_ok());
     for text in ["", "ask", "give,127.0.0.1:1,127.0.0.1:2", "ask,127.0.0.1,127.0.0.1:2"] {
         assert!(text.parse::<Pair>().is_err(), "{text}");
     }
@@ -97,6 +131,6 @@ fn all_wants_every_case_and_names_none() {
 #[test]
 fn what_was_left_out_is_said_and_why() {
     let left_out = LeftOut { what: "kvs -P 1".into(), why: "no load".into(), is_failure: false };
-    let table = render(&Outcome { rows: Vec::new(), left_out: vec![left_out] });
+    let table = render(&Outcome { measured: Vec::new(), left_out: vec![left_out] });
     assert!(table.contains("left out: kvs -P 1: no load"), "{table}");
 }
