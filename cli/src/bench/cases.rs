@@ -1,5 +1,9 @@
 //! All that is measured: each case beside its baselines, and what it needs of the machine.
 
+#![expect(clippy::disallowed_methods, reason = "says when a round was measured")]
+
+use std::time::{Instant, SystemTime};
+
 use anyhow::{Context, Result, anyhow};
 use daedal_lab::Lab;
 
@@ -179,6 +183,7 @@ impl Case {
     }
 
     fn round(&self, baselines: Option<&Baselines>) -> Result<Round> {
+        let (start, clock) = (SystemTime::now(), Instant::now());
         let before = baselines.map(Baselines::bounce_ns).transpose()?;
         let pairs = match self.what {
             What::Messages { baselines: names, ours, .. } => beside(baselines, names, ours)?,
@@ -187,7 +192,7 @@ impl Case {
         };
         let after = baselines.map(Baselines::bounce_ns).transpose()?;
         let bounces_ns = before.zip(after).map(|(before, after)| [before, after]);
-        Ok(Round { pairs, bounces_ns })
+        Ok(Round { start, lasted: clock.elapsed(), pairs, bounces_ns })
     }
 }
 

@@ -13,6 +13,7 @@ mod curve;
 mod figure;
 mod kvs;
 mod local;
+mod log;
 mod many;
 mod open_loop;
 mod reactors;
@@ -47,6 +48,9 @@ pub struct Arguments {
     /// File for the result, as a JSON array
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
+    /// File for the times of each round, ours and the baselines', in the log format of HdrHistogram
+    #[arg(long, value_name = "FILE")]
+    hdr: Option<PathBuf>,
     /// What the second process of `remote` is told
     #[arg(long, hide = true)]
     second: Option<Pair>,
@@ -97,6 +101,10 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         let text = serde_json::to_string_pretty(&outcome.rows())?;
         std::fs::write(file, text + "\n")
             .with_context(|| format!("cannot write {}", file.display()))?;
+    }
+    if let Some(file) = &arguments.hdr {
+        let text = log::text(&outcome.measured)?;
+        std::fs::write(file, text).with_context(|| format!("cannot write {}", file.display()))?;
     }
     say::print(format_args!("{}", render(&outcome)))?;
     let failed = outcome.left_out.iter().filter(|left_out| left_out.is_failure).count();

@@ -1,6 +1,7 @@
 //! Rounds become rows: medians, a table for people and JSON for programs.
 
 use std::fmt::Write;
+use std::time::{Duration, SystemTime};
 
 use serde::Serialize;
 
@@ -76,6 +77,10 @@ pub struct Beside {
 /// One alternation of ours and theirs.
 #[derive(Clone, Debug)]
 pub struct Round {
+    /// When it began.
+    pub start: SystemTime,
+    /// How long it took.
+    pub lasted: Duration,
     /// One for each row.
     pub pairs: Vec<Beside>,
     /// The cache-line bounce just before and just after.

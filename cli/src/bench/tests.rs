@@ -1,13 +1,20 @@
+use std::time::{Duration, UNIX_EPOCH};
+
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
 use clap::Parser;
+use hdrhistogram::Histogram;
+use hdrhistogram::serialization::Deserializer;
+use hdrhistogram::serialization::interval_log::{IntervalLogIterator, LogEntry};
 
 use super::figure::{Figure, Percentiles, times};
 use super::remote::Pair;
 use super::report::{Beside, Head, LeftOut, Measured, Outcome, Round, Rounds, median, render};
-use super::{Arguments, Scenario, cases, kvs};
+use super::{Arguments, Scenario, cases, kvs, log};
 
 fn round(ours: f64, theirs: f64, bounces: [f64; 2]) -> Round {
     let pairs = vec![Beside { ours: Figure::each(ours), theirs: Some(Figure::each(theirs)) }];
-    Round { pairs, bounces_ns: Some(bounces) }
+    Round { start: UNIX_EPOCH, lasted: Duration::ZERO, pairs, bounces_ns: Some(bounces) }
 }
 
 fn head(metric: &'static str, unit: &'static str) -> Head {
@@ -72,6 +79,24 @@ fn times_stand_with_their_percentiles_in_table_and_json() {
     let ours = "remote kernel ask daedal 500 ns 990 ns 999 ns";
     assert!(lines.iter().any(|line| line == ours), "{table}");
     assert!(lines.iter().any(|line| line.starts_with("remote kernel ask peers x 50")), "{table}");
+}
+
+#[test]
+fn a_log_of_hdr_histogram_has_the_times_of_both_of_each_round() {
+    let case = measured(head("ask", "ns"), vec![round_of_times(); 2], vec![round_of_times()]);
+    let text = log::text(&[case]).expect("a log");
+    let mut found = Vec::new();
+    for entry in IntervalLogIterator::new(&text) {
+        let LogEntry::Interval(interval) = entry.expect("an entry") else { continue };
+        let bytes = BASE64_STANDARD.decode(interval.encoded_histogram()).expect("base64");
+        let all: Histogram<u64> =
+            Deserializer::new().deserialize(&mut bytes.as_slice()).expect("a histogram");
+        let tag = interval.tag().expect("a tag").as_str().to_owned();
+        found.push((tag, all.value_at_quantile(0.5)));
+    }
+    let round = [("remote/kernel/ask/daedal", 500), ("remote/kernel/ask/peers-x", 5003)];
+    let round = round.map(|(tag, p50)| (tag.to_owned(), p50));
+    assert_eq!(found, [round.clone(), round].concat());
 }
 
 #[test]
