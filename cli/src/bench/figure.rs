@@ -62,6 +62,16 @@ impl Figure {
     }
 }
 
+impl Percentiles {
+    /// What they are called, for people, in the order of [`Percentiles::ns`].
+    pub const NAMES: [&str; 3] = ["p50", "p99", "p99.9"];
+
+    /// All, from the least.
+    pub fn ns(self) -> [f64; 3] {
+        [self.p50_ns, self.p99_ns, self.p999_ns]
+    }
+}
+
 /// For times of up to ten seconds, in nanoseconds.
 pub fn times() -> Histogram<u64> {
     Histogram::new_with_bounds(1, 10_000_000_000, 3).expect("the bounds are in order")

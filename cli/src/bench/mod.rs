@@ -16,11 +16,13 @@ mod local;
 mod log;
 mod many;
 mod open_loop;
+mod page;
+mod plot;
 mod reactors;
 mod remote;
 mod report;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, anyhow, bail};
 use clap::builder::PossibleValuesParser;
@@ -51,6 +53,9 @@ pub struct Arguments {
     /// File for the times of each round, ours and the baselines', in the log format of HdrHistogram
     #[arg(long, value_name = "FILE")]
     hdr: Option<PathBuf>,
+    /// File for the result as a page: tables, times, load curves, and the cache-line bounce around each round
+    #[arg(long, value_name = "FILE")]
+    html: Option<PathBuf>,
     /// What the second process of `remote` is told
     #[arg(long, hide = true)]
     second: Option<Pair>,
@@ -98,13 +103,13 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     }
     let outcome = measure(arguments, baselines.as_ref());
     if let Some(file) = &arguments.json {
-        let text = serde_json::to_string_pretty(&outcome.rows())?;
-        std::fs::write(file, text + "\n")
-            .with_context(|| format!("cannot write {}", file.display()))?;
+        write(file, serde_json::to_string_pretty(&outcome.rows())? + "\n")?;
     }
     if let Some(file) = &arguments.hdr {
-        let text = log::text(&outcome.measured)?;
-        std::fs::write(file, text).with_context(|| format!("cannot write {}", file.display()))?;
+        write(file, log::text(&outcome.measured)?)?;
+    }
+    if let Some(file) = &arguments.html {
+        write(file, page::html(&outcome)?)?;
     }
     say::print(format_args!("{}", render(&outcome)))?;
     let failed = outcome.left_out.iter().filter(|left_out| left_out.is_failure).count();
@@ -112,6 +117,10 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         bail!("{failed} of what was to be measured was not: see what was left out");
     }
     Ok(())
+}
+
+fn write(file: &Path, text: impl AsRef<[u8]>) -> Result<()> {
+    std::fs::write(file, text).with_context(|| format!("cannot write {}", file.display()))
 }
 
 /// What fails is left out, and the rest is measured.

@@ -255,8 +255,7 @@ fn spreads(rows: &[Row]) -> String {
         let ours = ("daedal", row.times);
         for (who, times) in [ours, (&row.head.baseline_name, row.baseline_times)] {
             let Some(times) = times else { continue };
-            let [p50, p99, p999] =
-                [times.p50_ns, times.p99_ns, times.p999_ns].map(|ns| human(Some(ns), "ns"));
+            let [p50, p99, p999] = times.ns().map(|ns| human(Some(ns), "ns"));
             let line = format!(
                 "{:<9}{:<13}{:<13}{who:<32}{p50:>13}{p99:>13}{p999:>13}\n",
                 row.scenario,
@@ -278,7 +277,8 @@ fn spreads(rows: &[Row]) -> String {
     head + &lines.concat()
 }
 
-fn human(value: Option<f64>, unit: &str) -> String {
+/// With its unit; `-` for nothing.
+pub fn human(value: Option<f64>, unit: &str) -> String {
     match value {
         None => "-".to_string(),
         Some(value) if unit == "ns" && value >= 1e6 => format!("{:.2} ms", value / 1e6),

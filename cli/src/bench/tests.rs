@@ -10,7 +10,7 @@ use hdrhistogram::serialization::interval_log::{IntervalLogIterator, LogEntry};
 use super::figure::{Figure, Percentiles, times};
 use super::remote::Pair;
 use super::report::{Beside, Head, LeftOut, Measured, Outcome, Round, Rounds, median, render};
-use super::{Arguments, Scenario, cases, kvs, log};
+use super::{Arguments, Scenario, cases, kvs, log, page};
 
 fn round(ours: f64, theirs: f64, bounces: [f64; 2]) -> Round {
     let pairs = vec![Beside { ours: Figure::each(ours), theirs: Some(Figure::each(theirs)) }];
@@ -79,6 +79,35 @@ fn times_stand_with_their_percentiles_in_table_and_json() {
     let ours = "remote kernel ask daedal 500 ns 990 ns 999 ns";
     assert!(lines.iter().any(|line| line == ours), "{table}");
     assert!(lines.iter().any(|line| line.starts_with("remote kernel ask peers x 50")), "{table}");
+}
+
+#[test]
+fn the_page_shows_all_that_was_found_and_fetches_nothing() {
+    let ask = measured(head("ask", "ns"), vec![round_of_times()], Vec::new());
+    let step = |percent| Head { load_percent: Some(percent), ..head("p99", "ns") };
+    let heads = [10, 50, 100].map(step).to_vec();
+    let pairs = vec![round_of_times().pairs.remove(0); 3];
+    let rounds = Rounds { counted: vec![Round { pairs, ..round_of_times() }], mixed: Vec::new() };
+    let load = Measured { scenario: "load", driver: "shm", heads, rounds };
+    let left_out = LeftOut { what: "kvs".into(), why: "a < b".into(), is_failure: false };
+    let outcome = Outcome { measured: vec![ask, load], left_out: vec![left_out] };
+    let page = page::html(&outcome).expect("a page");
+    for part in ["<td>remote<td>kernel<td>ask<td class=\"number\">500 ns<td>peers x", "a &lt; b"] {
+        assert!(page.contains(part), "{part} is not in {page}");
+    }
+    for title in ["Round trips: remote, kernel", "Under load: shm", "Cache-line bounce"] {
+        assert_eq!(page.matches(title).count(), 1, "{title}");
+    }
+    assert_eq!(page.matches("<svg ").count(), 3);
+    let space = "xmlns=\"http://www.w3.org/2000/svg\"";
+    let rest = page.replace(space, "");
+    assert!(["http", "src=", "href=", "url("].iter().all(|it| !rest.contains(it)));
+}
+
+#[test]
+fn without_points_nothing_is_drawn() {
+    let page = page::html(&Outcome::default()).expect("a page");
+    assert!(!page.contains("<svg") && !page.contains("<table"), "{page}");
 }
 
 #[test]
