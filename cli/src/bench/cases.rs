@@ -7,6 +7,7 @@ use std::time::{Instant, SystemTime};
 use anyhow::{Context, Result, anyhow};
 use daedal_lab::Lab;
 
+use super::bar::Bar::{self, AtLeast, AtMost, PlusNs};
 use super::baseline::{Baselines, Name};
 use super::figure::Found;
 use super::report::{Beside, Head, Measured, Round, Rounds};
@@ -34,7 +35,7 @@ enum What {
     Messages {
         metric: &'static str,
         unit: &'static str,
-        baselines: &'static [Name],
+        baselines: &'static [(Name, Option<Bar>)],
         ours: fn() -> Found,
     },
     /// The most that is answered, and times at parts of it, beside those of a program that is told the rate behind.
@@ -63,38 +64,66 @@ pub fn cases() -> Vec<Case> {
             Scenario::Local,
             "none",
             "tell",
-            &["peers tokio-tell", "peers actix-tell"],
+            &[("peers tokio-tell", Some(AtLeast(3.0))), ("peers actix-tell", Some(AtLeast(3.0)))],
             local::tell,
         ),
-        case(Scenario::Local, "none", "ask", &["peers tokio-ask", "peers actix-ask"], local::ask),
-        each("ns", &["peers actix-each-ns"], many::ns),
-        each("bytes", &["peers actix-each-bytes"], many::bytes),
-        case(Scenario::Cross, "none", "ask", &["raw ring-ask 64"], cross::ask),
-        case(Scenario::Remote, "kernel", "tell", &["raw udp-tell"], remote::tell),
-        case(Scenario::Remote, "kernel", "ask", &["raw udp-ask 64"], remote::ask),
+        case(
+            Scenario::Local,
+            "none",
+            "ask",
+            &[("peers tokio-ask", Some(AtMost(0.4))), ("peers actix-ask", Some(AtMost(0.4)))],
+            local::ask,
+        ),
+        each("ns", &[("peers actix-each-ns", None)], many::ns),
+        each("bytes", &[("peers actix-each-bytes", None)], many::bytes),
+        case(
+            Scenario::Cross,
+            "none",
+            "ask",
+            &[("raw ring-ask 64", Some(PlusNs(120.0)))],
+            cross::ask,
+        ),
+        case(
+            Scenario::Remote,
+            "kernel",
+            "tell",
+            &[("raw udp-tell", Some(AtLeast(20.0)))],
+            remote::tell,
+        ),
+        case(Scenario::Remote, "kernel", "ask", &[("raw udp-ask 64", None)], remote::ask),
         case(
             Scenario::Shm,
             "shm",
             "ask",
-            &["raw shm-ask 64", "raw shm-ask 160", "peers iceoryx2-ask"],
+            &[
+                ("raw shm-ask 64", None),
+                ("raw shm-ask 160", Some(PlusNs(300.0))),
+                ("peers iceoryx2-ask", Some(AtMost(1.0))),
+            ],
             remote::ask_by_shm,
         ),
-        case(Scenario::Shm, "shm", "tell", &["raw ring-tell 64"], remote::tell_by_shm),
+        case(Scenario::Shm, "shm", "tell", &[("raw ring-tell 64", None)], remote::tell_by_shm),
         case(
             Scenario::Xdp,
             "xdp:generic",
             "ask",
-            &["raw xdp-generic-ask 150"],
+            &[("raw xdp-generic-ask 150", Some(AtMost(1.15)))],
             remote::ask_by_xdp_generic,
         ),
         case(
             Scenario::Xdp,
             "xdp:native",
             "ask",
-            &["raw xdp-native-ask 150"],
+            &[("raw xdp-native-ask 150", Some(AtMost(1.15)))],
             remote::ask_by_xdp_native,
         ),
-        case(Scenario::Xdp, "kernel", "ask", &["raw veth-udp-ask 150"], remote::ask_by_kernel),
+        case(
+            Scenario::Xdp,
+            "kernel",
+            "ask",
+            &[("raw veth-udp-ask 150", Some(AtMost(1.12)))],
+            remote::ask_by_kernel,
+        ),
         load("kernel", "raw udp-load 150", remote::load),
         load("shm", "raw shm-load 160", remote::load_by_shm),
         load("xdp:generic", "raw xdp-generic-load 150", remote::load_by_xdp_generic),
@@ -169,11 +198,12 @@ impl Case {
     pub fn heads(&self) -> Vec<Head> {
         match self.what {
             What::Messages { metric, unit, baselines, .. } => {
-                let head = |name: &Name| Head {
+                let head = |(name, bar): &(Name, Option<Bar>)| Head {
                     metric,
                     unit,
                     load_percent: None,
                     baseline_name: name.to_string(),
+                    bar: *bar,
                 };
                 baselines.iter().map(head).collect()
             }
@@ -198,10 +228,10 @@ impl Case {
 
 fn beside(
     baselines: Option<&Baselines>,
-    names: &[Name],
+    names: &[(Name, Option<Bar>)],
     ours: fn() -> Found,
 ) -> Result<Vec<Beside>> {
     let ours = ours().map_err(|why| anyhow!(why))?;
-    let theirs = |name: &Name| baselines.map(|baselines| baselines.run(name)).transpose();
-    names.iter().map(|name| Ok(Beside { ours: ours.clone(), theirs: theirs(name)? })).collect()
+    let theirs = |name| baselines.map(|baselines| baselines.run(name)).transpose();
+    names.iter().map(|(name, _)| Ok(Beside { ours: ours.clone(), theirs: theirs(name)? })).collect()
 }

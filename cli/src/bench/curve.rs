@@ -5,6 +5,7 @@
 
 use anyhow::{Result, anyhow};
 
+use super::bar::Bar;
 use super::baseline::{Baselines, Name};
 use super::figure::{Figure, Found};
 use super::report::{Beside, Head};
@@ -14,14 +15,16 @@ pub const STEPS_PERCENT: [u16; 6] = [10, 25, 50, 75, 90, 100];
 
 /// What a round finds, in the order of [`pairs`].
 pub fn heads(baseline: Name) -> Vec<Head> {
-    let head = |metric, unit, load_percent| Head {
+    let head = |metric, unit, load_percent, bar| Head {
         metric,
         unit,
         load_percent,
         baseline_name: baseline.to_owned(),
+        bar,
     };
-    let steps = STEPS_PERCENT.map(|percent| head("p99", "ns", Some(percent)));
-    std::iter::once(head("most", "asks/s", None)).chain(steps).collect()
+    let bar = |percent| (percent == 50).then_some(Bar::AtMost(3.0));
+    let steps = STEPS_PERCENT.map(|percent| head("p99", "ns", Some(percent), bar(percent)));
+    std::iter::once(head("most", "asks/s", None, None)).chain(steps).collect()
 }
 
 /// One round: the most, then each step, ours and theirs in turn.

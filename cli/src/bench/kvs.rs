@@ -15,6 +15,7 @@ use std::time::{Duration, Instant};
 
 use daedal::system::{AgentSpec, BoxSpec, ControllerSpec, Idle, SystemSpec};
 
+use super::bar::Bar;
 use super::cpu;
 use super::figure::Figure;
 use super::report::{Beside, Head};
@@ -50,18 +51,23 @@ fn requests(pipeline: u16) -> u64 {
 /// What a round finds, in the order of [`pairs`]. The server's processor time is told where each request
 /// is a visit of its own.
 pub fn heads(pipeline: u16) -> Vec<Head> {
-    let head = |metric, unit| {
-        let name = move |command| format!("{SERVER} {command} -P {pipeline}");
+    let head = |metric, unit, bar| {
         COMMANDS.map(|command| Head {
             metric,
             unit,
             load_percent: None,
-            baseline_name: name(command),
+            baseline_name: format!("{SERVER} {command} -P {pipeline}"),
+            bar: Some(bar),
         })
     };
-    let mut heads = head("tell", "requests/s").to_vec();
+    let least = match pipeline {
+        0..16 => 0.95,
+        16..64 => 1.0,
+        _ => 1.3,
+    };
+    let mut heads = head("tell", "requests/s", Bar::AtLeast(least)).to_vec();
     if pipeline == 1 {
-        heads.extend(head("cpu", "ns"));
+        heads.extend(head("cpu", "ns", Bar::AtMost(1.0)));
     }
     heads
 }

@@ -5,6 +5,7 @@
 //! processors with it. Nothing here is set otherwise than a user would set it.
 
 mod agents;
+mod bar;
 mod baseline;
 mod cases;
 mod cpu;

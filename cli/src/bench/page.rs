@@ -44,8 +44,8 @@ pub fn html(outcome: &Outcome) -> Result<String> {
 
 fn figures(rows: &[Row]) -> String {
     let heads = [
-        "scenario", "driver", "metric", "daedal", "baseline", "", "ratio", "rounds", "mixed",
-        "bounce",
+        "scenario", "driver", "metric", "daedal", "baseline", "", "ratio", "bar", "rounds",
+        "mixed", "bounce",
     ];
     let lines = rows.iter().map(|row| {
         let ratio = row.ratio.map_or("-".to_owned(), |ratio| {
@@ -61,6 +61,7 @@ fn figures(rows: &[Row]) -> String {
             cell(&row.head.baseline_name),
             number(human(row.baseline, row.head.unit)),
             format!("<td>{ratio}"),
+            cell(row.bar()),
             number(row.rounds),
             number(row.mixed),
             number(human(row.bounce_ns, "ns")),

@@ -5,6 +5,7 @@ use std::time::{Duration, SystemTime};
 
 use serde::Serialize;
 
+use super::bar::Bar;
 use super::figure::{Figure, Percentiles};
 
 /// Bounces before and after a round that differ by more than this factor make it a mixed one.
@@ -26,6 +27,8 @@ pub struct Row {
     pub baseline: Option<f64>,
     /// Ours ÷ baseline.
     pub ratio: Option<f64>,
+    /// Whether ours is where `bar` has it.
+    pub is_reached: Option<bool>,
     /// Rounds that count.
     pub rounds: usize,
     /// The cache-line bounce around them; the median.
@@ -53,6 +56,8 @@ pub struct Head {
     pub load_percent: Option<u16>,
     /// The program that it is compared with.
     pub baseline_name: String,
+    /// Where ours is to be beside it, if that is said.
+    pub bar: Option<Bar>,
 }
 
 impl Head {
@@ -61,6 +66,18 @@ impl Head {
         match self.load_percent {
             Some(percent) => format!("{} at {percent} %", self.metric),
             None => self.metric.to_string(),
+        }
+    }
+}
+
+impl Row {
+    /// Its bar, for people, and whether it is reached: `≤ 3 yes`.
+    pub fn bar(&self) -> String {
+        let Some(bar) = self.head.bar else { return "-".to_owned() };
+        match self.is_reached {
+            Some(true) => format!("{bar} yes"),
+            Some(false) => format!("{bar} no"),
+            None => bar.to_string(),
         }
     }
 }
@@ -174,6 +191,9 @@ impl Measured {
             head: self.heads[index].clone(),
             value,
             baseline,
+            is_reached: value.zip(baseline).and_then(|(value, baseline)| {
+                Some(self.heads[index].bar?.is_reached(value, baseline))
+            }),
             ratio: value.zip(baseline).map(|(value, baseline)| value / baseline),
             rounds: counted.len(),
             bounce_ns: median(bounces(counted).into_iter().flatten()),
@@ -216,7 +236,7 @@ pub fn render(outcome: &Outcome) -> String {
 /// A line for each row.
 fn figures(rows: &[Row]) -> String {
     let mut text = format!(
-        "{:<9}{:<13}{:<13}{:>13}  {:<32}{:>13}{:>8}{:>8}{:>7}{:>10}\n",
+        "{:<9}{:<13}{:<13}{:>13}  {:<32}{:>13}{:>8}{:>15}{:>8}{:>7}{:>10}\n",
         "scenario",
         "driver",
         "metric",
@@ -224,6 +244,7 @@ fn figures(rows: &[Row]) -> String {
         "baseline",
         "",
         "ratio",
+        "bar",
         "rounds",
         "mixed",
         "bounce"
@@ -232,7 +253,7 @@ fn figures(rows: &[Row]) -> String {
         let ratio = row.ratio.map_or("-".to_string(), |ratio| format!("{ratio:.2}"));
         let _ = writeln!(
             text,
-            "{:<9}{:<13}{:<13}{:>13}  {:<32}{:>13}{:>8}{:>8}{:>7}{:>10}",
+            "{:<9}{:<13}{:<13}{:>13}  {:<32}{:>13}{:>8}{:>15}{:>8}{:>7}{:>10}",
             row.scenario,
             row.driver,
             row.head.name(),
@@ -240,6 +261,7 @@ fn figures(rows: &[Row]) -> String {
             row.head.baseline_name,
             human(row.baseline, row.head.unit),
             ratio,
+            row.bar(),
             row.rounds,
             row.mixed,
             human(row.bounce_ns, "ns"),

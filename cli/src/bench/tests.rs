@@ -7,6 +7,7 @@ use hdrhistogram::Histogram;
 use hdrhistogram::serialization::Deserializer;
 use hdrhistogram::serialization::interval_log::{IntervalLogIterator, LogEntry};
 
+use super::bar::Bar;
 use super::figure::{Figure, Percentiles, times};
 use super::remote::Pair;
 use super::report::{Beside, Head, LeftOut, Measured, Outcome, Round, Rounds, median, render};
@@ -18,7 +19,7 @@ fn round(ours: f64, theirs: f64, bounces: [f64; 2]) -> Round {
 }
 
 fn head(metric: &'static str, unit: &'static str) -> Head {
-    Head { metric, unit, load_percent: None, baseline_name: "peers x".to_string() }
+    Head { metric, unit, load_percent: None, baseline_name: "peers x".to_string(), bar: None }
 }
 
 #[test]
@@ -36,7 +37,9 @@ fn measured(head: Head, counted: Vec<Round>, mixed: Vec<Round>) -> Measured {
 #[test]
 fn the_ratio_is_that_of_the_medians() {
     let counted = [(1.0, 10.0), (3.0, 2.0), (2.0, 4.0)].map(|it| round(it.0, it.1, [1.0, 1.0]));
-    let row = measured(head("tell", "messages/s"), counted.to_vec(), Vec::new()).rows().remove(0);
+    let head = Head { bar: Some(Bar::AtLeast(0.5)), ..head("tell", "messages/s") };
+    let row = measured(head, counted.to_vec(), Vec::new()).rows().remove(0);
+    assert_eq!(row.bar(), "≥ 0.5 yes");
     assert_eq!((row.value, row.baseline, row.ratio), (Some(2.0), Some(4.0), Some(0.5)));
     assert_eq!((row.rounds, row.head.unit, row.times), (3, "messages/s", None));
 }
@@ -48,6 +51,7 @@ fn without_rounds_there_are_no_figures() {
     let row = measured.rows().remove(0);
     assert_eq!((row.value, row.baseline, row.ratio, row.rounds), (None, None, None, 0));
     assert_eq!((row.bounce_ns, row.bounces_ns.len()), (None, 20));
+    assert_eq!(row.bar(), "-");
     assert_eq!(median([1.0, 2.0].into_iter()), Some(1.5));
     let table = render(&Outcome { measured: vec![measured], left_out: Vec::new() });
     assert!(table.contains("  20") && table.contains("mixed: rounds that do not count"), "{table}");
