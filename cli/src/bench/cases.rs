@@ -4,7 +4,7 @@
 
 use std::time::{Instant, SystemTime};
 
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Result, anyhow};
 use daedal_lab::Lab;
 
 use super::bar::Bar::{self, AtLeast, AtMost, PlusNs};
@@ -173,7 +173,7 @@ impl Case {
         let mut rounds = Rounds::default();
         while rounds.counted.len() < count && rounds.mixed.len() < count * (TRIES_PER_ROUND - 1) {
             note!("{name}: round {} of {count}", rounds.counted.len() + 1);
-            let round = self.round(baselines).with_context(|| name.clone())?;
+            let round = self.round(baselines)?;
             let kind = if round.is_mixed() { &mut rounds.mixed } else { &mut rounds.counted };
             kind.push(round);
         }
