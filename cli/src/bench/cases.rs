@@ -79,6 +79,13 @@ pub fn cases() -> Vec<Case> {
         case(
             Scenario::Cross,
             "none",
+            "tell",
+            &[("raw ring-tell 64 64", Some(AtLeast(0.5)))],
+            cross::tell,
+        ),
+        case(
+            Scenario::Cross,
+            "none",
             "ask",
             &[("raw ring-ask 64", Some(PlusNs(120.0)))],
             cross::ask,
