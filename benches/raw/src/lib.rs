@@ -8,6 +8,7 @@
 pub mod bounce;
 pub mod lab;
 pub mod mmsg;
+pub mod open_loop;
 pub mod ring;
 pub mod shm;
 pub mod udp;
@@ -15,7 +16,10 @@ pub mod xdp;
 
 use std::time::{Duration, Instant};
 
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
 use hdrhistogram::Histogram;
+use hdrhistogram::serialization::{Serializer, V2DeflateSerializer};
 use rustix::thread::{CpuSet, sched_setaffinity};
 
 /// What is run before anything counts.
@@ -48,6 +52,8 @@ pub enum Figure {
     Ask(Histogram<u64>),
     /// Messages handled a second.
     Tell(f64),
+    /// Answers a second, and how long each took from when it was due to be asked for.
+    Load(f64, Histogram<u64>),
     /// What one of many takes, in nanoseconds or bytes.
     Each(&'static str, f64),
 }
@@ -88,10 +94,8 @@ impl Times {
     /// Starts the clock.
     #[expect(clippy::new_without_default, reason = "it reads the clock")]
     pub fn new() -> Times {
-        let histogram = Histogram::new_with_bounds(1, 10_000_000_000, 3)
-            .expect("bounds and digits are valid ones");
         let now = Instant::now();
-        Times { histogram, start: now, last: now }
+        Times { histogram: histogram(), start: now, last: now }
     }
 
     /// Ends one round trip and begins the next.
@@ -110,6 +114,11 @@ impl Times {
     pub fn figure(self) -> Figure {
         Figure::Ask(self.histogram)
     }
+}
+
+/// For times of up to ten seconds, in nanoseconds.
+fn histogram() -> Histogram<u64> {
+    Histogram::new_with_bounds(1, 10_000_000_000, 3).expect("bounds and digits are valid ones")
 }
 
 /// Calls `handle`, which says how many messages it handled, until [`MEASURED`] has passed.
@@ -145,24 +154,27 @@ pub fn report<E>(
 }
 
 fn line(name: &str, bytes: usize, figure: &Figure, [before, after]: [u64; 2]) -> String {
-    let (metric, unit, value, percentiles) = match figure {
-        Figure::Ask(times) => {
-            let at = |quantile| times.value_at_quantile(quantile).to_string();
-            ("ask", "ns", at(0.5), [at(0.5), at(0.99), at(0.999)])
-        }
-        Figure::Tell(rate) => {
-            let none = || "null".to_owned();
-            ("tell", "messages/s", format!("{rate:.0}"), [none(), none(), none()])
-        }
-        Figure::Each(unit, value) => {
-            let none = || "null".to_owned();
-            ("each", *unit, format!("{value:.1}"), [none(), none(), none()])
-        }
+    let (metric, unit, value, times) = match figure {
+        Figure::Ask(times) => ("ask", "ns", times.value_at_quantile(0.5).to_string(), Some(times)),
+        Figure::Tell(rate) => ("tell", "messages/s", format!("{rate:.0}"), None),
+        Figure::Load(rate, times) => ("load", "asks/s", format!("{rate:.0}"), Some(times)),
+        Figure::Each(unit, value) => ("each", *unit, format!("{value:.1}"), None),
     };
-    let [p50, p99, p999] = percentiles;
+    let [p50, p99, p999] = [0.5, 0.99, 0.999].map(|quantile| {
+        times.map_or("null".to_owned(), |times| times.value_at_quantile(quantile).to_string())
+    });
+    let histogram = times.map_or("null".to_owned(), |times| format!("\"{}\"", encoded(times)));
     format!(
         "{{\"name\":\"{name}\",\"metric\":\"{metric}\",\"unit\":\"{unit}\",\"value\":{value},\
          \"p50_ns\":{p50},\"p99_ns\":{p99},\"p999_ns\":{p999},\"bounce_ns\":{before},\
-         \"bounce_after_ns\":{after},\"bytes\":{bytes}}}"
+         \"bounce_after_ns\":{after},\"bytes\":{bytes},\"histogram\":{histogram}}}"
     )
+}
+
+/// As HdrHistogram hands it on: deflated, in base64.
+fn encoded(times: &Histogram<u64>) -> String {
+    let mut bytes = Vec::new();
+    let done = V2DeflateSerializer::new().serialize(times, &mut bytes);
+    done.expect("memory takes what is written");
+    BASE64_STANDARD.encode(bytes)
 }

@@ -19,6 +19,7 @@ use rustix::fs::{MemfdFlags, ftruncate, memfd_create};
 use rustix::mm::{MapFlags, ProtFlags, mmap};
 use rustix::process::{Signal, set_parent_process_death_signal};
 
+use crate::open_loop::{self, Carrier, DUE_BYTES};
 use crate::udp::Second;
 use crate::{Figure, PATIENCE, STRIDE, ask, pin};
 
@@ -102,35 +103,77 @@ fn ends<const BYTES: usize>(file: BorrowedFd<'_>, me: usize) -> io::Result<[End<
     Ok([me, 1 - me].map(|which| End { ring: rings.wrapping_add(which), count: 0, others: 0 }))
 }
 
+/// Runs `$run` of the size that `$bytes` is, or is `None` if that is no size that there is.
+macro_rules! of_size {
+    ($bytes:expr, $run:ident($($argument:expr),*)) => {
+        match $bytes {
+            16 => Some($run::<16>($($argument),*)),
+            64 => Some($run::<64>($($argument),*)),
+            160 => Some($run::<160>($($argument),*)),
+            256 => Some($run::<256>($($argument),*)),
+            1024 => Some($run::<1024>($($argument),*)),
+            4096 => Some($run::<4096>($($argument),*)),
+            _ => None,
+        }
+    };
+}
+
 /// A round trip of `bytes`, from process to process. `None` when `bytes` is no size that there is.
 /// # Errors
 /// Those of memory and of starting the second process; a peer that does not answer.
 pub fn shm_ask(bytes: usize) -> Option<io::Result<Figure>> {
-    match bytes {
-        16 => Some(ask_of::<16>()),
-        64 => Some(ask_of::<64>()),
-        160 => Some(ask_of::<160>()),
-        256 => Some(ask_of::<256>()),
-        1024 => Some(ask_of::<1024>()),
-        4096 => Some(ask_of::<4096>()),
-        _ => None,
-    }
+    of_size!(bytes, ask_of())
+}
+
+/// [`open_loop::load`] of messages of `bytes`. `None` when `bytes` is no size that there is.
+/// # Errors
+/// As [`shm_ask`].
+pub fn shm_load(bytes: usize, per_second: Option<u64>) -> Option<io::Result<Figure>> {
+    of_size!(bytes, load_of(per_second))
 }
 
 fn ask_of<const BYTES: usize>() -> io::Result<Figure> {
+    let (mut ends, _second) = start::<BYTES>()?;
+    let mut failed = ends.round().err();
+    let figure = ask(|| {
+        if failed.is_none() {
+            failed = ends.round().err();
+        }
+    });
+    failed.map_or(Ok(figure), Err)
+}
+
+fn load_of<const BYTES: usize>(per_second: Option<u64>) -> io::Result<Figure> {
+    let (mut ends, _second) = start::<BYTES>()?;
+    ends.round()?;
+    open_loop::load(per_second, &mut ends)
+}
+
+/// Starts the second process, and hands it the file.
+fn start<const BYTES: usize>() -> io::Result<(Ends<BYTES>, Second)> {
     pin(0);
     // Handed on to the second process.
     let file = memfd_create("raw", MemfdFlags::empty())?;
     ftruncate(&file, size_of::<Rings<BYTES>>() as u64)?;
-    let [mut to, mut from] = ends::<BYTES>(file.as_fd(), 0)?;
+    let [to, from] = ends::<BYTES>(file.as_fd(), 0)?;
     let mut command = Command::new(std::env::current_exe()?);
     let number = file.as_raw_fd().to_string();
-    let _second = Second::of(command.args([ECHO, &number, &BYTES.to_string()]).spawn()?);
-    let mut round = || {
-        to.push(black_box([7; BYTES]));
+    let second = Second::of(command.args([ECHO, &number, &BYTES.to_string()]).spawn()?);
+    Ok((Ends { to, from }, second))
+}
+
+/// What the first process writes, and what it reads.
+struct Ends<const BYTES: usize> {
+    to: End<BYTES>,
+    from: End<BYTES>,
+}
+
+impl<const BYTES: usize> Ends<BYTES> {
+    fn round(&mut self) -> io::Result<()> {
+        self.to.push(black_box([7; BYTES]));
         let mut start = None;
         for tries in 1u64.. {
-            if from.pop().map(black_box).is_some() {
+            if self.from.pop().map(black_box).is_some() {
                 break;
             }
             if tries % STRIDE == 0 && start.get_or_insert_with(Instant::now).elapsed() > PATIENCE {
@@ -139,14 +182,21 @@ fn ask_of<const BYTES: usize>() -> io::Result<Figure> {
             spin_loop();
         }
         Ok(())
-    };
-    let mut failed = round().err();
-    let figure = ask(|| {
-        if failed.is_none() {
-            failed = round().err();
-        }
-    });
-    failed.map_or(Ok(figure), Err)
+    }
+}
+
+/// The first bytes of each message say when its ask was due.
+impl<const BYTES: usize> Carrier for Ends<BYTES> {
+    fn send(&mut self, due_ns: u64) -> io::Result<bool> {
+        let mut message = [7; BYTES];
+        message[..DUE_BYTES].copy_from_slice(&due_ns.to_ne_bytes());
+        Ok(self.to.push(message))
+    }
+
+    fn receive(&mut self) -> io::Result<Option<u64>> {
+        let message = self.from.pop();
+        Ok(message.and_then(|it| it.first_chunk().copied()).map(u64::from_ne_bytes))
+    }
 }
 
 /// The second process: sends back whatever comes in the rings of that file.
@@ -157,15 +207,7 @@ pub fn second_process(file: i32, bytes: usize) -> io::Result<()> {
     pin(1);
     // SAFETY: the first process left it open for this one, which has it from nobody else.
     let file = unsafe { OwnedFd::from_raw_fd(file) };
-    match bytes {
-        16 => echo::<16>(&file),
-        64 => echo::<64>(&file),
-        160 => echo::<160>(&file),
-        256 => echo::<256>(&file),
-        1024 => echo::<1024>(&file),
-        4096 => echo::<4096>(&file),
-        _ => Err(io::ErrorKind::InvalidInput.into()),
-    }
+    of_size!(bytes, echo(&file)).unwrap_or(Err(io::ErrorKind::InvalidInput.into()))
 }
 
 fn echo<const BYTES: usize>(file: &OwnedFd) -> io::Result<()> {

@@ -13,6 +13,7 @@ use rustix::process::{Signal, set_parent_process_death_signal};
 
 use crate::lab::{Lab, address};
 use crate::mmsg::Burst;
+use crate::open_loop::{self, Carrier, DUE_BYTES};
 use crate::{Figure, PATIENCE, STRIDE, ask, pin, tell};
 
 /// Subcommands of the second process.
@@ -55,6 +56,45 @@ pub fn udp_ask(bytes: usize) -> io::Result<Figure> {
 /// As there, and what [`Lab::new`] says.
 pub fn veth_udp_ask(bytes: usize) -> io::Result<Figure> {
     ask_second(bytes, Some(&Lab::new()?))
+}
+
+/// [`open_loop::load`] of datagrams of `bytes`, from process to process.
+/// # Errors
+/// As [`udp_ask`].
+pub fn udp_load(bytes: usize, per_second: Option<u64>) -> io::Result<Figure> {
+    load_second(bytes, per_second, None)
+}
+
+/// As [`udp_load`], over a virtual Ethernet between two network namespaces.
+/// # Errors
+/// As [`veth_udp_ask`].
+pub fn veth_udp_load(bytes: usize, per_second: Option<u64>) -> io::Result<Figure> {
+    load_second(bytes, per_second, Some(&Lab::new()?))
+}
+
+fn load_second(bytes: usize, per_second: Option<u64>, lab: Option<&Lab>) -> io::Result<Figure> {
+    pin(0);
+    let (socket, _second) = start(ECHO, bytes, lab)?;
+    open_loop::load(per_second, &mut Datagrams { socket, buffer: vec![7; bytes] })
+}
+
+/// The first bytes of each say when its ask was due.
+struct Datagrams {
+    socket: UdpSocket,
+    buffer: Vec<u8>,
+}
+
+impl Carrier for Datagrams {
+    fn send(&mut self, due_ns: u64) -> io::Result<bool> {
+        self.buffer[..DUE_BYTES].copy_from_slice(&due_ns.to_ne_bytes());
+        Ok(unless_it_blocks(self.socket.send(&self.buffer))?.is_some())
+    }
+
+    fn receive(&mut self) -> io::Result<Option<u64>> {
+        let received = unless_it_blocks(self.socket.recv(&mut self.buffer))?;
+        let due_ns = self.buffer.first_chunk().copied().map(u64::from_ne_bytes);
+        Ok(received.and(due_ns))
+    }
 }
 
 fn ask_second(bytes: usize, lab: Option<&Lab>) -> io::Result<Figure> {
@@ -120,6 +160,10 @@ fn start(kind: &str, bytes: usize, lab: Option<&Lab>) -> io::Result<(UdpSocket, 
     let (_, from): (_, SocketAddr) = spin(|| socket.recv_from(&mut [0; 1]))?;
     socket.connect(from)?;
     Ok((socket, second))
+}
+
+fn unless_it_blocks<T>(result: io::Result<T>) -> io::Result<Option<T>> {
+    if would_block(&result) { Ok(None) } else { result.map(Some) }
 }
 
 fn would_block<T>(result: &io::Result<T>) -> bool {

@@ -19,6 +19,7 @@ use xdp::umem::{FrameSize, UmemCfgBuilder};
 use xdp::{Packet, RingConfigBuilder, Umem, WakableRings};
 
 use crate::lab::{INTERFACE, Lab};
+use crate::open_loop::{self, Carrier, DUE_BYTES};
 use crate::{Figure, PATIENCE, STRIDE, ask, pin};
 
 /// Ethernet, IPv4 and UDP headers: as many bytes as a datagram has.
@@ -38,6 +39,33 @@ pub enum Attach {
 /// # Errors
 /// Those of sockets and of `ip`; a frame that does not come back.
 pub fn xdp_ask(bytes: usize, attach: Attach) -> io::Result<Figure> {
+    beside_echo(attach, |end| {
+        let frame = vec![0xff; HEADER_BYTES + bytes];
+        let mut failed = None;
+        let figure = ask(|| {
+            if failed.is_none() {
+                failed = end.round(&frame).err();
+            }
+        });
+        failed.map_or(Ok(figure), Err)
+    })
+}
+
+/// [`open_loop::load`] of frames that carry `bytes`.
+/// # Errors
+/// As [`xdp_ask`].
+pub fn xdp_load(bytes: usize, per_second: Option<u64>, attach: Attach) -> io::Result<Figure> {
+    beside_echo(attach, |end| {
+        let frame = vec![0xff; HEADER_BYTES + bytes];
+        open_loop::load(per_second, &mut Frames { end, frame })
+    })
+}
+
+/// Runs `measure` at one end, while the other sends back whatever comes.
+fn beside_echo(
+    attach: Attach,
+    measure: impl FnOnce(&mut End) -> io::Result<Figure>,
+) -> io::Result<Figure> {
     let (lab, ready, is_over) = (Lab::new()?, Barrier::new(2), AtomicBool::new(false));
     std::thread::scope(|scope| {
         scope.spawn(|| {
@@ -53,19 +81,35 @@ pub fn xdp_ask(bytes: usize, attach: Attach) -> io::Result<Figure> {
         pin(0);
         let end = lab.enter(0).and_then(|()| End::open(attach));
         ready.wait();
-        let figure = end.and_then(|mut end| {
-            let frame = vec![0xff; HEADER_BYTES + bytes];
-            let mut failed = None;
-            let figure = ask(|| {
-                if failed.is_none() {
-                    failed = end.round(&frame).err();
-                }
-            });
-            failed.map_or(Ok(figure), Err)
-        });
+        let figure = end.and_then(|mut end| measure(&mut end));
         is_over.store(true, Ordering::Relaxed);
         figure
     })
+}
+
+/// The first bytes behind the headers of each say when its ask was due.
+struct Frames<'a> {
+    end: &'a mut End,
+    frame: Vec<u8>,
+}
+
+impl Carrier for Frames<'_> {
+    fn send(&mut self, due_ns: u64) -> io::Result<bool> {
+        self.frame[HEADER_BYTES..][..DUE_BYTES].copy_from_slice(&due_ns.to_ne_bytes());
+        self.end.send_frame(&self.frame).map(|()| true)
+    }
+
+    fn receive(&mut self) -> io::Result<Option<u64>> {
+        if self.end.received.is_empty() {
+            self.end.receive()?;
+        }
+        let Some(packet) = self.end.received.pop_back() else { return Ok(None) };
+        // The kernel, too, sends frames there.
+        let payload = packet.strip_prefix(&self.frame[..HEADER_BYTES]);
+        let due_ns = payload.and_then(|bytes| bytes.first_chunk().copied());
+        self.end.umem.free_packet(packet);
+        Ok(due_ns.map(u64::from_ne_bytes))
+    }
 }
 
 struct End {
@@ -137,13 +181,17 @@ impl End {
         self.send().ok();
     }
 
-    fn round(&mut self, frame: &[u8]) -> io::Result<()> {
+    fn send_frame(&mut self, frame: &[u8]) -> io::Result<()> {
         // SAFETY: the memory outlives the packet.
         let packet = unsafe { self.umem.alloc() };
         let mut packet: Packet = packet.ok_or(io::ErrorKind::OutOfMemory)?;
         packet.append(frame).map_err(|it| Error::other(it.discriminant()))?;
         self.sending.push_front(packet);
-        self.send()?;
+        self.send()
+    }
+
+    fn round(&mut self, frame: &[u8]) -> io::Result<()> {
+        self.send_frame(frame)?;
         let mut start = None;
         for tries in 1u64.. {
             if self.receive()? > 0 {

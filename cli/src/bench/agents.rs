@@ -14,10 +14,12 @@ use daedal::model::message::Message;
 use daedal::{Agent, AgentId, Answer, Archived, Context, Shim, Templates};
 use hdrhistogram::Histogram;
 
+use super::figure::{Figure, Found, times};
+
 /// What is run before anything counts.
-const WARM_UP: Duration = Duration::from_millis(200);
+pub const WARM_UP: Duration = Duration::from_millis(200);
 /// What counts.
-const MEASURED: Duration = Duration::from_secs(1);
+pub const MEASURED: Duration = Duration::from_secs(1);
 /// Messages between two looks at the clock, where a look would show in the figure.
 const STRIDE: u64 = 1024;
 /// Messages that are sent in one visit, as many as a `Handle` takes in.
@@ -26,7 +28,7 @@ const BURST: usize = 256;
 /// Names of the templates, and paths of their agents.
 pub const ASKER: &str = "asker";
 pub const ECHO: &str = "echo";
-const TO_ECHO: AgentId = AgentId::of(ECHO);
+pub const TO_ECHO: AgentId = AgentId::of(ECHO);
 pub const TELLER: &str = "teller";
 pub const SINK: &str = "sink";
 const TO_SINK: AgentId = AgentId::of(SINK);
@@ -34,36 +36,6 @@ const TO_SINK: AgentId = AgentId::of(SINK);
 /// A message that is its own reply.
 pub trait Load: Message + Body<Message = Self> + Encode<Self> + Clone + Send + Sync {}
 impl<M: Message + Body<Message = M> + Encode<M> + Clone + Send + Sync> Load for M {}
-
-/// What one run found.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Figure {
-    /// The median of round trips in nanoseconds, or messages a second.
-    pub value: f64,
-    /// p50, p99 and p99.9 of round trips, in nanoseconds.
-    pub percentiles: Option<[u64; 3]>,
-}
-
-impl Figure {
-    /// That of round trips, in nanoseconds.
-    pub fn ask(times: &Histogram<u64>) -> Figure {
-        let percentiles = [0.5, 0.99, 0.999].map(|at| times.value_at_quantile(at));
-        Figure { value: percentiles[0] as f64, percentiles: Some(percentiles) }
-    }
-
-    /// What one of many takes.
-    pub fn each(value: f64) -> Figure {
-        Figure { value, percentiles: None }
-    }
-
-    /// That of messages a second.
-    pub fn tell(rate: f64) -> Figure {
-        Figure { value: rate, percentiles: None }
-    }
-}
-
-/// How a run ended: the text is for people.
-pub type Found = Result<Figure, String>;
 
 /// All of them, for messages like `message`; what was found goes to `says`.
 pub fn templates<M: Load>(message: M, says: Sender<Found>) -> Templates {
@@ -89,9 +61,8 @@ struct Asker<M> {
 
 impl<M: Load> Asker<M> {
     fn new(message: M, says: Sender<Found>) -> Self {
-        let times = Histogram::new_with_bounds(1, 10_000_000_000, 3);
-        let times = times.expect("the bounds are in order");
-        Asker { message, has_asked: false, begun: None, last: Instant::now(), times, says }
+        let (begun, last) = (None, Instant::now());
+        Asker { message, has_asked: false, begun, last, times: times(), says }
     }
 }
 
@@ -116,7 +87,7 @@ impl<M: Load> Agent for Asker<M> {
         }
         self.last = now;
         if lasted >= WARM_UP + MEASURED {
-            return drop(self.says.send(Ok(Figure::ask(&self.times))));
+            return drop(self.says.send(Ok(Figure::ask(self.times.clone()))));
         }
         context.ask(TO_ECHO, &self.message);
     }

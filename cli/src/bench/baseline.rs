@@ -4,9 +4,13 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail};
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
+use hdrhistogram::Histogram;
+use hdrhistogram::serialization::Deserializer;
 use serde::Deserialize;
 
-use super::agents::Figure;
+use super::figure::Figure;
 use crate::say::note;
 
 /// A program of `benches/` with its arguments: `raw ring-ask 64`.
@@ -22,9 +26,8 @@ pub struct Baselines {
 #[derive(Deserialize)]
 struct Line {
     value: f64,
-    p50_ns: Option<u64>,
-    p99_ns: Option<u64>,
-    p999_ns: Option<u64>,
+    /// Its times: a histogram, deflated, in base64.
+    histogram: Option<String>,
 }
 
 impl Baselines {
@@ -54,7 +57,7 @@ impl Baselines {
     /// Runs one of them.
     /// # Errors
     /// What it says.
-    pub fn run(&self, name: Name) -> Result<Figure> {
+    pub fn run(&self, name: &str) -> Result<Figure> {
         let mut words = name.split(' ');
         let program = self.programs.join(words.next().unwrap_or_default());
         let output = Command::new(program)
@@ -67,11 +70,9 @@ impl Baselines {
         }
         let line: Line = serde_json::from_slice(&output.stdout)
             .with_context(|| format!("baseline {name} prints a line of JSON"))?;
-        let percentiles = match (line.p50_ns, line.p99_ns, line.p999_ns) {
-            (Some(p50), Some(p99), Some(p999)) => Some([p50, p99, p999]),
-            _ => None,
-        };
-        Ok(Figure { value: line.value, percentiles })
+        let times = line.histogram.as_deref().map(decode).transpose();
+        let times = times.with_context(|| format!("baseline {name} prints its times"))?;
+        Ok(Figure { value: line.value, times })
     }
 
     /// What a cache line takes from processor 0 to 1 and back, in nanoseconds.
@@ -80,6 +81,11 @@ impl Baselines {
     pub fn bounce_ns(&self) -> Result<f64> {
         self.run("raw bounce").map(|figure| figure.value)
     }
+}
+
+fn decode(text: &str) -> Result<Histogram<u64>> {
+    let bytes = BASE64_STANDARD.decode(text)?;
+    Ok(Deserializer::new().deserialize(&mut bytes.as_slice())?)
 }
 
 fn is_ours(benches: &Path) -> bool {

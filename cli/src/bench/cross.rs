@@ -9,21 +9,31 @@ use daedal::model::id::{BoxId, ReactorAddress};
 
 use daedal::net::driver::DriverKind;
 
-use super::agents::{ASKER, ECHO, Found, templates};
+use super::agents::{ASKER, ECHO, SINK, TELLER, templates};
+use super::figure::Found;
 use super::reactors::{BYTES, Seat, finish, start};
+
+/// Messages handled a second.
+pub fn tell() -> Found {
+    measure([SINK, TELLER])
+}
 
 /// Round trips, one outstanding.
 pub fn ask() -> Found {
+    measure([ASKER, ECHO])
+}
+
+fn measure(agents: [&'static str; 2]) -> Found {
     let (says, found) = channel();
     let templates = Arc::new(templates([7u8; BYTES], says));
-    let seat = |agent, reactor: u8| Seat {
-        agent,
+    let seat = |reactor: u8| Seat {
+        agent: agents[usize::from(reactor)],
         at: ReactorAddress { agent_box: BoxId(1), reactor },
         socket: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
         cpu: usize::from(reactor),
         driver: DriverKind::Kernel,
     };
-    let seats = [seat(ASKER, 0), seat(ECHO, 1)];
+    let seats = [0, 1].map(seat);
     let neighbours = Neighbours::join(2).map_err(|error| error.to_string())?;
     let mut reactors = Vec::new();
     for (me, neighbours) in neighbours.into_iter().enumerate() {

@@ -15,8 +15,9 @@ use std::time::{Duration, Instant};
 
 use daedal::system::{AgentSpec, BoxSpec, ControllerSpec, Idle, SystemSpec};
 
-use super::agents::Figure;
+use super::bar::Bar;
 use super::cpu;
+use super::figure::Figure;
 use super::report::{Beside, Head};
 use crate::demo;
 
@@ -50,13 +51,23 @@ fn requests(pipeline: u16) -> u64 {
 /// What a round finds, in the order of [`pairs`]. The server's processor time is told where each request
 /// is a visit of its own.
 pub fn heads(pipeline: u16) -> Vec<Head> {
-    let head = |metric, unit| {
-        let name = move |command| format!("{SERVER} {command} -P {pipeline}");
-        COMMANDS.map(|command| Head { metric, unit, baseline_name: name(command) })
+    let head = |metric, unit, bar| {
+        COMMANDS.map(|command| Head {
+            metric,
+            unit,
+            load_percent: None,
+            baseline_name: format!("{SERVER} {command} -P {pipeline}"),
+            bar: Some(bar),
+        })
     };
-    let mut heads = head("tell", "requests/s").to_vec();
+    let least = match pipeline {
+        0..16 => 0.95,
+        16..64 => 1.0,
+        _ => 1.3,
+    };
+    let mut heads = head("tell", "requests/s", Bar::AtLeast(least)).to_vec();
     if pipeline == 1 {
-        heads.extend(head("cpu", "ns"));
+        heads.extend(head("cpu", "ns", Bar::AtMost(1.0)));
     }
     heads
 }
@@ -67,13 +78,17 @@ pub fn lacks_baseline() -> Option<String> {
     in_path(SERVER).is_none().then(why)
 }
 
+/// Where redis-benchmark is.
+/// # Errors
+/// A text for people, if it is nowhere.
+pub fn find_load() -> Result<PathBuf, String> {
+    in_path(LOAD).ok_or_else(|| format!("{LOAD} is in no directory of PATH; install it"))
+}
+
 /// One round: ours, then theirs, if there is a redis-server.
 /// # Errors
-/// A text for people: no redis-benchmark, a server that does not start.
+/// A text for people: a server that does not start.
 pub fn pairs(pipeline: u16) -> Result<Vec<Beside>, String> {
-    if in_path(LOAD).is_none() {
-        return Err(format!("kvs is measured with {LOAD}, which is in no directory of PATH"));
-    }
     let ours = Server::ours()?.measure(pipeline)?;
     let theirs = match in_path(SERVER) {
         Some(program) => {
@@ -161,7 +176,7 @@ impl Server {
             let (count, before) = (requests(pipeline), self.cpu_ns()?);
             rates.push(Figure::tell(self.load(command, pipeline, count)?));
             let cpu_ns = (self.cpu_ns()? - before) / count as f64;
-            times.push(Figure { value: cpu_ns, percentiles: None });
+            times.push(Figure::each(cpu_ns));
         }
         if pipeline == 1 {
             rates.append(&mut times);
@@ -173,7 +188,7 @@ impl Server {
     fn load(&self, command: &str, pipeline: u16, requests: u64) -> Result<f64, String> {
         let (port, pipeline) = (self.at.port().to_string(), pipeline.to_string());
         let requests = requests.to_string();
-        let mut load = Command::new(LOAD);
+        let mut load = Command::new(find_load()?);
         load.args(["-p", &port, "-c", CLIENTS, "-d", VALUE_BYTES, "-P", &pipeline]);
         load.args(["-n", &requests, "-t", &command.to_lowercase(), "--csv"]);
         let output = cpu::on(LOAD_CPU, || load.output().map_err(|error| error.to_string()))

@@ -7,7 +7,8 @@ use daedal::Parameters;
 use daedal::boxes::reactor::Clock;
 use daedal::boxes::turn::Turn;
 
-use super::agents::{ASKER, ECHO, Found, SINK, TELLER, templates};
+use super::agents::{ASKER, ECHO, SINK, TELLER, templates};
+use super::figure::Found;
 
 /// Messages handled a second, one word each.
 pub fn tell() -> Found {

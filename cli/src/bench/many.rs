@@ -15,7 +15,7 @@ use daedal::{
     Address, Agent, AgentId, Archived, Context, Parameters, Shim, Templates, message, state,
 };
 
-use super::agents::{Figure, Found};
+use super::figure::{Figure, Found};
 
 /// How many.
 const MANY: u32 = 1_000_000;

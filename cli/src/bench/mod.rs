@@ -5,25 +5,34 @@
 //! processors with it. Nothing here is set otherwise than a user would set it.
 
 mod agents;
+mod bar;
 mod baseline;
+mod cases;
 mod cpu;
 mod cross;
+mod curve;
+mod figure;
 mod kvs;
 mod local;
+mod log;
 mod many;
+mod open_loop;
+mod page;
+mod plot;
 mod reactors;
 mod remote;
 mod report;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Context, Result, anyhow, bail};
+use clap::builder::PossibleValuesParser;
 use clap::{Args, ValueEnum};
 
-use self::agents::Found;
-use self::baseline::{Baselines, Name};
+use self::baseline::Baselines;
+use self::cases::{Case, DRIVERS, cases};
 use self::remote::Pair;
-use self::report::{Beside, Head, Round, Rounds, Row, render, row};
+use self::report::{LeftOut, Outcome, render};
 use crate::say::{self, note};
 
 /// What `daedal bench` takes.
@@ -32,6 +41,9 @@ pub struct Arguments {
     /// What to measure
     #[arg(required_unless_present = "second", value_name = "SCENARIO")]
     scenarios: Vec<Scenario>,
+    /// Only what goes by this driver; `none` is what needs none
+    #[arg(long, value_name = "DRIVER", value_parser = PossibleValuesParser::new(DRIVERS))]
+    driver: Option<String>,
     /// Rounds that count, ours and the baselines in turn; up to three times as many more are taken in
     /// place of those during which the machine changed
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u16).range(1..=1000))]
@@ -39,6 +51,12 @@ pub struct Arguments {
     /// File for the result, as a JSON array
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
+    /// File for the times of each round, ours and the baselines', in the log format of HdrHistogram
+    #[arg(long, value_name = "FILE")]
+    hdr: Option<PathBuf>,
+    /// File for the result as a page: tables, times, load curves, and the cache-line bounce around each round
+    #[arg(long, value_name = "FILE")]
+    html: Option<PathBuf>,
     /// What the second process of `remote` is told
     #[arg(long, hide = true)]
     second: Option<Pair>,
@@ -46,6 +64,8 @@ pub struct Arguments {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum Scenario {
+    /// All of these, but for what this machine lacks something for: that is said
+    All,
     /// Two agents of one reactor; and what one of a million takes there that has handled one message
     Local,
     /// Two reactors of one box, spinning
@@ -56,101 +76,15 @@ enum Scenario {
     Shm,
     /// Two processes in two network namespaces over a virtual Ethernet, spinning: past the kernel, and by it; as root
     Xdp,
+    /// The load-latency curve: two processes, one of which asks by a schedule, at parts of the most that each program
+    /// answers (`most`). A time counts from when an ask was due. Over virtual Ethernet past the kernel, as root; over
+    /// kernel sockets of this host; by shared memory
+    Load,
     /// A store in one box with one reactor, under redis-benchmark (50 clients, 64 bytes) beside
     /// redis-server, both sleeping when idle (the box is `balanced`): `tell` is its rate, `cpu` the
     /// server's processor time a request. Which row is which stands in the baseline's name, as in
     /// `redis-server SET -P 16`
     Kvs,
-}
-
-/// How many rounds are taken at most, for each that is to count: the placement that mixes them changes
-/// every few minutes.
-const TRIES_PER_ROUND: usize = 4;
-
-/// Something that is measured beside its baselines.
-struct Case {
-    scenario: Scenario,
-    driver: &'static str,
-    what: What,
-}
-
-enum What {
-    /// One figure of ours, beside those of some programs.
-    Messages {
-        metric: &'static str,
-        unit: &'static str,
-        baselines: &'static [Name],
-        ours: fn() -> Found,
-    },
-    /// A store, whose clients have so many requests outstanding.
-    Store { pipeline: u16 },
-}
-
-fn cases() -> Vec<Case> {
-    let case = |scenario, driver, metric, baselines, ours| {
-        let unit = if metric == "tell" { "messages/s" } else { "ns" };
-        Case { scenario, driver, what: What::Messages { metric, unit, baselines, ours } }
-    };
-    let each = |unit, baselines, ours| {
-        let what = What::Messages { metric: "each", unit, baselines, ours };
-        Case { scenario: Scenario::Local, driver: "none", what }
-    };
-    // Over the Ethernet theirs have as many bytes as a frame of ours: 22 of its link and 64 of its message, and the body.
-    let mut cases = vec![
-        case(
-            Scenario::Local,
-            "none",
-            "tell",
-            &["peers tokio-tell", "peers actix-tell"],
-            local::tell,
-        ),
-        case(Scenario::Local, "none", "ask", &["peers tokio-ask", "peers actix-ask"], local::ask),
-        each("ns", &["peers actix-each-ns"], many::ns),
-        each("bytes", &["peers actix-each-bytes"], many::bytes),
-        case(Scenario::Cross, "none", "ask", &["raw ring-ask 64"], cross::ask),
-        case(Scenario::Remote, "kernel", "tell", &["raw udp-tell"], remote::tell),
-        case(Scenario::Remote, "kernel", "ask", &["raw udp-ask 64"], remote::ask),
-        case(
-            Scenario::Shm,
-            "shm",
-            "ask",
-            &["raw shm-ask 64", "raw shm-ask 160", "peers iceoryx2-ask"],
-            remote::ask_by_shm,
-        ),
-        case(Scenario::Shm, "shm", "tell", &["raw ring-tell 64"], remote::tell_by_shm),
-        case(
-            Scenario::Xdp,
-            "xdp:generic",
-            "ask",
-            &["raw xdp-generic-ask 150"],
-            remote::ask_by_xdp_generic,
-        ),
-        case(
-            Scenario::Xdp,
-            "xdp:native",
-            "ask",
-            &["raw xdp-native-ask 150"],
-            remote::ask_by_xdp_native,
-        ),
-        case(Scenario::Xdp, "kernel", "ask", &["raw veth-udp-ask 150"], remote::ask_by_kernel),
-    ];
-    let store =
-        |pipeline| Case { scenario: Scenario::Kvs, driver: "none", what: What::Store { pipeline } };
-    cases.extend(kvs::PIPELINES.map(store));
-    cases
-}
-
-impl Scenario {
-    fn name(self) -> &'static str {
-        match self {
-            Scenario::Local => "local",
-            Scenario::Cross => "cross",
-            Scenario::Remote => "remote",
-            Scenario::Shm => "shm",
-            Scenario::Xdp => "xdp",
-            Scenario::Kvs => "kvs",
-        }
-    }
 }
 
 /// Measures, and prints what was found.
@@ -165,78 +99,64 @@ pub fn run(arguments: &Arguments) -> Result<()> {
              run this in a checkout of daedal"
         );
     }
-    if let Some(why) =
-        kvs::lacks_baseline().filter(|_| arguments.scenarios.contains(&Scenario::Kvs))
-    {
+    if let Some(why) = kvs::lacks_baseline().filter(|_| arguments.wants(Scenario::Kvs)) {
         note!("{why}");
     }
-    let mut rows = Vec::new();
-    for case in cases().iter().filter(|case| arguments.scenarios.contains(&case.scenario)) {
-        rows.extend(case.measure(baselines.as_ref(), arguments.rounds.into())?);
-    }
+    let outcome = measure(arguments, baselines.as_ref());
     if let Some(file) = &arguments.json {
-        let text = serde_json::to_string_pretty(&rows)?;
-        std::fs::write(file, text + "\n")
-            .with_context(|| format!("cannot write {}", file.display()))?;
+        write(file, serde_json::to_string_pretty(&outcome.rows())? + "\n")?;
     }
-    say::print(format_args!("{}", render(&rows)))
+    if let Some(file) = &arguments.hdr {
+        write(file, log::text(&outcome.measured)?)?;
+    }
+    if let Some(file) = &arguments.html {
+        write(file, page::html(&outcome)?)?;
+    }
+    say::print(format_args!("{}", render(&outcome)))?;
+    let failed = outcome.left_out.iter().filter(|left_out| left_out.is_failure).count();
+    if failed > 0 {
+        bail!("{failed} of what was to be measured was not: see what was left out");
+    }
+    Ok(())
 }
 
-impl Case {
-    fn measure(&self, baselines: Option<&Baselines>, count: usize) -> Result<Vec<Row>> {
-        let (name, heads) = (self.name(), self.heads());
-        let mut rounds = Rounds::default();
-        while rounds.counted.len() < count && rounds.mixed < count * (TRIES_PER_ROUND - 1) {
-            note!("{name}: round {} of {count}", rounds.counted.len() + 1);
-            let round = self.round(baselines).with_context(|| name.clone())?;
-            if round.is_mixed() {
-                rounds.mixed += 1;
-            } else {
-                rounds.counted.push(round);
-            }
-        }
-        let of = (self.scenario.name(), self.driver);
-        Ok(heads.iter().enumerate().map(|head| row(of, head, &rounds)).collect())
-    }
+fn write(file: &Path, text: impl AsRef<[u8]>) -> Result<()> {
+    std::fs::write(file, text).with_context(|| format!("cannot write {}", file.display()))
+}
 
-    fn name(&self) -> String {
-        match self.what {
-            What::Messages { metric, unit, .. } => {
-                format!("{} {metric}, {unit}", self.scenario.name())
-            }
-            What::Store { pipeline } => format!("{} -P {pipeline}", self.scenario.name()),
-        }
-    }
-
-    fn heads(&self) -> Vec<Head> {
-        match self.what {
-            What::Messages { metric, unit, baselines, .. } => {
-                let head = |name: &Name| Head { metric, unit, baseline_name: name.to_string() };
-                baselines.iter().map(head).collect()
-            }
-            What::Store { pipeline } => kvs::heads(pipeline),
-        }
-    }
-
-    fn round(&self, baselines: Option<&Baselines>) -> Result<Round> {
-        let before = baselines.map(Baselines::bounce_ns).transpose()?;
-        let pairs = match self.what {
-            What::Messages { baselines: names, ours, .. } => beside(baselines, names, ours)?,
-            What::Store { pipeline } => kvs::pairs(pipeline).map_err(|why| anyhow!(why))?,
+/// What fails is left out, and the rest is measured.
+fn measure(arguments: &Arguments, baselines: Option<&Baselines>) -> Outcome {
+    let mut outcome = Outcome::default();
+    for case in cases().iter().filter(|case| arguments.chooses(case)) {
+        let mut leave_out = |why, is_failure| {
+            note!("{}: left out: {why}", case.name());
+            outcome.left_out.push(LeftOut { what: case.name(), why, is_failure });
         };
-        let after = baselines.map(Baselines::bounce_ns).transpose()?;
-        Ok(Round { pairs, bounces_ns: before.zip(after).map(|(before, after)| [before, after]) })
+        if let Some(why) = case.lacks() {
+            leave_out(why, arguments.names(case.scenario));
+            continue;
+        }
+        match case.measure(baselines, arguments.rounds.into()) {
+            Ok(measured) => outcome.measured.push(measured),
+            Err(error) => leave_out(format!("{error:#}"), true),
+        }
     }
+    outcome
 }
 
-fn beside(
-    baselines: Option<&Baselines>,
-    names: &[Name],
-    ours: fn() -> Found,
-) -> Result<Vec<Beside>> {
-    let ours = ours().map_err(|why| anyhow!(why))?;
-    let theirs = |name: &Name| baselines.map(|baselines| baselines.run(name)).transpose();
-    names.iter().map(|name| Ok(Beside { ours: ours.clone(), theirs: theirs(name)? })).collect()
+impl Arguments {
+    fn chooses(&self, case: &Case) -> bool {
+        let is_by = |driver: &str| self.driver.as_deref().is_none_or(|it| it == driver);
+        self.wants(case.scenario) && is_by(case.driver)
+    }
+
+    fn wants(&self, scenario: Scenario) -> bool {
+        self.names(Scenario::All) || self.names(scenario)
+    }
+
+    fn names(&self, scenario: Scenario) -> bool {
+        self.scenarios.contains(&scenario)
+    }
 }
 
 #[cfg(test)]

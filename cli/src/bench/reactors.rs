@@ -20,7 +20,7 @@ use daedal::net::driver::xdp::{self, Interface, Xdp};
 use daedal::net::driver::{Driver, DriverError, DriverKind};
 use daedal::{Parameters, Templates};
 
-use super::agents::Found;
+use super::figure::Found;
 
 /// Bytes of a message.
 pub const BYTES: usize = 64;

@@ -7,8 +7,9 @@ use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
 use std::process::{Child, Command};
 use std::str::FromStr;
 use std::sync::Arc;
-use std::sync::mpsc::channel;
+use std::sync::mpsc::{Sender, channel};
 
+use daedal::Templates;
 use daedal::boxes::reactor::{Neighbours, Reactor};
 use daedal::model::id::{BoxId, ReactorAddress};
 use daedal::net::driver::xdp::{Attach, Options};
@@ -16,7 +17,9 @@ use daedal::net::driver::{DriverKind, shm};
 use daedal_lab::Lab;
 use rustix::process::{Signal, set_parent_process_death_signal};
 
-use super::agents::{ASKER, ECHO, Found, SINK, TELLER, templates};
+use super::agents::{ASKER, ECHO, SINK, TELLER, templates};
+use super::figure::Found;
+use super::open_loop::{CALLER, add_caller};
 use super::reactors::{BYTES, Seat, finish, start};
 
 /// Messages handled a second.
@@ -39,25 +42,61 @@ pub fn ask_by_shm() -> Found {
     measure(Metric::Ask, DriverKind::Shm(shm::Options::default()))
 }
 
+/// Round trips by a schedule: so many a second; without a number, as many as are answered.
+pub fn load(per_second: Option<u64>) -> Found {
+    measure(Metric::Load(per_second), DriverKind::Kernel)
+}
+
+/// As [`load`], by memory that both share.
+pub fn load_by_shm(per_second: Option<u64>) -> Found {
+    measure(Metric::Load(per_second), DriverKind::Shm(shm::Options::default()))
+}
+
+/// As [`load`], over a virtual Ethernet past the kernel.
+pub fn load_by_xdp_generic(per_second: Option<u64>) -> Found {
+    over_ethernet(Metric::Load(per_second), xdp(Attach::Generic))
+}
+
+/// As [`load_by_xdp_generic`], in the interface's driver.
+pub fn load_by_xdp_native(per_second: Option<u64>) -> Found {
+    over_ethernet(Metric::Load(per_second), xdp(Attach::Native))
+}
+
+fn xdp(attach: Attach) -> DriverKind {
+    DriverKind::Xdp(Options { attach: Some(attach), ..Options::default() })
+}
+
 #[derive(Clone, Copy, Debug)]
 enum Metric {
     Tell,
     Ask,
+    /// At that rate, which the second process need not know.
+    Load(Option<u64>),
+}
+
+impl Metric {
+    fn templates(self, says: Sender<Found>) -> Arc<Templates> {
+        let mut all = templates([7u8; BYTES], says.clone());
+        if let Metric::Load(per_second) = self {
+            add_caller(&mut all, per_second, says);
+        }
+        Arc::new(all)
+    }
 }
 
 /// Round trips over a virtual Ethernet, one outstanding.
 pub fn ask_by_kernel() -> Found {
-    over_ethernet(DriverKind::Kernel)
+    over_ethernet(Metric::Ask, DriverKind::Kernel)
 }
 
 /// As [`ask_by_kernel`], past the kernel.
 pub fn ask_by_xdp_generic() -> Found {
-    over_ethernet(DriverKind::Xdp(Options { attach: Some(Attach::Generic), ..Options::default() }))
+    over_ethernet(Metric::Ask, xdp(Attach::Generic))
 }
 
 /// As [`ask_by_xdp_generic`], in the interface's driver.
 pub fn ask_by_xdp_native() -> Found {
-    over_ethernet(DriverKind::Xdp(Options { attach: Some(Attach::Native), ..Options::default() }))
+    over_ethernet(Metric::Ask, xdp(Attach::Native))
 }
 
 /// What the second process is told: metric, both sockets' addresses, and the driver.
@@ -76,7 +115,12 @@ impl FromStr for Pair {
         let (metric, one, other, driver) = match words[..] {
             ["tell", one, other, driver] => (Metric::Tell, one, other, driver),
             ["ask", one, other, driver] => (Metric::Ask, one, other, driver),
-            _ => return Err("expected tell or ask, two addresses and a driver, with commas".into()),
+            ["load", one, other, driver] => (Metric::Load(None), one, other, driver),
+            _ => {
+                return Err(
+                    "expected tell, ask or load, two addresses and a driver, with commas".into()
+                );
+            }
         };
         let parse = |text: &str| text.parse().map_err(|_| format!("{text} is no address"));
         let driver = driver.parse().map_err(|_| format!("{driver} is no driver"))?;
@@ -89,6 +133,7 @@ impl Pair {
         let metric = match self.metric {
             Metric::Tell => "tell",
             Metric::Ask => "ask",
+            Metric::Load(_) => "load",
         };
         format!("{metric},{},{},{}", self.sockets[0], self.sockets[1], self.driver)
     }
@@ -97,6 +142,7 @@ impl Pair {
         let agents = match self.metric {
             Metric::Tell => [SINK, TELLER],
             Metric::Ask => [ASKER, ECHO],
+            Metric::Load(_) => [CALLER, ECHO],
         };
         [0, 1].map(|me| Seat {
             agent: agents[me],
@@ -130,18 +176,18 @@ fn measure(metric: Metric, driver: DriverKind) -> Found {
     let sockets = free_ports().map_err(|error| format!("ports on 127.0.0.1: {error}"))?;
     let pair = Pair { metric, sockets, driver };
     let (says, found) = channel();
-    let templates = Arc::new(templates([7u8; BYTES], says));
+    let templates = metric.templates(says);
     let first = start(pair.seats(), 0, alone()?, &templates)?;
     let _second = Second::start(&pair).map_err(|error| format!("the second process: {error}"))?;
     finish(vec![first], &found)
 }
 
-fn over_ethernet(driver: DriverKind) -> Found {
+fn over_ethernet(metric: Metric, driver: DriverKind) -> Found {
     let lab = Lab::pair()?;
     let sockets = [1, 2].map(|end| SocketAddr::from(([10, 0, 0, end], 7000)));
-    let pair = Pair { metric: Metric::Ask, sockets, driver };
+    let pair = Pair { metric, sockets, driver };
     let (says, found) = channel();
-    let templates = Arc::new(templates([7u8; BYTES], says));
+    let templates = metric.templates(says);
     let neighbours = alone()?;
     let first = lab.within(0, || start(pair.seats(), 0, neighbours, &templates))?;
     let second = lab.within(1, || Second::start(&pair));
@@ -155,7 +201,7 @@ fn over_ethernet(driver: DriverKind) -> Found {
 pub fn second(pair: &Pair) -> Result<(), String> {
     set_parent_process_death_signal(Some(Signal::KILL)).map_err(|error| error.to_string())?;
     let (says, _found) = channel();
-    let templates = Arc::new(templates([7u8; BYTES], says));
+    let templates = pair.metric.templates(says);
     let _reactor: Reactor = start(pair.seats(), 1, alone()?, &templates)?;
     loop {
         std::thread::park();

@@ -1,16 +1,25 @@
-use super::agents::Figure;
+use std::time::{Duration, UNIX_EPOCH};
+
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
+use clap::Parser;
+use hdrhistogram::Histogram;
+use hdrhistogram::serialization::Deserializer;
+use hdrhistogram::serialization::interval_log::{IntervalLogIterator, LogEntry};
+
+use super::bar::Bar;
+use super::figure::{Figure, Percentiles, times};
 use super::remote::Pair;
-use super::report::{Beside, Head, Round, Rounds, median, render, row};
-use super::{Scenario, cases, kvs};
+use super::report::{Beside, Head, LeftOut, Measured, Outcome, Round, Rounds, median, render};
+use super::{Arguments, Scenario, cases, kvs, log, page};
 
 fn round(ours: f64, theirs: f64, bounces: [f64; 2]) -> Round {
-    let figure = |value| Figure { value, percentiles: None };
-    let pairs = vec![Beside { ours: figure(ours), theirs: Some(figure(theirs)) }];
-    Round { pairs, bounces_ns: Some(bounces) }
+    let pairs = vec![Beside { ours: Figure::each(ours), theirs: Some(Figure::each(theirs)) }];
+    Round { start: UNIX_EPOCH, lasted: Duration::ZERO, pairs, bounces_ns: Some(bounces) }
 }
 
 fn head(metric: &'static str, unit: &'static str) -> Head {
-    Head { metric, unit, baseline_name: "peers x".to_string() }
+    Head { metric, unit, load_percent: None, baseline_name: "peers x".to_string(), bar: None }
 }
 
 #[test]
@@ -20,28 +29,113 @@ fn a_round_counts_when_its_bounces_agree_within_half() {
     assert!(round(1.0, 1.0, [151.0, 100.0]).is_mixed());
 }
 
+fn measured(head: Head, counted: Vec<Round>, mixed: Vec<Round>) -> Measured {
+    let rounds = Rounds { counted, mixed };
+    Measured { scenario: "remote", driver: "kernel", heads: vec![head], rounds }
+}
+
 #[test]
 fn the_ratio_is_that_of_the_medians() {
     let counted = [(1.0, 10.0), (3.0, 2.0), (2.0, 4.0)].map(|it| round(it.0, it.1, [1.0, 1.0]));
-    let rounds = Rounds { counted: counted.to_vec(), mixed: 0 };
-    let row = row(("local", "none"), (0, &head("tell", "messages/s")), &rounds);
+    let head = Head { bar: Some(Bar::AtLeast(0.5)), ..head("tell", "messages/s") };
+    let row = measured(head, counted.to_vec(), Vec::new()).rows().remove(0);
+    assert_eq!(row.bar(), "≥ 0.5 yes");
     assert_eq!((row.value, row.baseline, row.ratio), (Some(2.0), Some(4.0), Some(0.5)));
-    assert_eq!((row.rounds, row.unit, row.p50_ns), (3, "messages/s", None));
+    assert_eq!((row.rounds, row.head.unit, row.times), (3, "messages/s", None));
 }
 
 #[test]
 fn without_rounds_there_are_no_figures() {
-    let rounds = Rounds { counted: Vec::new(), mixed: 20 };
-    let row = row(("local", "none"), (0, &head("ask", "ns")), &rounds);
+    let mixed = vec![round(1.0, 1.0, [100.0, 200.0]); 20];
+    let measured = measured(head("ask", "ns"), Vec::new(), mixed);
+    let row = measured.rows().remove(0);
     assert_eq!((row.value, row.baseline, row.ratio, row.rounds), (None, None, None, 0));
+    assert_eq!((row.bounce_ns, row.bounces_ns.len()), (None, 20));
+    assert_eq!(row.bar(), "-");
     assert_eq!(median([1.0, 2.0].into_iter()), Some(1.5));
-    let table = render(&[row]);
+    let table = render(&Outcome { measured: vec![measured], left_out: Vec::new() });
     assert!(table.contains("  20") && table.contains("mixed: rounds that do not count"), "{table}");
+}
+
+/// A round of times between 1 and 1000 ns, and of those of a baseline that takes ten times as long.
+fn round_of_times() -> Round {
+    let all = |factor: u64| {
+        let mut all = times();
+        (1..=1000).for_each(|it| all.record(it * factor).expect("it is within bounds"));
+        Figure::ask(all)
+    };
+    let pairs = vec![Beside { ours: all(1), theirs: Some(all(10)) }];
+    Round { pairs, ..round(0.0, 0.0, [1.0, 1.0]) }
+}
+
+#[test]
+fn times_stand_with_their_percentiles_in_table_and_json() {
+    let measured = measured(head("ask", "ns"), vec![round_of_times()], Vec::new());
+    let row = measured.rows().remove(0);
+    let all = Percentiles { p50_ns: 500.0, p99_ns: 990.0, p999_ns: 999.0 };
+    assert_eq!(row.times, Some(all));
+    let json = serde_json::to_value(&row).expect("a row is JSON");
+    assert_eq!(json["times"]["p999_ns"], 999.0);
+    assert_eq!(json["metric"], "ask");
+    let table = render(&Outcome { measured: vec![measured], left_out: Vec::new() });
+    let words = |line: &str| line.split_whitespace().collect::<Vec<_>>().join(" ");
+    let lines: Vec<String> = table.lines().map(words).collect();
+    let ours = "remote kernel ask daedal 500 ns 990 ns 999 ns";
+    assert!(lines.iter().any(|line| line == ours), "{table}");
+    assert!(lines.iter().any(|line| line.starts_with("remote kernel ask peers x 50")), "{table}");
+}
+
+#[test]
+fn the_page_shows_all_that_was_found_and_fetches_nothing() {
+    let ask = measured(head("ask", "ns"), vec![round_of_times()], Vec::new());
+    let step = |percent| Head { load_percent: Some(percent), ..head("p99", "ns") };
+    let heads = [10, 50, 100].map(step).to_vec();
+    let pairs = vec![round_of_times().pairs.remove(0); 3];
+    let rounds = Rounds { counted: vec![Round { pairs, ..round_of_times() }], mixed: Vec::new() };
+    let load = Measured { scenario: "load", driver: "shm", heads, rounds };
+    let left_out = LeftOut { what: "kvs".into(), why: "a < b".into(), is_failure: false };
+    let outcome = Outcome { measured: vec![ask, load], left_out: vec![left_out] };
+    let page = page::html(&outcome).expect("a page");
+    for part in ["<td>remote<td>kernel<td>ask<td class=\"number\">500 ns<td>peers x", "a &lt; b"] {
+        assert!(page.contains(part), "{part} is not in {page}");
+    }
+    for title in ["Round trips: remote, kernel", "Under load: shm", "Cache-line bounce"] {
+        assert_eq!(page.matches(title).count(), 1, "{title}");
+    }
+    assert_eq!(page.matches("<svg ").count(), 3);
+    let space = "xmlns=\"http://www.w3.org/2000/svg\"";
+    let rest = page.replace(space, "");
+    assert!(["http", "src=", "href=", "url("].iter().all(|it| !rest.contains(it)));
+}
+
+#[test]
+fn without_points_nothing_is_drawn() {
+    let page = page::html(&Outcome::default()).expect("a page");
+    assert!(!page.contains("<svg") && !page.contains("<table"), "{page}");
+}
+
+#[test]
+fn a_log_of_hdr_histogram_has_the_times_of_both_of_each_round() {
+    let case = measured(head("ask", "ns"), vec![round_of_times(); 2], vec![round_of_times()]);
+    let text = log::text(&[case]).expect("a log");
+    let mut found = Vec::new();
+    for entry in IntervalLogIterator::new(&text) {
+        let LogEntry::Interval(interval) = entry.expect("an entry") else { continue };
+        let bytes = BASE64_STANDARD.decode(interval.encoded_histogram()).expect("base64");
+        let all: Histogram<u64> =
+            Deserializer::new().deserialize(&mut bytes.as_slice()).expect("a histogram");
+        let tag = interval.tag().expect("a tag").as_str().to_owned();
+        found.push((tag, all.value_at_quantile(0.5)));
+    }
+    let round = [("remote/kernel/ask/daedal", 500), ("remote/kernel/ask/peers-x", 5003)];
+    let round = round.map(|(tag, p50)| (tag.to_owned(), p50));
+    assert_eq!(found, [round.clone(), round].concat());
 }
 
 #[test]
 fn the_second_process_is_told_two_addresses() {
     assert!("ask,127.0.0.1:1,127.0.0.1:2,xdp:native,zero-copy".parse::<Pair>().is_ok());
+    assert!("load,127.0.0.1:1,127.0.0.1:2,kernel".parse::<Pair>().is_ok());
     for text in ["", "ask", "give,127.0.0.1:1,127.0.0.1:2", "ask,127.0.0.1,127.0.0.1:2"] {
         assert!(text.parse::<Pair>().is_err(), "{text}");
     }
@@ -70,4 +164,31 @@ fn what_other_programs_print_is_understood() {
     let stat = "7 (a) b) S 1 7 7 0 -1 4194304 9 0 0 0 123 45 0 0 20 0 3 0 1 2 3";
     assert_eq!(kvs::ticks_of(stat), Some(168));
     assert_eq!(kvs::ticks_of("7 (a) S 1"), None);
+}
+
+#[derive(clap::Parser)]
+struct Command {
+    #[command(flatten)]
+    arguments: Arguments,
+}
+
+#[test]
+fn all_wants_every_case_and_names_none() {
+    let of = |words: &str| {
+        let words = std::iter::once("bench").chain(words.split(' '));
+        Command::try_parse_from(words).expect("scenarios").arguments
+    };
+    let scenarios = || cases().into_iter().map(|case| case.scenario);
+    assert!(scenarios().all(|it| of("all").wants(it) && !of("all").names(it)));
+    let chosen = of("shm local");
+    let is_chosen = |it| matches!(it, Scenario::Shm | Scenario::Local);
+    assert!(scenarios().all(|it| chosen.wants(it) == is_chosen(it)));
+    assert!(scenarios().all(|it| chosen.names(it) == is_chosen(it)));
+}
+
+#[test]
+fn what_was_left_out_is_said_and_why() {
+    let left_out = LeftOut { what: "kvs -P 1".into(), why: "no load".into(), is_failure: false };
+    let table = render(&Outcome { measured: Vec::new(), left_out: vec![left_out] });
+    assert!(table.contains("left out: kvs -P 1: no load"), "{table}");
 }
