@@ -112,7 +112,11 @@ impl<D: Driver> Turn<D> {
                 }
                 LinkEvent::SettledByName { name, outcome: it @ (ROOM | LABEL), .. } => {
                     let (space, number) = (Space(name.space), Number(name.number));
-                    self.hear_of_leaf(AgentId(name.source), Word::heard(it == ROOM, space, number));
+                    self.hear_of_leaf(
+                        AgentId(name.source),
+                        Word::heard(it == ROOM, space, number),
+                        Via::Link(link),
+                    );
                 }
                 LinkEvent::SettledByName { name, count, outcome } => {
                     // More than a window of them cannot be outstanding, whatever the peer says.
@@ -183,7 +187,7 @@ impl<D: Driver> Turn<D> {
             fate => {
                 self.plane.conversations[at].take_back(number, to);
                 self.plane.asked_in_vain(at, number, link);
-                self.came_back(at, to, record, fate);
+                self.came_back(at, (to, Via::Link(link)), record, fate);
             }
         }
     }

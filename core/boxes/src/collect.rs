@@ -352,7 +352,8 @@ impl<D: Driver> Turn<D> {
         let mut left = 0;
         for slot in self.slots.iter_mut().flatten() {
             slot.done.forget(&retired);
-            slot.egress.forget(&retired);
+            let dropped = slot.egress.forget(&retired);
+            dropped.iter().for_each(|parked| slot.inbox.take_load(parked));
             left += slot.done.count() + slot.egress.count();
         }
         self.remains.retired_mark = LOOK_MARK / 4 + (left + self.slots.len()) / 4;

@@ -219,6 +219,12 @@ impl Conversation {
         self.outbox.get(&(number, physical)).map(|waiting| waiting.record.as_slice())
     }
 
+    /// How many messages wait to be sent.
+    #[inline]
+    pub fn unsent_count(&self) -> usize {
+        self.sendable + self.in_line
+    }
+
     /// How many messages are not on their way.
     pub fn kept_count(&self) -> usize {
         self.outbox.len() + self.in_line

@@ -58,7 +58,8 @@ impl<D: Driver> Turn<D> {
             return Err(Failure::for_now(format!("{path} is being held for somebody else")));
         }
         let until = Stamp(self.plane.now.0.saturating_add(HELD_NS_MAX));
-        self.plane.senders[slot.0 as usize].pressed += 1;
+        let sender = &mut self.plane.senders[slot.0 as usize];
+        (sender.pressed, sender.is_held) = (sender.pressed + 1, true);
         self.holds.push(Hold { slot, physical, path: text.to_owned(), by, until, is_still: false });
         Ok(())
     }
@@ -81,6 +82,7 @@ impl<D: Driver> Turn<D> {
     pub(crate) fn release(&mut self, physical: AgentId) {
         let Some(at) = self.holds.iter().position(|it| it.physical == physical) else { return };
         let Hold { slot, path, by, is_still, .. } = self.holds.swap_remove(at);
+        self.plane.senders[slot.0 as usize].is_held = false;
         self.plane.unpress(slot);
         if !is_still {
             let why = Failure::for_now(format!("{path} waits for answers, or ends"));

@@ -115,6 +115,7 @@ impl<D: Driver> Turn<D> {
             lately: None,
             heads: None,
             pressed: 0,
+            is_held: false,
             is_shim: host.is_shim(),
             // No other agent has these, nor a later life: a timer can be cancelled by whoever inherits it.
             timers: u64::from(placed.space.0) << 32,

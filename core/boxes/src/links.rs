@@ -502,6 +502,11 @@ impl<D: Driver> Links<D> {
         is_guest(self.me)
     }
 
+    /// The round trip of a link, as far as it is known.
+    pub(crate) fn rtt_ns(&self, link: u32) -> u64 {
+        self.links[link as usize].link.rtt_ns().unwrap_or(0)
+    }
+
     /// Sums over all links.
     pub(crate) fn figures(&self) -> Figures {
         let mut all = Figures { count: self.count(), ..Figures::default() };

@@ -8,7 +8,7 @@
 //! those of all, and whose asks say which of them asked.
 //!
 //! So one that is idle takes the bytes of its state and a pointer to what its type can do; an inbox stands in
-//! [`Members`] only while something waits in it.
+//! [`Members`] only while something waits in it. What all of them keep together is bounded as one agent's inbox is.
 //! A message to all points is refused: it would be a transition of each of them at once. Their state is taken
 //! one by one, and does not move yet.
 

@@ -148,11 +148,14 @@ impl Egress {
         self.0.as_ref().map_or(0, |held| held.lines.len())
     }
 
-    /// Nothing of these spaces comes any more. What is here, and whose turn has not come, it never will.
-    pub fn forget(&mut self, retired: &Spaces) {
-        let Some(held) = &mut self.0 else { return };
+    /// Nothing of these spaces comes any more. What is here, and whose turn has not come, it never will: that is
+    /// given out.
+    pub fn forget(&mut self, retired: &Spaces) -> Vec<Parked> {
+        let Some(held) = &mut self.0 else { return Vec::new() };
         let Held { lines, stalled } = &mut **held;
-        lines.retain(|whose, _| !retired.contains(&whose.1) || stalled.contains(whose));
+        let is_over =
+            |whose: &Whose, _: &mut Line| retired.contains(&whose.1) && !stalled.contains(whose);
+        lines.extract_if(.., is_over).flat_map(|(_, line)| line.held.into_values()).collect()
     }
 
     /// Everything that is held.

@@ -44,7 +44,7 @@ pub(crate) use heads::Heads;
 use writing::Begun;
 pub(crate) use writing::Work;
 
-/// Messages that an agent may have waiting before it is told that it is pressed.
+/// Messages that an agent may have waiting to be sent to one destination before it is told that it is pressed.
 const OUTBOX_MARK: usize = 1024;
 
 /// How another agent is reached.
@@ -318,7 +318,7 @@ impl<D: Driver> Plane<D> {
         }
         self.counts.kept += 1;
         let conversation = &mut self.conversations[at];
-        if conversation.kept_count() >= OUTBOX_MARK {
+        if conversation.unsent_count() >= OUTBOX_MARK {
             match std::mem::replace(&mut conversation.is_pressed, true) {
                 false => self.senders[conversation.from.0 as usize].pressed += 1,
                 true => self.bound_cycle(at),
@@ -330,8 +330,11 @@ impl<D: Driver> Plane<D> {
     /// it does not go back and forth.
     pub fn relieve(&mut self, at: ConversationIndex) {
         let conversation = &mut self.conversations[at];
-        if !conversation.is_pressed || conversation.kept_count() >= OUTBOX_MARK / 2 {
+        if !conversation.is_pressed {
             return;
+        }
+        if conversation.unsent_count() >= OUTBOX_MARK / 2 {
+            return self.unbound_cycle(at);
         }
         conversation.is_pressed = false;
         let from = conversation.from;
@@ -386,8 +389,8 @@ impl<D: Driver> Plane<D> {
                             return;
                         }
                     }
-                    // It takes replies all the same.
-                    Stays::Full => replies_alone |= waits_together,
+                    // It takes replies all the same, and others of several what it does not.
+                    Stays::Full => replies_alone |= waits_together && !self.goes_to_each(at),
                     Stays::Away => {
                         self.miss(at);
                         replies_alone |= waits_together;
@@ -395,6 +398,10 @@ impl<D: Driver> Plane<D> {
                 }
             }
         }
+    }
+
+    fn goes_to_each(&self, at: ConversationIndex) -> bool {
+        matches!(self.routes[self.conversations[at].route].way, Way::Each(..))
     }
 
     fn goes_several_ways(&self, at: ConversationIndex) -> bool {
@@ -688,6 +695,12 @@ impl<D: Driver> Plane<D> {
         }
     }
 
+    /// Whether too much waits of what an agent has sent, whoever holds it beside.
+    pub fn waits_for_others(&self, slot: SlotIndex) -> bool {
+        let sender = &self.senders[slot.0 as usize];
+        !sender.is_shim && sender.pressed > u32::from(sender.is_held)
+    }
+
     pub fn is_pressed(&self, slot: SlotIndex) -> bool {
         self.senders[slot.0 as usize].pressed > 0
     }
@@ -696,7 +709,7 @@ impl<D: Driver> Plane<D> {
     #[inline]
     pub fn holds_input_of(&self, slot: SlotIndex) -> bool {
         let sender = &self.senders[slot.0 as usize];
-        sender.pressed > 0 && !sender.is_shim && !self.full.lets_on(slot)
+        sender.pressed > 0 && !sender.is_shim && (sender.is_held || !self.full.lets_on(slot))
     }
 
     /// Whether too much waits where a message of this point, or to all points, would.

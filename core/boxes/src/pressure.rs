@@ -22,10 +22,13 @@ pub(crate) const ROOM: u32 = u32::MAX - 2;
 /// Or it waits for whoever has this label.
 pub(crate) const LABEL: u32 = u32::MAX - 3;
 
-/// Messages that an agent's inbox holds at most: as many as may wait in the outbox of who sends them.
+/// Messages that an agent's inbox holds at most: a turn offers as many of them again.
 const INBOX_MARK: usize = 1024;
 /// Bytes of messages that it holds from which on it takes no more: of small ones it is not reached.
 const INBOX_BYTES_MARK: usize = 4 << 20;
+
+/// All agents of this reactor, as those who are told something.
+pub(crate) const NEIGHBOURS: Via = Via::Local(SlotIndex::NOBODY);
 
 /// How full inboxes get, and whose were.
 #[derive(Debug)]
@@ -73,9 +76,9 @@ impl Word {
 }
 
 impl<D: Driver> Turn<D> {
-    /// Has agents keep fewer messages, or more, than they do by themselves.
+    /// Has agents keep fewer messages, or more, than they do by themselves. One at least.
     pub fn bound_inboxes(&mut self, messages: usize) {
-        self.marks.messages = messages;
+        self.marks.messages = messages.max(1);
     }
 
     /// An agent whose inbox is full keeps those whose turn comes first: a message with a higher number goes back for
@@ -125,11 +128,11 @@ impl<D: Driver> Turn<D> {
             slot.done.give_back(record);
         }
         // To neighbours in this reactor it is all the same.
-        let via = if let Via::Local(_) = via { Via::Local(SlotIndex::NOBODY) } else { via };
+        let via = if let Via::Local(_) = via { NEIGHBOURS } else { via };
         if slot.inbox.refuse(via) {
             self.marks.refusing.push(to);
         }
-        if self.plane.holds_input_of(to) && !self.marks.pressed.contains(&(to, via)) {
+        if self.plane.waits_for_others(to) && !self.marks.pressed.contains(&(to, via)) {
             self.marks.pressed.push((to, via));
         }
     }
@@ -170,7 +173,7 @@ impl<D: Driver> Turn<D> {
             }
         };
         match via {
-            Via::Local(_) => self.hear_of_leaf(leaf, word),
+            Via::Local(_) => self.hear_of_leaf(leaf, word, via),
             Via::Ring(reactor) => self.plane.tell_ring(reactor, notice(about, by_ring)),
             Via::Link(link) => self.plane.links.tell_of_leaf(link, about, by_link),
             Via::Nowhere => {}
@@ -178,7 +181,10 @@ impl<D: Driver> Turn<D> {
     }
 
     /// An agent that something was sent to says how it is.
-    pub(crate) fn hear_of_leaf(&mut self, leaf: AgentId, word: Word) {
+    pub(crate) fn hear_of_leaf(&mut self, leaf: AgentId, word: Word, via: Via) {
+        if !self.plane.is_full_by(leaf, via) {
+            return;
+        }
         match word {
             Word::Room => self.plane.hear_room(leaf),
             Word::WaitsFor(label) => self.plane.hear_label(leaf, label),

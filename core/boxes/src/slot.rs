@@ -71,6 +71,8 @@ pub(crate) struct Sender {
     pub heads: Option<Box<Heads>>,
     /// Conversations of its in which too much waits: its input is held back.
     pub pressed: u32,
+    /// It is held for a cut, which is one of those.
+    pub is_held: bool,
     /// It takes load from outside, and holds that back itself.
     pub is_shim: bool,
     /// Its timers, counted.

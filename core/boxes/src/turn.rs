@@ -28,7 +28,7 @@ use crate::mesh::RingReceiver;
 use crate::metrics::Counts;
 use crate::plane::{Hand, Plane, Via, Work, nobody};
 use crate::planted::{self, Bug};
-use crate::pressure::{Marks, Word};
+use crate::pressure::{Marks, NEIGHBOURS, Word};
 use crate::record::{
     ASKED_AFTER_BY_RING, ASKS, BROADCAST, LABEL_BY_RING, RETIRED_BY_RING, RETURNED, ROOM_BY_RING,
     Record,
@@ -401,7 +401,8 @@ impl<D: Driver> Turn<D> {
 
     #[cold]
     fn back_locally(&mut self, fate: Fate, record: &Record<'_>) {
-        self.came_back(record.conversation(), record.destination(), &record.to_vec(), fate);
+        let from = (record.destination(), NEIGHBOURS);
+        self.came_back(record.conversation(), from, &record.to_vec(), fate);
     }
 
     fn arrive_by_ring(&mut self, from: u8, bytes: &[u8]) {
@@ -424,7 +425,7 @@ impl<D: Driver> Turn<D> {
             it @ (ROOM_BY_RING | LABEL_BY_RING) => {
                 let name = record.name();
                 let word = Word::heard(it == ROOM_BY_RING, name.space, name.number);
-                return self.hear_of_leaf(name.source, word);
+                return self.hear_of_leaf(name.source, word, Via::Ring(from));
             }
             _ => {}
         }
@@ -436,7 +437,10 @@ impl<D: Driver> Turn<D> {
             (Fate::Done, _) => self.done(at, number.0, 1),
             (Fate::Parked, _) => {}
             _ if planted::is(Bug::RingReturnedLost) => {}
-            (fate, record) => self.came_back(at, Record::of(&record).destination(), &record, fate),
+            (fate, record) => {
+                let leaf = Record::of(&record).destination();
+                self.came_back(at, (leaf, Via::Ring(from)), &record, fate);
+            }
         }
     }
 
@@ -604,11 +608,11 @@ impl<D: Driver> Turn<D> {
 
     // ---- what comes back ----
 
-    /// A message of one of our agents was not taken by `physical`.
+    /// A message of one of our agents was not taken by `physical`, which it went to by `via`.
     pub(crate) fn came_back(
         &mut self,
         at: ConversationIndex,
-        physical: AgentId,
+        (physical, via): (AgentId, Via),
         record: &[u8],
         fate: Fate,
     ) {
@@ -619,7 +623,7 @@ impl<D: Driver> Turn<D> {
                 self.done(at, number.0, 1);
                 self.plane.no_answer(at, number, None);
             }
-            Fate::Full => self.plane.came_back_full(at, number, physical, record),
+            Fate::Full => self.plane.came_back_full(at, (physical, via), number, record),
             Fate::Returned => {
                 self.plane.counts.returned += 1;
                 if planted::is(Bug::ReturnedLost) {

@@ -56,7 +56,7 @@ impl Bug {
                 (FullIsDone, 26),
                 (FullStaysDone, 26),
                 (FullPasses, 52),
-                (FullStaysFull, 16),
+                (FullStaysFull, 26),
             ];
             all.into_iter().chain(of_turn.map(|(bug, seed)| (Bug::Turn(bug), seed))).collect()
         };

@@ -20,7 +20,7 @@ use daedal_model::id::{AgentId, Number, Space, Stamp};
 use daedal_model::path::AgentPath;
 use daedal_net::driver::Driver;
 
-use super::Plane;
+use super::{Plane, Via};
 use crate::conversation::{ConversationIndex, Until};
 use crate::planted::{self, Bug};
 use crate::slot::SlotIndex;
@@ -35,6 +35,8 @@ const GRANT_MAX: u32 = 1 << 16;
 const WAIT_NS_MIN: u64 = 1_000_000;
 /// And at last, if it never says that it has room: its word may be lost with a session.
 const WAIT_NS_MAX: u64 = 16_000_000;
+/// How long it is left alone at most, where round trips take long.
+const WAIT_NS_LONG: u64 = 200_000_000;
 /// Agents of the longest cycle that is found: a label that was passed on so often is nobody's any more.
 const HOPS_MAX: u32 = 32;
 /// Messages that an agent of a cycle may have waiting, towards one destination, before it stands still.
@@ -53,8 +55,8 @@ pub(crate) struct Label {
 #[derive(Debug, Default)]
 pub(crate) struct FullLeaves {
     leaves: BTreeMap<AgentId, FullLeaf>,
-    /// Of agents that are pressed, and have heard of others that are.
-    labels: BTreeMap<SlotIndex, Label>,
+    /// Of agents that are pressed, and have heard of others that are, by the word of which leaf.
+    labels: BTreeMap<SlotIndex, (AgentId, Label)>,
     cycles: BTreeMap<SlotIndex, Cycle>,
 }
 
@@ -63,6 +65,7 @@ struct FullLeaf {
     /// When it is tried again.
     until: Stamp,
     wait_ns: u64,
+    wait_ns_min: u64,
     grant: u32,
     /// What is left of the grant.
     left: u32,
@@ -70,8 +73,18 @@ struct FullLeaf {
     came_back: bool,
     /// Conversations that wait for it, each with the number from which on it has its turn.
     waiting: BTreeMap<ConversationIndex, Number>,
-    /// The conversation whose turn is next.
-    next: ConversationIndex,
+    /// The conversation whose lowest message is next, and the one whose others are.
+    next: (ConversationIndex, ConversationIndex),
+    /// How it is reached.
+    via: Via,
+}
+
+impl FullLeaf {
+    /// The conversations that wait, from this one on and round, each with the number whose turn it is.
+    fn in_turn(&self, first: ConversationIndex) -> Vec<(ConversationIndex, Number)> {
+        let all = self.waiting.range(first..).chain(self.waiting.range(..first));
+        all.map(|(at, turn)| (*at, *turn)).collect()
+    }
 }
 
 /// An agent that waits for itself.
@@ -131,6 +144,11 @@ impl FullLeaves {
         self.cycles.get(&slot).is_some_and(|cycle| cycle.goes_on)
     }
 
+    /// What a leaf has said of whom it waits for holds no longer.
+    fn forget_word_of(&mut self, leaf: AgentId) {
+        self.labels.retain(|_, (by, _)| *by != leaf);
+    }
+
     /// An agent is pressed no longer.
     fn forget(&mut self, slot: SlotIndex) {
         self.labels.remove(&slot);
@@ -143,22 +161,29 @@ impl<D: Driver> Plane<D> {
     pub fn came_back_full(
         &mut self,
         at: ConversationIndex,
+        (leaf, via): (AgentId, Via),
         number: Number,
-        leaf: AgentId,
         record: &[u8],
     ) {
         self.conversations[at].take_back(number, leaf);
-        let now = self.now;
-        let it = self.full.leaves.entry(leaf).or_insert_with(|| FullLeaf {
-            until: Stamp(now.0.saturating_add(WAIT_NS_MIN)),
-            wait_ns: WAIT_NS_MIN,
-            grant: GRANT_MIN,
-            left: 0,
-            came_back: true,
-            waiting: BTreeMap::new(),
-            next: ConversationIndex(0),
+        let (now, links) = (self.now, &self.links);
+        let it = self.full.leaves.entry(leaf).or_insert_with(|| {
+            // What was granted is to have had the time to come back.
+            let round_trip = if let Via::Link(link) = via { links.rtt_ns(link) } else { 0 };
+            let wait_ns = WAIT_NS_MIN.max(2 * round_trip).min(WAIT_NS_LONG);
+            FullLeaf {
+                until: Stamp(now.0.saturating_add(wait_ns)),
+                wait_ns,
+                wait_ns_min: wait_ns,
+                grant: GRANT_MIN,
+                left: 0,
+                came_back: true,
+                waiting: BTreeMap::new(),
+                next: Default::default(),
+                via,
+            }
         });
-        (it.came_back, it.left) = (true, 0);
+        (it.came_back, it.left, it.via) = (true, 0, via);
         it.waiting.entry(at).or_default();
         if planted::is(Bug::FullIsDone) {
             return self.conversations.done(at, number);
@@ -179,22 +204,29 @@ impl<D: Driver> Plane<D> {
             if !it.came_back && it.left > 0 {
                 // Who waits for it waits for something else, or waits no more.
                 let it = self.full.leaves.remove(leaf).expect("it is there");
+                self.full.forget_word_of(*leaf);
                 it.waiting.into_keys().for_each(|at| self.release(at));
                 continue;
             }
             (it.grant, it.wait_ns) = match it.came_back {
-                true => (GRANT_MIN, (2 * it.wait_ns).min(WAIT_NS_MAX)),
-                false => ((2 * it.grant).min(GRANT_MAX), WAIT_NS_MIN),
+                true => (GRANT_MIN, (2 * it.wait_ns).min(WAIT_NS_MAX.max(it.wait_ns_min))),
+                false => ((2 * it.grant).min(GRANT_MAX), it.wait_ns_min),
             };
             self.grant(*leaf);
         }
         !due.is_empty()
     }
 
+    /// Whether a leaf that is full is reached by this way: nobody speaks for others.
+    pub fn is_full_by(&self, leaf: AgentId, via: Via) -> bool {
+        self.full.leaves.get(&leaf).is_some_and(|it| it.via == via)
+    }
+
     /// A leaf says that it has room.
     pub fn hear_room(&mut self, leaf: AgentId) {
+        self.full.forget_word_of(leaf);
         if let Some(it) = self.full.leaves.get_mut(&leaf) {
-            (it.grant, it.wait_ns) = (GRANT_ROOM, WAIT_NS_MIN);
+            (it.grant, it.wait_ns) = (GRANT_ROOM, it.wait_ns_min);
             self.grant(leaf);
         }
     }
@@ -203,22 +235,28 @@ impl<D: Driver> Plane<D> {
         let now = self.now;
         let Some(it) = self.full.leaves.get_mut(&leaf) else { return };
         it.until = Stamp(now.0.saturating_add(it.wait_ns));
-        (it.left, it.came_back) = (it.grant, false);
+        it.came_back = false;
         let conversations = &self.conversations;
         it.waiting.retain(|at, _| conversations.waits(*at));
-        let in_turn = it.waiting.range(it.next..).chain(it.waiting.range(..it.next));
-        let in_turn: Vec<_> = in_turn.map(|(at, turn)| (*at, *turn)).collect();
-        for (at, turn) in &in_turn {
-            self.grant_lowest(leaf, *at, *turn);
-        }
+        // Half of it at least is for the others, however many lowest ones there are.
+        it.left = it.grant / 2;
+        let (rest, in_turn) = (it.grant - it.left, it.in_turn(it.next.0));
         for (at, turn) in in_turn {
-            if self.is_granted(leaf) {
-                self.release_from(at, turn);
+            self.grant_lowest(leaf, at, turn);
+        }
+        let Some(it) = self.full.leaves.get_mut(&leaf) else { return };
+        it.left += rest;
+        for (at, turn) in it.in_turn(it.next.1) {
+            if !self.is_granted(leaf) {
+                break;
             }
+            self.release_from(at, turn);
             if self.is_granted(leaf) {
-                // All behind it went: the next one is the first.
+                // All behind it went: the next one is the first, in another grant.
                 self.full.set_turn(leaf, at, Number(0));
-                self.release(at);
+            }
+            if let Some(it) = self.full.leaves.get_mut(&leaf) {
+                it.next.1 = ConversationIndex(at.0 + 1);
             }
         }
     }
@@ -231,7 +269,7 @@ impl<D: Driver> Plane<D> {
     fn grant_lowest(&mut self, leaf: AgentId, at: ConversationIndex, turn: Number) {
         let Some(it) = self.full.leaves.get_mut(&leaf) else { return };
         let Some(rest) = it.left.checked_sub(1) else { return };
-        (it.left, it.next) = (1, ConversationIndex(at.0 + 1));
+        (it.left, it.next.0) = (1, ConversationIndex(at.0 + 1));
         self.release(at);
         if let Some(it) = self.full.leaves.get_mut(&leaf) {
             it.left += rest;
@@ -254,7 +292,7 @@ impl<D: Driver> Plane<D> {
     /// The label of an agent that is pressed.
     pub fn label_of(&self, slot: SlotIndex) -> Label {
         let own = Label { space: self.senders[slot.0 as usize].space, hops: 0 };
-        self.full.labels.get(&slot).copied().unwrap_or(own)
+        self.full.labels.get(&slot).map_or(own, |(_, label)| *label)
     }
 
     /// A full leaf is so because it waits, in the end, for whoever has this label.
@@ -262,21 +300,24 @@ impl<D: Driver> Plane<D> {
         let Some(it) = self.full.leaves.get(&leaf) else { return };
         let waiting: Vec<_> = it.waiting.keys().copied().collect();
         for at in waiting {
-            let slot = self.conversations[at].from;
-            let is_concerned = self.senders.get(slot.0 as usize).is_some_and(|sender| {
-                sender.pressed > 0 && !sender.is_shim && self.conversations.waits(at)
-            });
-            if !is_concerned {
+            // Who has sent it little goes on without it.
+            if !self.conversations[at].is_pressed {
                 continue;
             }
+            let slot = self.conversations[at].from;
             let own = self.senders[slot.0 as usize].space;
-            let known = self.label_of(slot);
             if label.space == own {
                 self.found_cycle(slot, leaf, label.hops + 1);
-            } else if label.hops + 1 >= HOPS_MAX {
-                self.full.labels.remove(&slot);
-            } else if label.space >= known.space {
-                self.full.labels.insert(slot, Label { hops: label.hops + 1, ..label });
+                continue;
+            }
+            let passed_on = Label { hops: label.hops.saturating_add(1), ..label };
+            let is_of_use = label.space > own && passed_on.hops < HOPS_MAX;
+            // Its earlier word holds no longer, whatever that was.
+            let held = self.full.labels.get(&slot).filter(|(by, _)| *by != leaf);
+            match held {
+                Some((_, held)) if !is_of_use || held.space >= label.space => {}
+                None if !is_of_use => drop(self.full.labels.remove(&slot)),
+                _ => drop(self.full.labels.insert(slot, (leaf, passed_on))),
             }
         }
     }
@@ -297,7 +338,7 @@ impl<D: Driver> Plane<D> {
                 %agent,
                 towards,
                 agents,
-                "a cycle of agents multiplies its messages, and stands still: one of its transitions is to send fewer"
+                "a cycle of agents stands still: more messages go round in it than its agents may keep, or it multiplies them"
             );
         }
     }
@@ -307,12 +348,22 @@ impl<D: Driver> Plane<D> {
     pub fn bound_cycle(&mut self, at: ConversationIndex) {
         let it = &self.conversations[at];
         let slot = it.from;
-        if it.kept_count() >= CYCLE_MARK
+        if it.unsent_count() >= CYCLE_MARK
             && let Some(cycle) = self.full.cycles.get_mut(&slot)
-            && std::mem::replace(&mut cycle.goes_on, false)
         {
-            // It is spoken of as soon as its own label comes again.
-            cycle.said_at = Stamp(self.now.0.saturating_sub(SAY_NS));
+            cycle.goes_on = false;
+        }
+    }
+
+    /// It has shrunk: an agent of a cycle goes on again.
+    pub fn unbound_cycle(&mut self, at: ConversationIndex) {
+        let it = &self.conversations[at];
+        let slot = it.from;
+        if it.unsent_count() < CYCLE_MARK - super::OUTBOX_MARK
+            && let Some(cycle) = self.full.cycles.get_mut(&slot)
+            && !std::mem::replace(&mut cycle.goes_on, true)
+        {
+            self.relieved.push(slot);
         }
     }
 

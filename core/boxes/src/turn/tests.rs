@@ -39,7 +39,7 @@ const REFUSED: Fate = Fate::Refused(Refusal::WrongSchema);
 fn a_message_that_one_of_several_refuses_goes_to_nobody_else() {
     let (mut turn, at) = turn_after(1);
     let record = fan_out(&mut turn, at, 1);
-    turn.came_back(at, LEAVES[0], &record, REFUSED);
+    turn.came_back(at, (LEAVES[0], Via::Nowhere), &record, REFUSED);
     assert_eq!(turn.plane.conversations[at].floor(), Number(1));
 }
 
@@ -47,10 +47,10 @@ fn a_message_that_one_of_several_refuses_goes_to_nobody_else() {
 fn a_message_that_was_refused_counts_until_all_who_have_it_are_through_with_it() {
     let (mut turn, at) = turn_after(1);
     let record = fan_out(&mut turn, at, 3);
-    turn.came_back(at, LEAVES[0], &record, REFUSED);
+    turn.came_back(at, (LEAVES[0], Via::Nowhere), &record, REFUSED);
     turn.plane.conversations.done(at, Number(0));
     assert_eq!(turn.plane.conversations[at].floor(), Number(0));
-    turn.came_back(at, LEAVES[2], &record, Fate::Returned);
+    turn.came_back(at, (LEAVES[2], Via::Nowhere), &record, Fate::Returned);
     assert_eq!(turn.plane.conversations[at].floor(), Number(1));
     assert_eq!(turn.plane.conversations[at].kept_count(), 0);
 }

@@ -1,0 +1,329 @@
+//! Who is sent too much, who sends it, and who stands beside.
+
+use std::cell::{Cell, RefCell};
+use std::time::Duration;
+
+use daedal_model::agent::{Agent, Answer, Archived};
+use daedal_model::context::Context;
+use daedal_model::id::AgentId;
+use daedal_model::{message, state};
+
+use crate::world::TURN_NS;
+
+thread_local! {
+    /// Notes that the keeper may handle.
+    pub static ALLOWED: Cell<u64> = const { Cell::new(0) };
+    /// Notes that the keeper handled, and how often the neighbour was asked.
+    pub static HANDLED: Cell<u64> = const { Cell::new(0) };
+    pub static NEIGHBOUR: Cell<u64> = const { Cell::new(0) };
+    /// How long the prober's answers took, in nanoseconds.
+    pub static TOOK: RefCell<Vec<u64>> = const { RefCell::new(Vec::new()) };
+    /// Copies of a ball that a player sends on, and how many were played.
+    pub static COPIES: Cell<u64> = const { Cell::new(1) };
+    pub static PLAYED: Cell<u64> = const { Cell::new(0) };
+}
+
+#[message(crate = daedal_model)]
+#[derive(Debug)]
+pub enum Note {
+    Number(u64),
+    Tick,
+}
+
+/// Takes as many notes as it may, and a tick at any time: then it may take all.
+#[state(crate = daedal_model)]
+#[derive(Default)]
+pub struct Keeper {
+    #[combine(forbid)]
+    pub seen: Vec<u64>,
+}
+
+impl Agent for Keeper {
+    type Message = Note;
+    type Reply = ();
+
+    fn transition(&mut self, note: &Archived<Note>, _: &mut Context<'_, Self>) {
+        match note {
+            Archived::<Note>::Number(number) => {
+                self.seen.push(number.to_native());
+                HANDLED.set(HANDLED.get() + 1);
+            }
+            Archived::<Note>::Tick => ALLOWED.set(u64::MAX),
+        }
+    }
+
+    fn wants(&self, note: &Archived<Note>) -> bool {
+        matches!(note, Archived::<Note>::Tick) || HANDLED.get() < ALLOWED.get()
+    }
+}
+
+/// Takes the note that it waits for, and no other: all of them, one after another.
+#[state(crate = daedal_model)]
+#[derive(Default)]
+pub struct Waiter {
+    #[combine(forbid)]
+    pub next: u64,
+}
+
+impl Agent for Waiter {
+    type Message = Note;
+    type Reply = ();
+
+    fn transition(&mut self, _: &Archived<Note>, _: &mut Context<'_, Self>) {
+        self.next += 1;
+        HANDLED.set(self.next);
+    }
+
+    fn wants(&self, note: &Archived<Note>) -> bool {
+        matches!(note, Archived::<Note>::Number(number) if number.to_native() == self.next)
+    }
+}
+
+/// Counts notes, and answers ticks.
+#[state(crate = daedal_model)]
+#[derive(Default)]
+pub struct Neighbour {}
+
+impl Agent for Neighbour {
+    type Message = Note;
+    type Reply = ();
+
+    fn transition(&mut self, note: &Archived<Note>, context: &mut Context<'_, Self>) {
+        match note {
+            Archived::<Note>::Number(_) => NEIGHBOUR.set(NEIGHBOUR.get() + 1),
+            Archived::<Note>::Tick => context.reply(&()),
+        }
+    }
+}
+
+/// Asks the neighbour, one question after another, and notes how long answers take.
+#[state(crate = daedal_model)]
+#[derive(Default)]
+pub struct Prober {
+    #[combine(forbid)]
+    pub asked_at: u64,
+}
+
+impl Prober {
+    fn ask(&mut self, context: &mut Context<'_, Self>) {
+        self.asked_at = context.now().0;
+        context.ask("neighbour", &Note::Tick);
+    }
+}
+
+impl Agent for Prober {
+    type Message = Note;
+    type Reply = ();
+
+    fn start(&mut self, context: &mut Context<'_, Self>) {
+        self.ask(context);
+    }
+
+    fn transition(&mut self, _: &Archived<Note>, context: &mut Context<'_, Self>) {
+        self.ask(context);
+    }
+
+    fn answered(&mut self, _: &Answer<'_>, context: &mut Context<'_, Self>) {
+        let took = context.now().0 - self.asked_at;
+        TOOK.with_borrow_mut(|all| all.push(took));
+        context.after(Duration::from_nanos(TURN_NS), &Note::Tick);
+    }
+}
+
+/// Sends so many notes to somebody at each tick, in this order, and one to the neighbour with each.
+#[state(crate = daedal_model)]
+pub struct Writer {
+    #[combine(forbid)]
+    pub to: u64,
+    #[combine(forbid)]
+    pub burst: u64,
+    #[combine(forbid)]
+    pub ticks: u64,
+    #[combine(forbid)]
+    pub written: u64,
+    #[combine(forbid)]
+    pub in_order: bool,
+}
+
+impl Agent for Writer {
+    type Message = Note;
+    type Reply = ();
+
+    fn start(&mut self, context: &mut Context<'_, Self>) {
+        context.after(Duration::from_nanos(TURN_NS), &Note::Tick);
+    }
+
+    fn transition(&mut self, _: &Archived<Note>, context: &mut Context<'_, Self>) {
+        for _ in 0..self.burst {
+            match self.in_order {
+                true => context.send_in_order(AgentId(self.to), &Note::Number(self.written)),
+                false => context.send(AgentId(self.to), &Note::Number(self.written)),
+            }
+            context.send("neighbour", &Note::Number(self.written));
+            self.written += 1;
+        }
+        self.ticks -= 1;
+        if self.ticks > 0 {
+            context.after(Duration::from_nanos(TURN_NS), &Note::Tick);
+        }
+    }
+}
+
+/// Sends the keeper a tick.
+#[state(crate = daedal_model)]
+#[derive(Default)]
+pub struct Opener {}
+
+impl Agent for Opener {
+    type Message = Note;
+    type Reply = ();
+
+    fn start(&mut self, context: &mut Context<'_, Self>) {
+        context.send("keeper", &Note::Tick);
+    }
+
+    fn transition(&mut self, _: &Archived<Note>, _: &mut Context<'_, Self>) {}
+}
+
+/// Sends each ball that it gets to the other, so many copies of it.
+#[state(crate = daedal_model)]
+pub struct Player {
+    #[combine(forbid)]
+    pub other: u64,
+    #[combine(forbid)]
+    pub serves: u64,
+}
+
+impl Agent for Player {
+    type Message = Note;
+    type Reply = ();
+
+    fn start(&mut self, context: &mut Context<'_, Self>) {
+        (0..self.serves).for_each(|_| context.send(AgentId(self.other), &Note::Number(0)));
+    }
+
+    fn transition(&mut self, _: &Archived<Note>, context: &mut Context<'_, Self>) {
+        PLAYED.set(PLAYED.get() + 1);
+        (0..COPIES.get()).for_each(|_| context.send(AgentId(self.other), &Note::Number(0)));
+    }
+}
+
+/// Sends these notes to the waiter, in this order.
+#[state(crate = daedal_model)]
+pub struct Lister {
+    #[combine(forbid)]
+    pub notes: Vec<u64>,
+}
+
+impl Agent for Lister {
+    type Message = Note;
+    type Reply = ();
+
+    fn start(&mut self, context: &mut Context<'_, Self>) {
+        for note in &self.notes {
+            context.send("waiter", &Note::Number(*note));
+        }
+    }
+
+    fn transition(&mut self, _: &Archived<Note>, _: &mut Context<'_, Self>) {}
+}
+
+/// Handles notes in the order of their numbers, one of which it sets itself a timer with.
+#[state(crate = daedal_model)]
+#[derive(Default)]
+pub struct Numbered {
+    #[combine(forbid)]
+    next: u64,
+}
+
+impl Numbered {
+    /// The timer's.
+    pub const LAST: u64 = 50;
+}
+
+impl Agent for Numbered {
+    type Message = Note;
+    type Reply = ();
+
+    fn start(&mut self, context: &mut Context<'_, Self>) {
+        context.after(Duration::from_nanos(TURN_NS), &Note::Number(Numbered::LAST));
+    }
+
+    fn transition(&mut self, _: &Archived<Note>, _: &mut Context<'_, Self>) {
+        self.next += 1;
+        HANDLED.set(self.next);
+    }
+
+    fn number(note: &Archived<Note>) -> Option<u64> {
+        match note {
+            Archived::<Note>::Number(number) => Some(number.to_native()),
+            Archived::<Note>::Tick => None,
+        }
+    }
+
+    fn want(&self) -> u64 {
+        self.next
+    }
+}
+
+/// A player that writes notes to a third at its start.
+#[state(crate = daedal_model)]
+pub struct Third {
+    #[combine(forbid)]
+    pub other: u64,
+    #[combine(forbid)]
+    pub serves: u64,
+    #[combine(forbid)]
+    pub third: u64,
+    #[combine(forbid)]
+    pub notes: u64,
+}
+
+impl Agent for Third {
+    type Message = Note;
+    type Reply = ();
+
+    fn start(&mut self, context: &mut Context<'_, Self>) {
+        (0..self.notes).for_each(|_| context.send(AgentId(self.third), &Note::Number(0)));
+        (0..self.serves).for_each(|_| context.send(AgentId(self.other), &Note::Number(0)));
+    }
+
+    fn transition(&mut self, _: &Archived<Note>, context: &mut Context<'_, Self>) {
+        PLAYED.set(PLAYED.get() + 1);
+        context.send(AgentId(self.other), &Note::Number(0));
+    }
+}
+
+/// A player that wants no balls until the neighbour has answered it.
+#[state(crate = daedal_model)]
+pub struct Gated {
+    #[combine(forbid)]
+    pub other: u64,
+    #[combine(forbid)]
+    pub serves: u64,
+    #[combine(forbid)]
+    pub is_open: bool,
+}
+
+impl Agent for Gated {
+    type Message = Note;
+    type Reply = ();
+
+    fn start(&mut self, context: &mut Context<'_, Self>) {
+        context.ask("neighbour", &Note::Tick);
+        (0..self.serves).for_each(|_| context.send(AgentId(self.other), &Note::Number(0)));
+    }
+
+    fn answered(&mut self, _: &Answer<'_>, _: &mut Context<'_, Self>) {
+        self.is_open = true;
+    }
+
+    fn wants(&self, _: &Archived<Note>) -> bool {
+        self.is_open
+    }
+
+    fn transition(&mut self, _: &Archived<Note>, context: &mut Context<'_, Self>) {
+        PLAYED.set(PLAYED.get() + 1);
+        context.send(AgentId(self.other), &Note::Number(0));
+    }
+}

@@ -1,0 +1,100 @@
+//! Agents that wait for each other go on; where they cannot, nobody else is concerned.
+
+use daedal_model::id::AgentId;
+
+use crate::agents::{
+    ALLOWED, COPIES, Gated, HANDLED, Keeper, NEIGHBOUR, Neighbour, PLAYED, Player, Third,
+};
+use crate::slow::writer;
+use crate::world::{MARK, WAYS, World};
+
+#[test]
+fn a_cycle_of_agents_that_wait_for_each_other_goes_on() {
+    for reactors in &WAYS[1..] {
+        let mut world = World::new(reactors, &[("one", 0), ("other", 1), ("neighbour", 1)]);
+        world.turns.iter_mut().for_each(|turn| turn.bound_inboxes(10));
+        let serves = 4 * MARK;
+        world.host(1, "other", Player { other: AgentId::of("one").0, serves });
+        world.host(0, "one", Player { other: AgentId::of("other").0, serves });
+        world.until("balls go on", |_| PLAYED.get() > 100 * serves);
+        COPIES.set(0);
+        world.until("nothing waits", |world| {
+            world.turns.iter().all(|turn| turn.kept().messages == 0)
+        });
+        assert_eq!(world.sum(|counts| counts.refused), 0);
+    }
+}
+
+#[test]
+fn a_cycle_of_agents_that_multiplies_messages_is_found_and_bounded() {
+    for reactors in WAYS {
+        let last = reactors.len() - 1;
+        let agents = [("one", 0), ("other", last), ("keeper", last), ("neighbour", last)];
+        let mut world = World::new(reactors, &agents);
+        COPIES.set(2);
+        world.host(last, "other", Player { other: AgentId::of("one").0, serves: 0 });
+        world.host(0, "one", Player { other: AgentId::of("other").0, serves: 1 });
+        world.until("the cycle is found", |world| world.sum(|counts| counts.cycles) > 0);
+        world.until("it stands still", |world| {
+            let played = PLAYED.get();
+            world.run(5_000);
+            PLAYED.get() == played
+        });
+        let kept: usize = world.turns.iter().map(|turn| turn.kept().messages).sum();
+        assert!(kept < 200_000, "{kept} messages are kept");
+        // Nobody else is concerned.
+        world.host(last, "neighbour", Neighbour::default());
+        world.host(last, "keeper", Keeper::default());
+        ALLOWED.set(u64::MAX);
+        world.host(0, "writer", writer("keeper", 100, 1, false));
+        world.until("others are served", |_| (HANDLED.get(), NEIGHBOUR.get()) == (100, 100));
+    }
+}
+
+#[test]
+fn a_cycle_in_which_more_goes_round_than_inboxes_hold_goes_on() {
+    for (reactors, serves) in WAYS[1..].iter().flat_map(|it| [(it, MARK), (it, 7680)]) {
+        let mut world = World::new(reactors, &[("one", 0), ("other", 1), ("neighbour", 1)]);
+        world.host(1, "other", Gated { other: AgentId::of("one").0, serves, is_open: false });
+        world.host(0, "one", Gated { other: AgentId::of("other").0, serves, is_open: false });
+        world.run(1000);
+        assert_eq!(PLAYED.get(), 0);
+        world.host(1, "neighbour", Neighbour::default());
+        world.until("balls go on", |_| PLAYED.get() > 20 * serves);
+    }
+}
+
+#[test]
+fn who_waits_for_one_that_is_away_is_in_no_cycle() {
+    for reactors in &WAYS[1..] {
+        let agents = [("one", 0), ("other", 1), ("neighbour", 1), ("keeper", 0)];
+        let mut world = World::new(reactors, &agents);
+        world.turns.iter_mut().for_each(|turn| turn.bound_inboxes(10));
+        world.run(100);
+        // It waits for the keeper, which is not there, and has sent the other a few notes.
+        let (keeper, other) = (AgentId::of("keeper").0, AgentId::of("other").0);
+        world.host(0, "one", Third { other: keeper, serves: 2000, third: other, notes: 40 });
+        let one = AgentId::of("one").0;
+        world.host(1, "other", Gated { other: one, serves: 4 * MARK, is_open: true });
+        world.run(10_000);
+        assert_eq!((world.sum(|counts| counts.cycles), PLAYED.get()), (0, 0));
+    }
+}
+
+#[test]
+fn a_cycle_is_found_whoever_else_its_agents_wait_for() {
+    for (reactors, third) in WAYS[1..].iter().flat_map(|it| [(it, "zzzzzz"), (it, "a")]) {
+        let agents = [("one", 0), ("other", 1), ("neighbour", 1), (third, 0), ("keeper", 0)];
+        let mut world = World::new(reactors, &agents);
+        world.turns.iter_mut().for_each(|turn| turn.bound_inboxes(10));
+        // The third waits for the keeper, which is not there yet.
+        let (keeper, other) = (AgentId::of("keeper").0, AgentId::of("other").0);
+        world.host(0, third, Third { other: keeper, serves: 2000, third: 0, notes: 0 });
+        world.run(100);
+        let serves = 4 * MARK;
+        world.host(1, "other", Player { other: AgentId::of("one").0, serves });
+        let third = AgentId::of(third).0;
+        world.host(0, "one", Third { other, serves, third, notes: 40 });
+        world.until("balls go on", |_| PLAYED.get() > 20 * serves);
+    }
+}
