@@ -1,7 +1,7 @@
 //! The load-latency curve: how long asks take at fractions of the most that can be answered.
 //!
-//! The most is what is answered while 32 are always under way, and is each one's own: ours and the baseline stand side by side where both are equally busy, not where both
-//! have equally much to do.
+//! The most is what is answered while 32 are always under way, and is each one's own: ours and the baseline stand side
+//! by side where both are equally busy, not where both have equally much to do.
 
 use anyhow::{Result, anyhow};
 
