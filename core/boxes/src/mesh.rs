@@ -4,6 +4,9 @@
 //! costs no more transfers between cores than its bytes. What is too large for that goes on the heap and
 //! its handle through a second ring; its head says so.
 //!
+//! Of a turn's records the first is published at once, since somebody may wait for it; those behind it are, some at a
+//! time, as the receiver would otherwise fetch the ring's end anew for each.
+//!
 //! A record is settled when its receiver is done with it, or has said by the other ring what became of it:
 //! it came back, or waits there, and is told of once more when it is done. The receiver counts, and the
 //! sender, who keeps no record but what each was, reads the count once a turn.
@@ -25,6 +28,8 @@ const LINE_BYTES: usize = 64;
 pub(crate) const RING_LINES: usize = 4096;
 /// Largest record that travels in the ring itself.
 const INLINE_BYTES_MAX: usize = 64 * LINE_BYTES;
+/// Lines of records that are published together at most: as many as fit in a core's nearest cache beside the rest.
+const STAGED_LINES: usize = 64;
 /// Records under way from which on each turn looks at what the receiver has settled.
 const UNDER_WAY_MARK: usize = 64;
 /// Large records under way in one ring.
@@ -36,6 +41,10 @@ type Line = [u8; LINE_BYTES];
 #[derive(Debug)]
 pub(crate) struct RingSender {
     lines: Producer<Line>,
+    /// Those of records that are not published yet.
+    staged: Vec<Line>,
+    /// Whether one was published since the turn began.
+    has_published: bool,
     large: Producer<Box<[u8]>>,
     /// Length of the longest record that found no room, until there is room for it.
     refused_bytes: Option<usize>,
@@ -68,6 +77,8 @@ pub(crate) fn ring() -> (RingSender, RingReceiver) {
     (
         RingSender {
             lines: lines_in,
+            staged: Vec::with_capacity(STAGED_LINES),
+            has_published: false,
             large: large_in,
             refused_bytes: None,
             under_way: VecDeque::new(),
@@ -79,8 +90,8 @@ pub(crate) fn ring() -> (RingSender, RingReceiver) {
 }
 
 impl RingSender {
-    /// Publishes a record; `false`, and nothing is changed, when there is no room for it. `name`: which
-    /// message it is; none, if it tells what became of one.
+    /// Takes a record, and publishes it with the turn's last at the latest; `false`, and nothing is changed, when there is
+    /// no room for it. `name`: which message it is; none, if it tells what became of one.
     pub fn push(&mut self, record: &[u8], name: Option<(ConversationIndex, Number)>) -> bool {
         let pushed = self.try_push(record);
         if pushed {
@@ -134,7 +145,7 @@ impl RingSender {
     /// Whether a record waits for room, as far as is known here. Once there is room for it, this is so
     /// one last time: for the turn that tries again.
     pub fn is_waited_for(&mut self) -> bool {
-        let Some(bytes) = self.refused_bytes else { return false };
+        let Some(bytes) = self.refused_bytes else { return !self.staged.is_empty() };
         let has_room = if bytes > INLINE_BYTES_MAX {
             !self.large.is_full() && !self.lines.is_full()
         } else {
@@ -150,20 +161,43 @@ impl RingSender {
         if record.len() > INLINE_BYTES_MAX {
             return self.push_large(record);
         }
-        let Ok(chunk) = self.lines.write_chunk_uninit(record.len().div_ceil(LINE_BYTES)) else {
-            return false;
-        };
-        chunk.fill_from_iter(record.chunks(LINE_BYTES).map(|part| {
+        let count = record.len().div_ceil(LINE_BYTES);
+        let lines = record.chunks(LINE_BYTES).map(|part| {
             let mut line = [0; LINE_BYTES];
             line[..part.len()].copy_from_slice(part);
             line
-        }));
+        });
+        if self.has_published {
+            let has_room = self.staged.len() + count <= STAGED_LINES || self.publish();
+            self.staged.extend(lines.take(if has_room { count } else { 0 }));
+            return has_room;
+        }
+        let Ok(chunk) = self.lines.write_chunk_uninit(count) else { return false };
+        chunk.fill_from_iter(lines);
+        self.has_published = true;
         true
+    }
+
+    /// Publishes what was taken; `false` when there is no room for it.
+    fn publish(&mut self) -> bool {
+        if !self.staged.is_empty() {
+            let Ok(chunk) = self.lines.write_chunk_uninit(self.staged.len()) else { return false };
+            chunk.fill_from_iter(self.staged.drain(..));
+        }
+        true
+    }
+
+    /// Ends the turn: publishes what was taken, if there is room. Whether anything was published.
+    pub fn flush(&mut self) -> bool {
+        let has_staged = !self.staged.is_empty();
+        // What there is no room for stays in front.
+        self.has_published = !self.publish();
+        has_staged && !self.has_published
     }
 
     /// A header whose length says more than a ring carries announces a large record.
     fn push_large(&mut self, record: &[u8]) -> bool {
-        if self.large.is_full() || self.lines.is_full() {
+        if !self.publish() || self.large.is_full() || self.lines.is_full() {
             return false;
         }
         let mut head = [0; LINE_BYTES];
@@ -240,6 +274,7 @@ mod tests {
             for bytes in sizes {
                 assert!(sender.push(&record(bytes, round), None));
             }
+            sender.flush();
             for bytes in sizes {
                 assert!(receiver.pop(|got| assert_eq!(got, record(bytes, round))));
             }
@@ -254,9 +289,14 @@ mod tests {
         while sender.push(&record(40, 1), None) {
             pushed += 1;
         }
-        assert_eq!(pushed, RING_LINES / 2);
+        assert!((RING_LINES / 2..=(RING_LINES + STAGED_LINES) / 2).contains(&pushed), "{pushed}");
         assert!(!sender.push(&record(100_000, 1), None));
+        assert!(!sender.flush() && sender.is_waited_for());
         let mut popped = 0;
+        while receiver.pop(|_| ()) {
+            popped += 1;
+        }
+        assert!(sender.flush() && !sender.flush());
         while receiver.pop(|_| ()) {
             popped += 1;
         }
@@ -264,10 +304,31 @@ mod tests {
     }
 
     #[test]
+    fn of_a_turn_the_first_is_there_at_once_and_the_others_some_at_a_time() {
+        let (mut sender, mut receiver) = ring();
+        for _ in 0..2 {
+            let mut there = 0;
+            for _ in 0..STAGED_LINES {
+                assert!(sender.push(&record(40, 1), None));
+                while receiver.pop(|_| ()) {
+                    there += 1;
+                }
+            }
+            assert_eq!(there, 1 + STAGED_LINES / 2);
+            assert!(sender.flush());
+            while receiver.pop(|_| ()) {
+                there += 1;
+            }
+            assert_eq!(there, STAGED_LINES);
+        }
+    }
+
+    #[test]
     fn what_was_popped_is_done_once_it_is_settled_but_for_what_was_told_of() {
         let (mut sender, mut receiver) = ring();
         let name = |number| (ConversationIndex(7), Number(number));
         (0..4).for_each(|number| assert!(sender.push(&record(40, 1), Some(name(number)))));
+        sender.flush();
         (0..3).for_each(|_| assert!(receiver.pop(|_| ())));
         assert_eq!(sender.taken(), 0);
         receiver.settle();

@@ -668,6 +668,17 @@ impl<D: Driver> Plane<D> {
         }
     }
 
+    /// Publishes what the rings have taken in this turn.
+    pub fn flush_rings(&mut self) {
+        for (to, ring) in self.rings.iter_mut().enumerate() {
+            if let Some(ring) = ring
+                && ring.flush()
+            {
+                self.counts.rung |= 1 << (to % 64);
+            }
+        }
+    }
+
     /// Whether this reactor is still to be told something.
     pub fn owes(&self, reactor: u8) -> bool {
         self.bounced.iter().any(|(to, _)| *to == reactor)

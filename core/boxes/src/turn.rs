@@ -338,6 +338,7 @@ impl<D: Driver> Turn<D> {
         self.tell_of_room();
         self.wake_relieved();
         self.plane.push_bounced();
+        self.plane.flush_rings();
         self.collect();
         self.give_up_links();
         self.plane.links.flush(self.plane.now) || any
