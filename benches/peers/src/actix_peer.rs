@@ -1,26 +1,19 @@
 //! actix: one actor and its client on one thread.
 
-use std::cell::Cell;
 use std::future::Future;
 use std::hint::black_box;
 use std::time::Instant;
 
 use actix::prelude::*;
-use raw::{Figure, MEASURED, Times, WARM_UP, resident_bytes};
-use tokio::sync::oneshot;
+use raw::{Figure, resident_bytes};
 
-use crate::Rate;
+use crate::BURST;
+use crate::one_thread::{self, count_handled, handled, until_handled};
 
 /// Actors, where it is asked what one of many takes.
 const MANY: u64 = 1_000_000;
 
-/// Sends between two yields: `do_send` knows no back-pressure.
-const BURST: u64 = 1000;
-
-#[derive(Default)]
-struct Server {
-    measure: Option<(Rate, oneshot::Sender<f64>)>,
-}
+struct Server;
 
 #[derive(Message)]
 #[rtype(result = "()")]
@@ -29,10 +22,6 @@ struct Tell(u64);
 #[derive(Message)]
 #[rtype(result = "u64")]
 struct Ask(u64);
-
-#[derive(Message)]
-#[rtype(result = "()")]
-struct Measure(Rate, oneshot::Sender<f64>);
 
 impl Actor for Server {
     type Context = Context<Self>;
@@ -43,10 +32,7 @@ impl Handler<Tell> for Server {
 
     fn handle(&mut self, message: Tell, _: &mut Context<Self>) {
         black_box(message.0);
-        let rate = self.measure.as_mut().and_then(|(rate, _)| rate.handled());
-        if let (Some(rate), Some((_, done))) = (rate, self.measure.take_if(|_| rate.is_some())) {
-            done.send(rate).expect("the client waits for it");
-        }
+        count_handled();
     }
 }
 
@@ -58,21 +44,9 @@ impl Handler<Ask> for Server {
     }
 }
 
-impl Handler<Measure> for Server {
-    type Result = ();
-
-    fn handle(&mut self, message: Measure, _: &mut Context<Self>) {
-        self.measure = Some((message.0, message.1));
-    }
-}
-
 /// The smallest actor that counts.
 #[derive(Default)]
 struct Counter(u64);
-
-thread_local! {
-    static HANDLED: Cell<u64> = const { Cell::new(0) };
-}
 
 impl Actor for Counter {
     type Context = Context<Self>;
@@ -83,7 +57,7 @@ impl Handler<Tell> for Counter {
 
     fn handle(&mut self, message: Tell, _: &mut Context<Self>) {
         self.0 += black_box(message.0);
-        HANDLED.set(HANDLED.get() + 1);
+        count_handled();
     }
 }
 
@@ -96,9 +70,7 @@ pub fn each(unit: &'static str) -> Figure {
             some.iter().for_each(|actor| actor.do_send(Tell(1)));
             tokio::task::yield_now().await;
         }
-        while HANDLED.get() < MANY {
-            tokio::task::yield_now().await;
-        }
+        until_handled(MANY).await;
         let value = match unit {
             "ns" => start.elapsed().as_nanos() as f64,
             _ => resident_bytes().saturating_sub(before) as f64,
@@ -111,45 +83,25 @@ pub fn each(unit: &'static str) -> Figure {
 /// Messages handled a second.
 pub fn tell() -> Figure {
     block_on(async {
-        let server = Server::default().start();
-        let mut rate = 0.0;
-        for duration in [WARM_UP, MEASURED] {
-            let (done, mut measured) = oneshot::channel();
-            let measure = Measure(Rate::start(duration), done);
-            server.send(measure).await.expect("the server lives");
-            rate = loop {
-                for word in 0..BURST {
-                    server.do_send(Tell(word));
-                }
-                tokio::task::yield_now().await;
-                if let Ok(rate) = measured.try_recv() {
-                    break rate;
-                }
-            };
-        }
-        Figure::Tell(rate)
+        let server = &Server.start();
+        one_thread::tell(|| async {
+            let sent = handled() + BURST;
+            (0..BURST).for_each(|word| server.do_send(Tell(word)));
+            until_handled(sent).await;
+        })
+        .await
     })
 }
 
 /// Round trips.
 pub fn ask() -> Figure {
     block_on(async {
-        let server = Server::default().start();
-        let start = Instant::now();
-        while start.elapsed() < WARM_UP {
-            round(&server).await;
-        }
-        let mut times = Times::new();
-        while !times.has_run(MEASURED) {
-            round(&server).await;
-            times.lap();
-        }
-        times.figure()
+        let server = &Server.start();
+        one_thread::ask(|| async {
+            black_box(server.send(Ask(1)).await.expect("the server lives"));
+        })
+        .await
     })
-}
-
-async fn round(server: &Addr<Server>) {
-    black_box(server.send(Ask(1)).await.expect("the server lives"));
 }
 
 fn block_on(client: impl Future<Output = Figure> + 'static) -> Figure {

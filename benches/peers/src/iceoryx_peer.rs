@@ -1,18 +1,16 @@
 //! iceoryx2 between two pinned, spinning processes: a service there, and one back, over `ipc`, at its defaults.
 //!
-//! The program starts itself a second time, pinned to processor 1. That process ends when the first one kills it, or
-//! dies.
+//! The program starts itself a second time.
 
 use std::error::Error;
 use std::hint::{black_box, spin_loop};
-use std::process::{Child, Command};
 use std::time::{Duration, Instant};
 
 use iceoryx2::port::publisher::Publisher;
 use iceoryx2::port::subscriber::Subscriber;
 use iceoryx2::prelude::*;
+use raw::second::{Second, be_second};
 use raw::{Figure, PATIENCE, STRIDE, ask, pin};
-use rustix::process::{Signal, set_parent_process_death_signal};
 
 /// Subcommand of the second process.
 pub const ECHO: &str = "iceoryx2-echo-process";
@@ -20,18 +18,7 @@ pub const ECHO: &str = "iceoryx2-echo-process";
 pub const BYTES: usize = 64;
 
 type Message = [u8; BYTES];
-type Result<T> = std::result::Result<T, Box<dyn Error>>;
-
-/// The second process, which does not outlive this value.
-struct Second(Child);
-
-impl Drop for Second {
-    fn drop(&mut self) {
-        // Both fail only if it has ended already.
-        self.0.kill().ok();
-        self.0.wait().ok();
-    }
-}
+type Result<T> = std::result::Result<T, Box<dyn Error + Send + Sync>>;
 
 /// What is written to and read from, as process `me`.
 struct Ends {
@@ -116,8 +103,7 @@ pub fn iceoryx2_ask() -> Result<Figure> {
     pin(0);
     let run = std::process::id().to_string();
     let ends = Ends::open(&run, 0)?;
-    let mut command = Command::new(std::env::current_exe()?);
-    let _second = Second(command.args([ECHO, &run]).spawn()?);
+    let _second = Second::start(&[ECHO, &run])?;
     ends.meet()?;
     let mut failed = None;
     let figure = ask(|| {
@@ -132,8 +118,7 @@ pub fn iceoryx2_ask() -> Result<Figure> {
 /// # Errors
 /// What iceoryx2 says; returns in no other way.
 pub fn second_process(run: &str) -> Result<()> {
-    set_parent_process_death_signal(Some(Signal::KILL))?;
-    pin(1);
+    be_second()?;
     let ends = Ends::open(run, 1)?;
     loop {
         match ends.take()? {

@@ -2,86 +2,82 @@
 //! Prints one JSON line, as `raw` does.
 //!
 //! Fair to the peer: the client is itself a spawned task (as the root future it would be slower), and
-//! each peer is used as its documentation shows. A tell carries one word, an ask answers with one; one
+//! each peer is used as its documentation shows. On one thread a tell carries one word, an ask answers with one; one
 //! ask is outstanding.
 
 mod actix_peer;
+mod glommio_peer;
 mod iceoryx_peer;
+mod kameo_peer;
+mod one_thread;
+mod ractor_peer;
 mod tokio_peer;
+mod tonic_peer;
 
+use std::error::Error;
 use std::process::ExitCode;
-use std::time::{Duration, Instant};
 
-use raw::{Figure, pin, report};
+use raw::{Figure, pin, report, report_lacks};
 
-/// Bytes of a message: one word.
+use crate::one_thread::on_tokio;
+
+/// Bytes of a message between two of one thread: one word.
 const BYTES: usize = 8;
 
-const USAGE: &str = "usage: peers tokio-tell | tokio-ask | actix-tell | actix-ask | \
-                     actix-each-ns | actix-each-bytes | iceoryx2-ask";
+/// What is sent before any of it is handled, where nothing holds a sender back.
+const BURST: u64 = 1000;
 
-/// Counts what one actor handles, and says when it has run for long enough.
-struct Rate {
-    start: Instant,
-    count: u64,
-    duration: Duration,
-}
-
-impl Rate {
-    fn start(duration: Duration) -> Rate {
-        Rate { start: Instant::now(), count: 0, duration }
-    }
-
-    /// Counts one message. The rate, once `duration` has passed.
-    fn handled(&mut self) -> Option<f64> {
-        self.count += 1;
-        if !self.count.is_multiple_of(raw::STRIDE) {
-            return None;
-        }
-        let elapsed = self.start.elapsed();
-        (elapsed >= self.duration).then(|| self.count as f64 / elapsed.as_secs_f64())
-    }
-}
+const USAGE: &str =
+    "usage: peers tokio-tell | tokio-ask | actix-tell | actix-ask | kameo-tell | kameo-ask
+             ractor-tell | ractor-ask | glommio-tell | glommio-ask
+             actix-each-ns | actix-each-bytes | iceoryx2-ask | tonic-ask";
 
 fn main() -> ExitCode {
-    let name = std::env::args().nth(1).unwrap_or_default();
-    if name.starts_with("iceoryx2-") {
-        return two_processes(&name);
-    }
-    let run: fn() -> Figure = match name.as_str() {
-        "tokio-tell" => tokio_peer::tell,
-        "tokio-ask" => tokio_peer::ask,
-        "actix-tell" => actix_peer::tell,
-        "actix-ask" => actix_peer::ask,
-        "actix-each-ns" => || actix_peer::each("ns"),
-        "actix-each-bytes" => || actix_peer::each("bytes"),
-        _ => {
-            eprintln!("{USAGE}");
-            return ExitCode::FAILURE;
-        }
-    };
-    let pinned = || {
-        pin(0);
-        Ok::<_, std::convert::Infallible>(run())
-    };
-    match report(&name, BYTES, pinned) {
-        Ok(()) => ExitCode::SUCCESS,
-    }
-}
-
-/// The peers that run as two processes, and may fail to.
-fn two_processes(name: &str) -> ExitCode {
-    let run = std::env::args().nth(2).unwrap_or_default();
-    let done = match name {
-        "iceoryx2-ask" => report(name, iceoryx_peer::BYTES, iceoryx_peer::iceoryx2_ask),
-        iceoryx_peer::ECHO => iceoryx_peer::second_process(&run),
-        _ => Err(USAGE.into()),
-    };
-    match done {
+    match run() {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("peers: {error}");
             ExitCode::FAILURE
         }
+    }
+}
+
+fn run() -> Result<(), Box<dyn Error + Send + Sync>> {
+    let name = std::env::args().nth(1).unwrap_or_default();
+    let told = std::env::args().nth(2).unwrap_or_default();
+    match name.as_str() {
+        "tokio-tell" => one_thread(&name, || on_tokio(tokio_peer::tell())),
+        "tokio-ask" => one_thread(&name, || on_tokio(tokio_peer::ask())),
+        "actix-tell" => one_thread(&name, actix_peer::tell),
+        "actix-ask" => one_thread(&name, actix_peer::ask),
+        "actix-each-ns" => one_thread(&name, || actix_peer::each("ns")),
+        "actix-each-bytes" => one_thread(&name, || actix_peer::each("bytes")),
+        "kameo-tell" => one_thread(&name, || on_tokio(kameo_peer::tell())),
+        "kameo-ask" => one_thread(&name, || on_tokio(kameo_peer::ask())),
+        "ractor-tell" => one_thread(&name, || on_tokio(ractor_peer::tell())),
+        "ractor-ask" => one_thread(&name, || on_tokio(ractor_peer::ask())),
+        "glommio-tell" | "glommio-ask" => match glommio_peer::executor() {
+            Err(lacks) => report_lacks(&name, &lacks),
+            Ok(glommio) if name == "glommio-tell" => {
+                one_thread(&name, || glommio.run(glommio_peer::tell()));
+            }
+            Ok(glommio) => one_thread(&name, || glommio.run(glommio_peer::ask())),
+        },
+        "iceoryx2-ask" => report(&name, iceoryx_peer::BYTES, iceoryx_peer::iceoryx2_ask)?,
+        "tonic-ask" => report(&name, tonic_peer::BYTES, tonic_peer::tonic_ask)?,
+        iceoryx_peer::ECHO => iceoryx_peer::second_process(&told)?,
+        tonic_peer::ECHO => tonic_peer::second_process(&told)?,
+        _ => return Err(USAGE.into()),
+    }
+    Ok(())
+}
+
+fn one_thread(name: &str, run: impl FnOnce() -> Figure) {
+    let pinned = || {
+        pin(0);
+        Ok::<_, std::convert::Infallible>(run())
+    };
+    match report(name, BYTES, pinned) {
+        Ok(()) => {}
     }
 }

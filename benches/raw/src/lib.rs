@@ -10,6 +10,7 @@ pub mod lab;
 pub mod mmsg;
 pub mod open_loop;
 pub mod ring;
+pub mod second;
 pub mod shm;
 pub mod udp;
 pub mod xdp;
@@ -151,6 +152,11 @@ pub fn report<E>(
     let after = bounce::p50_ns();
     println!("{}", line(name, bytes, &figure, [before, after]));
     Ok(())
+}
+
+/// Prints, in place of a program's line, what the machine lacks for it: for people.
+pub fn report_lacks(name: &str, lacks: &str) {
+    println!("{}", serde_json::json!({ "name": name, "lacks": lacks }));
 }
 
 fn line(name: &str, bytes: usize, figure: &Figure, [before, after]: [u64; 2]) -> String {

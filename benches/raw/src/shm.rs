@@ -1,8 +1,7 @@
 //! Messages through two single-producer, single-consumer rings in a file that two pinned, spinning processes map.
 //!
 //! Lamport's ring as rtrb has it: a counter a side, each on lines of its own, and a copy of the other's that is looked
-//! at only when it seems to be full or empty. The program starts itself a second time, pinned to processor 1, and hands
-//! it the file. That process ends when the first one kills it, or dies.
+//! at only when it seems to be full or empty. The program starts itself a second time, and hands it the file.
 
 #![expect(unsafe_code, reason = "memory that two processes share is reached by pointer")]
 
@@ -10,17 +9,15 @@ use std::cell::UnsafeCell;
 use std::hint::{black_box, spin_loop};
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
-use std::process::Command;
 use std::ptr::null_mut;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
 use rustix::fs::{MemfdFlags, ftruncate, memfd_create};
 use rustix::mm::{MapFlags, ProtFlags, mmap};
-use rustix::process::{Signal, set_parent_process_death_signal};
 
 use crate::open_loop::{self, Carrier, DUE_BYTES};
-use crate::udp::Second;
+use crate::second::{Second, be_second};
 use crate::{Figure, PATIENCE, STRIDE, ask, pin};
 
 /// Subcommand of the second process.
@@ -156,9 +153,8 @@ fn start<const BYTES: usize>() -> io::Result<(Ends<BYTES>, Second)> {
     let file = memfd_create("raw", MemfdFlags::empty())?;
     ftruncate(&file, size_of::<Rings<BYTES>>() as u64)?;
     let [to, from] = ends::<BYTES>(file.as_fd(), 0)?;
-    let mut command = Command::new(std::env::current_exe()?);
     let number = file.as_raw_fd().to_string();
-    let second = Second::of(command.args([ECHO, &number, &BYTES.to_string()]).spawn()?);
+    let second = Second::start(&[ECHO, &number, &BYTES.to_string()])?;
     Ok((Ends { to, from }, second))
 }
 
@@ -203,8 +199,7 @@ impl<const BYTES: usize> Carrier for Ends<BYTES> {
 /// # Errors
 /// Those of memory; returns in no other way.
 pub fn second_process(file: i32, bytes: usize) -> io::Result<()> {
-    set_parent_process_death_signal(Some(Signal::KILL))?;
-    pin(1);
+    be_second()?;
     // SAFETY: the first process left it open for this one, which has it from nobody else.
     let file = unsafe { OwnedFd::from_raw_fd(file) };
     of_size!(bytes, echo(&file)).unwrap_or(Err(io::ErrorKind::InvalidInput.into()))

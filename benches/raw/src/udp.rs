@@ -1,19 +1,16 @@
 //! Datagrams between two processes that spin on non-blocking sockets, on loopback or over a virtual Ethernet.
 //!
-//! The program starts itself a second time, pinned to processor 1. That process ends when the first
-//! one kills it, or dies.
+//! The program starts itself a second time.
 
 use std::hint::spin_loop;
 use std::io::{self, ErrorKind};
 use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
-use std::process::{Child, Command};
 use std::time::Instant;
-
-use rustix::process::{Signal, set_parent_process_death_signal};
 
 use crate::lab::{Lab, address};
 use crate::mmsg::Burst;
 use crate::open_loop::{self, Carrier, DUE_BYTES};
+use crate::second::{Second, be_second};
 use crate::{Figure, PATIENCE, STRIDE, ask, pin, tell};
 
 /// Subcommands of the second process.
@@ -26,23 +23,6 @@ pub const ASK_BYTES_MAX: usize = 65_507;
 
 /// What is told: one message of 64 bytes a datagram.
 pub const TELL_BYTES: usize = 64;
-
-/// The second process, which does not outlive this value.
-pub(crate) struct Second(Child);
-
-impl Second {
-    pub(crate) fn of(child: Child) -> Second {
-        Second(child)
-    }
-}
-
-impl Drop for Second {
-    fn drop(&mut self) {
-        // Both fail only if it has ended already.
-        self.0.kill().ok();
-        self.0.wait().ok();
-    }
-}
 
 /// A round trip of `bytes`, from process to process.
 /// # Errors
@@ -125,8 +105,7 @@ pub fn udp_tell() -> io::Result<Figure> {
 /// # Errors
 /// Those of sockets; returns in no other way.
 pub fn second_process(kind: &str, first: SocketAddr, bytes: usize) -> io::Result<()> {
-    set_parent_process_death_signal(Some(Signal::KILL))?;
-    pin(1);
+    be_second()?;
     let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0))?;
     socket.connect(first)?;
     socket.set_nonblocking(true)?;
@@ -152,10 +131,8 @@ fn start(kind: &str, bytes: usize, lab: Option<&Lab>) -> io::Result<(UdpSocket, 
     let socket = UdpSocket::bind((lab.map_or(Ipv4Addr::LOCALHOST, |_| address(0)), 0))?;
     socket.set_nonblocking(true)?;
     let first = socket.local_addr()?.to_string();
-    let mut command = Command::new(std::env::current_exe()?);
-    // From this thread, with which it dies.
     enter(1)?;
-    let second = Second(command.args([kind, &first, &bytes.to_string()]).spawn()?);
+    let second = Second::start(&[kind, &first, &bytes.to_string()])?;
     enter(0)?;
     let (_, from): (_, SocketAddr) = spin(|| socket.recv_from(&mut [0; 1]))?;
     socket.connect(from)?;
