@@ -11,7 +11,7 @@ use super::bar::Bar::{self, AtLeast, AtMost, PlusNs};
 use super::baseline::{Baselines, Name};
 use super::figure::Found;
 use super::report::{Beside, Head, Measured, Round, Rounds};
-use super::{Scenario, cpu, cross, curve, kvs, local, many, remote};
+use super::{Scenario, cpu, cross, curve, dpdk, kvs, local, many, remote};
 use crate::say::note;
 
 /// How many rounds are taken at most, for each that is to count: the placement that mixes them changes
@@ -19,7 +19,8 @@ use crate::say::note;
 const TRIES_PER_ROUND: usize = 4;
 
 /// All that carry messages in some case.
-pub const DRIVERS: [&str; 5] = ["none", "kernel", "shm", "xdp:generic", "xdp:native"];
+pub const DRIVERS: [&str; 7] =
+    ["none", "kernel", "shm", "xdp:generic", "xdp:native", "dpdk:memif", "dpdk:virtio_user"];
 
 /// Something that is measured beside its baselines.
 pub struct Case {
@@ -64,14 +65,26 @@ pub fn cases() -> Vec<Case> {
             Scenario::Local,
             "none",
             "tell",
-            &[("peers tokio-tell", Some(AtLeast(3.0))), ("peers actix-tell", Some(AtLeast(3.0)))],
+            &[
+                ("peers tokio-tell", Some(AtLeast(3.0))),
+                ("peers actix-tell", Some(AtLeast(3.0))),
+                ("peers glommio-tell", Some(AtLeast(3.0))),
+                ("peers kameo-tell", None),
+                ("peers ractor-tell", None),
+            ],
             local::tell,
         ),
         case(
             Scenario::Local,
             "none",
             "ask",
-            &[("peers tokio-ask", Some(AtMost(0.4))), ("peers actix-ask", Some(AtMost(0.4)))],
+            &[
+                ("peers tokio-ask", Some(AtMost(0.4))),
+                ("peers actix-ask", Some(AtMost(0.4))),
+                ("peers glommio-ask", Some(AtMost(0.4))),
+                ("peers kameo-ask", None),
+                ("peers ractor-ask", None),
+            ],
             local::ask,
         ),
         each("ns", &[("peers actix-each-ns", None)], many::ns),
@@ -80,7 +93,7 @@ pub fn cases() -> Vec<Case> {
             Scenario::Cross,
             "none",
             "tell",
-            &[("raw ring-tell 64 64", Some(AtLeast(0.5)))],
+            &[("raw ring-tell 64 64", Some(AtLeast(0.5))), ("aeron ipc-tell", Some(AtLeast(1.2)))],
             cross::tell,
         ),
         case(
@@ -94,10 +107,20 @@ pub fn cases() -> Vec<Case> {
             Scenario::Remote,
             "kernel",
             "tell",
-            &[("raw udp-tell", Some(AtLeast(20.0)))],
+            &[("raw udp-tell", Some(AtLeast(20.0))), ("aeron udp-tell", Some(AtLeast(2.0)))],
             remote::tell,
         ),
-        case(Scenario::Remote, "kernel", "ask", &[("raw udp-ask 64", None)], remote::ask),
+        case(
+            Scenario::Remote,
+            "kernel",
+            "ask",
+            &[
+                ("raw udp-ask 64", None),
+                ("aeron udp-ask", Some(AtMost(1.0))),
+                ("peers tonic-ask", None),
+            ],
+            remote::ask,
+        ),
         case(
             Scenario::Shm,
             "shm",
@@ -106,6 +129,7 @@ pub fn cases() -> Vec<Case> {
                 ("raw shm-ask 64", None),
                 ("raw shm-ask 160", Some(PlusNs(300.0))),
                 ("peers iceoryx2-ask", Some(AtMost(1.0))),
+                ("aeron ipc-ask", None),
             ],
             remote::ask_by_shm,
         ),
@@ -131,6 +155,27 @@ pub fn cases() -> Vec<Case> {
             &[("raw veth-udp-ask 150", Some(AtMost(1.12)))],
             remote::ask_by_kernel,
         ),
+        case(
+            Scenario::Dpdk,
+            "dpdk:memif",
+            "ask",
+            &[("raw-dpdk memif-ask 150", Some(PlusNs(350.0)))],
+            dpdk::ask_by_memif,
+        ),
+        case(
+            Scenario::Dpdk,
+            "dpdk:virtio_user",
+            "ask",
+            &[("raw-dpdk virtio-ask 150", Some(PlusNs(350.0)))],
+            dpdk::ask_by_virtio_user,
+        ),
+        case(
+            Scenario::Dpdk,
+            "dpdk:virtio_user",
+            "tell",
+            &[("raw-dpdk virtio-tell", Some(AtLeast(2.0)))],
+            dpdk::tell_by_virtio_user,
+        ),
         load("kernel", "raw udp-load 150", remote::load),
         load("shm", "raw shm-load 160", remote::load_by_shm),
         load("xdp:generic", "raw xdp-generic-load 150", remote::load_by_xdp_generic),
@@ -151,6 +196,7 @@ impl Scenario {
             Scenario::Remote => "remote",
             Scenario::Shm => "shm",
             Scenario::Xdp => "xdp",
+            Scenario::Dpdk => "dpdk",
             Scenario::Load => "load",
             Scenario::Kvs => "kvs",
         }
@@ -163,6 +209,7 @@ impl Case {
         let two_processors = || cpu::on(1, || Ok(()));
         let has = match (self.scenario, self.driver) {
             (Scenario::Local, _) => cpu::on(0, || Ok(())),
+            (Scenario::Dpdk, _) => two_processors().and_then(|()| dpdk::is_in_this_build()),
             (Scenario::Kvs, _) => two_processors().and_then(|()| kvs::find_load().map(drop)),
             (Scenario::Xdp, _) | (_, "xdp:generic" | "xdp:native") => {
                 two_processors().and_then(|()| Lab::pair().map(drop))
@@ -239,6 +286,6 @@ fn beside(
     ours: fn() -> Found,
 ) -> Result<Vec<Beside>> {
     let ours = ours().map_err(|why| anyhow!(why))?;
-    let theirs = |name| baselines.map(|baselines| baselines.run(name)).transpose();
+    let theirs = |name| baselines.map(|it| it.run(name)).transpose().map(Option::flatten);
     names.iter().map(|(name, _)| Ok(Beside { ours: ours.clone(), theirs: theirs(name)? })).collect()
 }

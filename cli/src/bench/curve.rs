@@ -39,7 +39,7 @@ pub fn pairs(
     let theirs = |baselines: &Baselines, rate: u64| baselines.run(&format!("{baseline} {rate}"));
     let most = Beside {
         ours: ours(None)?,
-        theirs: baselines.map(|baselines| baselines.run(baseline)).transpose()?,
+        theirs: baselines.map(|baselines| baselines.run(baseline)).transpose()?.flatten(),
     };
     let rate = |figure: &Figure| Figure::tell(figure.value);
     let mut pairs = vec![Beside { ours: rate(&most.ours), theirs: most.theirs.as_ref().map(rate) }];
@@ -48,7 +48,7 @@ pub fn pairs(
         let theirs = both.map(|(baselines, most)| theirs(baselines, part(most, percent)));
         pairs.push(Beside {
             ours: ours(Some(part(&most.ours, percent)))?.p99(),
-            theirs: theirs.transpose()?.map(Figure::p99),
+            theirs: theirs.transpose()?.flatten().map(Figure::p99),
         });
     }
     Ok(pairs)

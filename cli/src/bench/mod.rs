@@ -11,6 +11,7 @@ mod cases;
 mod cpu;
 mod cross;
 mod curve;
+mod dpdk;
 mod figure;
 mod kvs;
 mod local;
@@ -32,7 +33,7 @@ use clap::{Args, ValueEnum};
 use self::baseline::Baselines;
 use self::cases::{Case, DRIVERS, cases};
 use self::remote::Pair;
-use self::report::{LeftOut, Outcome, render};
+use self::report::{Head, LeftOut, Outcome, render};
 use crate::say::{self, note};
 
 /// What `daedal bench` takes.
@@ -76,6 +77,9 @@ enum Scenario {
     Shm,
     /// Two processes in two network namespaces over a virtual Ethernet, spinning: past the kernel, and by it; as root
     Xdp,
+    /// Two processes over memory that they share, by DPDK, spinning: memif, and virtio_user with vhost. In a build with
+    /// `--features dpdk`
+    Dpdk,
     /// The load-latency curve: two processes, one of which asks by a schedule, at parts of the most that each program
     /// answers (`most`). A time counts from when an ask was due. Over virtual Ethernet past the kernel, as root; over
     /// kernel sockets of this host; by shared memory
@@ -92,7 +96,11 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     if let Some(pair) = &arguments.second {
         return remote::second(pair).map_err(|why| anyhow!(why));
     }
-    let baselines = Baselines::build()?;
+    let cases = cases();
+    let cases: Vec<&Case> = cases.iter().filter(|case| arguments.chooses(case)).collect();
+    let names: Vec<String> =
+        cases.iter().flat_map(|case| case.heads()).map(|head| head.baseline_name).collect();
+    let baselines = Baselines::build(&names)?;
     if baselines.is_none() {
         note!(
             "no baselines: they are built from benches/, which is in no directory above this one; \
@@ -102,7 +110,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     if let Some(why) = kvs::lacks_baseline().filter(|_| arguments.wants(Scenario::Kvs)) {
         note!("{why}");
     }
-    let outcome = measure(arguments, baselines.as_ref());
+    let outcome = measure(arguments, &cases, baselines.as_ref());
     if let Some(file) = &arguments.json {
         write(file, serde_json::to_string_pretty(&outcome.rows())? + "\n")?;
     }
@@ -125,20 +133,27 @@ fn write(file: &Path, text: impl AsRef<[u8]>) -> Result<()> {
 }
 
 /// What fails is left out, and the rest is measured.
-fn measure(arguments: &Arguments, baselines: Option<&Baselines>) -> Outcome {
+fn measure(arguments: &Arguments, cases: &[&Case], baselines: Option<&Baselines>) -> Outcome {
     let mut outcome = Outcome::default();
-    for case in cases().iter().filter(|case| arguments.chooses(case)) {
-        let mut leave_out = |why, is_failure| {
-            note!("{}: left out: {why}", case.name());
-            outcome.left_out.push(LeftOut { what: case.name(), why, is_failure });
+    for case in cases {
+        let mut leave_out = |what, why, is_failure| {
+            note!("{what}: left out: {why}");
+            outcome.left_out.push(LeftOut { what, why, is_failure });
         };
         if let Some(why) = case.lacks() {
-            leave_out(why, arguments.names(case.scenario));
+            leave_out(case.name(), why, arguments.names(case.scenario));
             continue;
         }
         match case.measure(baselines, arguments.rounds.into()) {
-            Ok(measured) => outcome.measured.push(measured),
-            Err(error) => leave_out(format!("{error:#}"), true),
+            Ok(measured) => {
+                for Head { baseline_name: name, .. } in &measured.heads {
+                    if let Some(why) = baselines.and_then(|it| it.lacks(name)) {
+                        leave_out(format!("{} beside {name}", case.name()), why, false);
+                    }
+                }
+                outcome.measured.push(measured);
+            }
+            Err(error) => leave_out(case.name(), format!("{error:#}"), true),
         }
     }
     outcome

@@ -14,6 +14,8 @@ use daedal::boxes::reactor::{Clock, Neighbours, Reactor, ReactorSpec};
 use daedal::boxes::turn::Turn;
 use daedal::model::id::{ReactorAddress, Space};
 use daedal::model::path::AgentPath;
+#[cfg(feature = "dpdk")]
+use daedal::net::driver::dpdk::{self, Dpdk};
 use daedal::net::driver::kernel::{self, Kernel};
 use daedal::net::driver::shm::{self, Shm};
 use daedal::net::driver::xdp::{self, Interface, Xdp};
@@ -68,6 +70,13 @@ pub fn start(
             let config = xdp::Config::new(mine.socket, 0, &interface);
             let driver = Xdp::start(&interface, &config).map_err(text)?;
             turn(seats, me, driver, templates)
+        }),
+        #[cfg(feature = "dpdk")]
+        DriverKind::Dpdk(options) => Reactor::start(spec, move |_: &Files| {
+            let port = dpdk::Port::open(mine.socket.ip(), options, 1, dpdk::RECEIVE_BUFFERS);
+            let port = port.map_err(text)?;
+            let config = dpdk::Config::new(mine.socket, 0, &port);
+            turn(seats, me, Dpdk::start(&port, &config).map_err(text)?, templates)
         }),
         DriverKind::Shm(options) => Reactor::start(spec, move |_: &Files| {
             let driver = Shm::start(&shm::Config::new(mine.socket, options)).map_err(text)?;

@@ -66,9 +66,12 @@ fn xdp(attach: Attach) -> DriverKind {
     DriverKind::Xdp(Options { attach: Some(attach), ..Options::default() })
 }
 
+/// What is measured.
 #[derive(Clone, Copy, Debug)]
-enum Metric {
+pub enum Metric {
+    /// Messages handled a second.
     Tell,
+    /// Round trips, one outstanding.
     Ask,
     /// At that rate, which the second process need not know.
     Load(Option<u64>),
@@ -99,7 +102,7 @@ pub fn ask_by_xdp_native() -> Found {
     over_ethernet(Metric::Ask, xdp(Attach::Native))
 }
 
-/// What the second process is told: metric, both sockets' addresses, and the driver.
+/// What the second process is told: metric, both sockets' addresses, and its driver.
 #[derive(Clone, Copy, Debug)]
 pub struct Pair {
     metric: Metric,
@@ -174,11 +177,16 @@ impl Drop for Second {
 
 fn measure(metric: Metric, driver: DriverKind) -> Found {
     let sockets = free_ports().map_err(|error| format!("ports on 127.0.0.1: {error}"))?;
-    let pair = Pair { metric, sockets, driver };
+    between(metric, sockets, [driver, driver])
+}
+
+/// Between two processes of this host, each with its driver.
+pub fn between(metric: Metric, sockets: [SocketAddr; 2], drivers: [DriverKind; 2]) -> Found {
+    let [first, second] = drivers.map(|driver| Pair { metric, sockets, driver });
     let (says, found) = channel();
     let templates = metric.templates(says);
-    let first = start(pair.seats(), 0, alone()?, &templates)?;
-    let _second = Second::start(&pair).map_err(|error| format!("the second process: {error}"))?;
+    let first = start(first.seats(), 0, alone()?, &templates)?;
+    let _second = Second::start(&second).map_err(|error| format!("the second process: {error}"))?;
     finish(vec![first], &found)
 }
 

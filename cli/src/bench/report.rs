@@ -14,7 +14,7 @@ const MIXED_FROM: f64 = 1.5;
 /// One line of the result: ours beside one baseline.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Row {
-    /// `local`, `cross`, `remote`, `shm`, `xdp`, `load` or `kvs`.
+    /// `local`, `cross`, `remote`, `shm`, `xdp`, `dpdk`, `load` or `kvs`.
     pub scenario: &'static str,
     /// What carries the messages; `none` where nothing has to.
     pub driver: &'static str,
