@@ -181,9 +181,13 @@ pub fn cases() -> Vec<Case> {
         load("xdp:generic", "raw xdp-generic-load 150", remote::load_by_xdp_generic),
         load("xdp:native", "raw xdp-native-load 150", remote::load_by_xdp_native),
     ];
-    let store =
-        |pipeline| Case { scenario: Scenario::Kvs, driver: "none", what: What::Store { pipeline } };
-    cases.extend(kvs::PIPELINES.map(store));
+    let store = |pipeline, driver| {
+        let what = What::Store { pipeline };
+        Case { scenario: Scenario::Kvs, driver, what }
+    };
+    cases.extend(kvs::PIPELINES.map(|pipeline| store(pipeline, "none")));
+    // In two boxes.
+    cases.extend(["kernel", "shm"].map(|driver| store(16, driver)));
     cases
 }
 
@@ -262,7 +266,7 @@ impl Case {
                 baselines.iter().map(head).collect()
             }
             What::Load { baseline, .. } => curve::heads(baseline),
-            What::Store { pipeline } => kvs::heads(pipeline),
+            What::Store { pipeline } => kvs::heads(pipeline, self.driver),
         }
     }
 
@@ -272,7 +276,9 @@ impl Case {
         let pairs = match self.what {
             What::Messages { baselines: names, ours, .. } => beside(baselines, names, ours)?,
             What::Load { baseline, ours } => curve::pairs(ours, baselines, baseline)?,
-            What::Store { pipeline } => kvs::pairs(pipeline).map_err(|why| anyhow!(why))?,
+            What::Store { pipeline } => {
+                kvs::pairs(pipeline, self.driver).map_err(|why| anyhow!(why))?
+            }
         };
         let after = baselines.map(Baselines::bounce_ns).transpose()?;
         let bounces_ns = before.zip(after).map(|(before, after)| [before, after]);

@@ -1,8 +1,9 @@
 //! The key-value store of a real system beside redis-server, both under redis-benchmark.
 //!
-//! Ours is a controller and one box with one reactor, each a process, with gateway and store in the box.
-//! Both servers sleep when there is nothing to do: the box is `balanced`, the default. Only one of the two is
-//! alive at a time, pinned to processor 1 as the other; the load and the controller are on processor 0.
+//! Ours is a controller and one box with one reactor, each a process, with gateway and store in the box; or a box each,
+//! if there is a driver between them. Both servers sleep when there is nothing to do: boxes are `balanced`, the default.
+//! Only one of the two is alive at a time, pinned to processor 1 as the other, however many processes it is; the load
+//! and the controller are on processor 0.
 
 #![expect(clippy::disallowed_methods, reason = "waits for its processes")]
 
@@ -13,6 +14,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use daedal::net::driver::DriverKind;
 use daedal::system::{AgentSpec, BoxSpec, ControllerSpec, Idle, SystemSpec};
 
 use super::bar::Bar;
@@ -49,8 +51,8 @@ fn requests(pipeline: u16) -> u64 {
 }
 
 /// What a round finds, in the order of [`pairs`]. The server's processor time is told where each request
-/// is a visit of its own.
-pub fn heads(pipeline: u16) -> Vec<Head> {
+/// is a visit of its own, and the server one process.
+pub fn heads(pipeline: u16, driver: &str) -> Vec<Head> {
     let head = |metric, unit, bar| {
         COMMANDS.map(|command| Head {
             metric,
@@ -61,6 +63,7 @@ pub fn heads(pipeline: u16) -> Vec<Head> {
         })
     };
     let least = match pipeline {
+        _ if driver != "none" => 0.5,
         0..16 => 0.95,
         16..64 => 1.0,
         _ => 1.3,
@@ -85,11 +88,12 @@ pub fn find_load() -> Result<PathBuf, String> {
     in_path(LOAD).ok_or_else(|| format!("{LOAD} is in no directory of PATH; install it"))
 }
 
-/// One round: ours, then theirs, if there is a redis-server.
+/// One round: ours, then theirs, if there is a redis-server. `driver`: what joins our two boxes; `none`: it is one.
 /// # Errors
 /// A text for people: a server that does not start.
-pub fn pairs(pipeline: u16) -> Result<Vec<Beside>, String> {
-    let ours = Server::ours()?.measure(pipeline)?;
+pub fn pairs(pipeline: u16, driver: &str) -> Result<Vec<Beside>, String> {
+    let between = driver.parse::<DriverKind>().ok();
+    let ours = Server::ours(between)?.measure(pipeline)?;
     let theirs = match in_path(SERVER) {
         Some(program) => {
             Server::theirs(&program)?.measure(pipeline)?.into_iter().map(Some).collect()
@@ -113,9 +117,10 @@ struct Server {
 }
 
 impl Server {
-    fn ours() -> Result<Server, String> {
+    fn ours(between: Option<DriverKind>) -> Result<Server, String> {
         let mut server = Server::none("ours")?;
-        let spec = system(server.at).map_err(|error| format!("ports on 127.0.0.1: {error}"))?;
+        let spec =
+            system(server.at, between).map_err(|error| format!("ports on 127.0.0.1: {error}"))?;
         let file = server.folder.join("system.toml");
         fs::write(&file, spec.to_toml()).map_err(|error| format!("{}: {error}", file.display()))?;
         let program = std::env::current_exe().map_err(|error| error.to_string())?;
@@ -126,10 +131,10 @@ impl Server {
             command.env("XDG_RUNTIME_DIR", &server.folder);
             command
         };
-        let controller = start(LOAD_CPU, command("controller"))?;
-        let agents = start(SERVER_CPU, command("a"));
-        server.processes.push(controller);
-        server.processes.insert(0, agents?);
+        for name in spec.boxes.keys() {
+            server.processes.push(start(SERVER_CPU, command(name))?);
+        }
+        server.processes.push(start(LOAD_CPU, command("controller"))?);
         server.await_service()
     }
 
@@ -223,9 +228,10 @@ fn start(cpu: usize, mut command: Command) -> Result<Child, String> {
     cpu::on(cpu, || command.spawn().map_err(|error| format!("cannot start {command:?}: {error}")))
 }
 
-/// A box with a store that serves `at`, at ports that are free now.
-fn system(at: SocketAddr) -> std::io::Result<SystemSpec> {
-    let [controller, agents] = super::remote::free_ports()?;
+/// A store that serves `at`, in one box, or in two that a driver joins, at ports that are free now.
+fn system(at: SocketAddr, between: Option<DriverKind>) -> std::io::Result<SystemSpec> {
+    let [controller, one] = super::remote::free_ports()?;
+    let [other, _] = super::remote::free_ports()?;
     let agent = |kind: &str, parameters| AgentSpec {
         kind: kind.into(),
         transform: Vec::new(),
@@ -235,15 +241,20 @@ fn system(at: SocketAddr) -> std::io::Result<SystemSpec> {
         parameters,
     };
     let listen = BTreeMap::from([("listen".to_string(), at.to_string())]);
-    let only = BoxSpec { idle: Some(Idle::Balanced), ..BoxSpec::at(agents) };
+    let (mut store, mut gateway) = (agent("KeyValue", BTreeMap::new()), agent("Resp", listen));
+    let at_port =
+        |port| BoxSpec { idle: Some(Idle::Balanced), driver: between, ..BoxSpec::at(port) };
+    let mut boxes = BTreeMap::from([("a".to_string(), at_port(one))]);
+    if between.is_some() {
+        boxes.insert("b".to_string(), at_port(other));
+        gateway.boxes.push("a".to_string());
+        store.boxes.push("b".to_string());
+    }
     Ok(SystemSpec {
         secret_file: None,
         controller: ControllerSpec { address: controller, ..ControllerSpec::default() },
-        agents: BTreeMap::from([
-            ("kvs".to_string(), agent("KeyValue", BTreeMap::new())),
-            ("gateway".to_string(), agent("Resp", listen)),
-        ]),
-        boxes: BTreeMap::from([("a".to_string(), only)]),
+        agents: BTreeMap::from([("kvs".to_string(), store), ("gateway".to_string(), gateway)]),
+        boxes,
     })
 }
 

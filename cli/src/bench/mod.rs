@@ -87,7 +87,7 @@ enum Scenario {
     /// A store in one box with one reactor, under redis-benchmark (50 clients, 64 bytes) beside
     /// redis-server, both sleeping when idle (the box is `balanced`): `tell` is its rate, `cpu` the
     /// server's processor time a request. Which row is which stands in the baseline's name, as in
-    /// `redis-server SET -P 16`
+    /// `redis-server SET -P 16`. With a driver: gateway and store in a box each, which it joins
     Kvs,
 }
 

@@ -143,7 +143,8 @@ fn the_second_process_is_told_two_addresses() {
 
 #[test]
 fn rows_of_the_store_are_told_apart_by_their_baselines() {
-    let store = cases().into_iter().filter(|case| case.scenario == Scenario::Kvs);
+    let store = cases().into_iter().filter(|it| it.scenario == Scenario::Kvs);
+    let store = store.filter(|it| it.driver == "none");
     let heads: Vec<Head> = store.flat_map(|case| case.heads()).collect();
     let names = |metric: &str| -> Vec<&str> {
         let of = heads.iter().filter(|head| head.metric == metric);
@@ -152,6 +153,14 @@ fn rows_of_the_store_are_told_apart_by_their_baselines() {
     let rates = ["SET -P 1", "GET -P 1", "SET -P 16", "GET -P 16", "SET -P 64", "GET -P 64"];
     assert_eq!(names("tell"), rates);
     assert_eq!(names("cpu"), rates[..2]);
+}
+
+#[test]
+fn a_store_in_two_boxes_is_to_reach_half_of_what_one_does() {
+    let heads = kvs::heads(16, "kernel");
+    assert_eq!(heads[0].baseline_name, "redis-server SET -P 16");
+    assert_eq!(heads[0].bar, Some(Bar::AtLeast(0.5)));
+    assert_eq!(kvs::heads(16, "none")[0].bar, Some(Bar::AtLeast(1.0)));
 }
 
 #[test]
