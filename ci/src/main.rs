@@ -10,6 +10,7 @@ use clap::{Parser, Subcommand};
 mod fuzz;
 mod lint;
 mod memory;
+mod peers;
 mod setup;
 mod soak;
 mod step;
@@ -63,6 +64,12 @@ enum Task {
         #[arg(long, default_value_t = 60, value_parser = clap::value_parser!(u32).range(1..))]
         seconds: u32,
     },
+    /// What messages cost, beside every other framework that they are compared with
+    Peers {
+        /// Rounds that count
+        #[arg(long, default_value_t = 5)]
+        rounds: u16,
+    },
     /// Real processes in network namespaces, under load and trouble; then every counter is accounted for
     Soak {
         /// How long
@@ -92,6 +99,7 @@ fn main() -> ExitCode {
         Task::Miri => memory::miri(&mut report),
         Task::Asan => memory::asan(&mut report),
         Task::Fuzz { target, seconds } => fuzz::fuzz(&mut report, &target, seconds),
+        Task::Peers { rounds } => peers::peers(&mut report, rounds),
         Task::Soak { minutes, seed } => soak::soak(&mut report, minutes, seed),
     }
     print!("{report}");
