@@ -236,7 +236,7 @@ pub fn render(outcome: &Outcome) -> String {
 /// A line for each row.
 fn figures(rows: &[Row]) -> String {
     let mut text = format!(
-        "{:<9}{:<13}{:<13}{:>13}  {:<32}{:>13}{:>8}{:>15}{:>8}{:>7}{:>10}\n",
+        "{:<9}{:<17}{:<13}{:>13}  {:<32}{:>13}{:>8}{:>15}{:>8}{:>7}{:>10}\n",
         "scenario",
         "driver",
         "metric",
@@ -253,7 +253,7 @@ fn figures(rows: &[Row]) -> String {
         let ratio = row.ratio.map_or("-".to_string(), |ratio| format!("{ratio:.2}"));
         let _ = writeln!(
             text,
-            "{:<9}{:<13}{:<13}{:>13}  {:<32}{:>13}{:>8}{:>15}{:>8}{:>7}{:>10}",
+            "{:<9}{:<17}{:<13}{:>13}  {:<32}{:>13}{:>8}{:>15}{:>8}{:>7}{:>10}",
             row.scenario,
             row.driver,
             row.head.name(),
@@ -279,7 +279,7 @@ fn spreads(rows: &[Row]) -> String {
             let Some(times) = times else { continue };
             let [p50, p99, p999] = times.ns().map(|ns| human(Some(ns), "ns"));
             let line = format!(
-                "{:<9}{:<13}{:<13}{who:<32}{p50:>13}{p99:>13}{p999:>13}\n",
+                "{:<9}{:<17}{:<13}{who:<32}{p50:>13}{p99:>13}{p999:>13}\n",
                 row.scenario,
                 row.driver,
                 row.head.name(),
@@ -293,7 +293,7 @@ fn spreads(rows: &[Row]) -> String {
         return String::new();
     }
     let head = format!(
-        "\n{:<9}{:<13}{:<13}{:<32}{:>13}{:>13}{:>13}\n",
+        "\n{:<9}{:<17}{:<13}{:<32}{:>13}{:>13}{:>13}\n",
         "scenario", "driver", "metric", "times of", "p50", "p99", "p99.9"
     );
     head + &lines.concat()
