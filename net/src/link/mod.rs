@@ -120,7 +120,8 @@ pub struct Link {
     unanswered_since: u64,
     counters: Counters,
     drops: Drops,
-    guard: Option<Guard>,
+    /// Its keys take kilobytes, and a flush takes it out.
+    guard: Option<Box<Guard>>,
 }
 
 impl Link {
@@ -155,7 +156,7 @@ impl Link {
             unanswered_since: now,
             counters: Counters::default(),
             drops: Drops::default(),
-            guard: config.secret.as_ref().map(|secret| Guard::new(secret, pool)),
+            guard: config.secret.as_ref().map(|secret| Box::new(Guard::new(secret, pool))),
             config,
         };
         link.reserve(pool);
