@@ -187,11 +187,27 @@ impl Agent for Opener {
 
 /// Sends each ball that it gets to the other, so many copies of it.
 #[state(crate = daedal_model)]
+#[derive(Default)]
 pub struct Player {
     #[combine(forbid)]
     pub other: u64,
+    /// Balls that it sends at its start.
     #[combine(forbid)]
     pub serves: u64,
+    /// To whom it writes before that, and how many notes.
+    #[combine(forbid)]
+    pub third: u64,
+    #[combine(forbid)]
+    pub notes: u64,
+    /// It wants no balls until the neighbour has answered it.
+    #[combine(forbid)]
+    pub waits: bool,
+}
+
+impl Player {
+    pub fn with(other: &str, serves: u64) -> Player {
+        Player { other: AgentId::of(other).0, serves, ..Player::default() }
+    }
 }
 
 impl Agent for Player {
@@ -199,7 +215,19 @@ impl Agent for Player {
     type Reply = ();
 
     fn start(&mut self, context: &mut Context<'_, Self>) {
+        if self.waits {
+            context.ask("neighbour", &Note::Tick);
+        }
+        (0..self.notes).for_each(|_| context.send(AgentId(self.third), &Note::Number(0)));
         (0..self.serves).for_each(|_| context.send(AgentId(self.other), &Note::Number(0)));
+    }
+
+    fn answered(&mut self, _: &Answer<'_>, _: &mut Context<'_, Self>) {
+        self.waits = false;
+    }
+
+    fn wants(&self, _: &Archived<Note>) -> bool {
+        !self.waits
     }
 
     fn transition(&mut self, _: &Archived<Note>, context: &mut Context<'_, Self>) {
@@ -263,67 +291,5 @@ impl Agent for Numbered {
 
     fn want(&self) -> u64 {
         self.next
-    }
-}
-
-/// A player that writes notes to a third at its start.
-#[state(crate = daedal_model)]
-pub struct Third {
-    #[combine(forbid)]
-    pub other: u64,
-    #[combine(forbid)]
-    pub serves: u64,
-    #[combine(forbid)]
-    pub third: u64,
-    #[combine(forbid)]
-    pub notes: u64,
-}
-
-impl Agent for Third {
-    type Message = Note;
-    type Reply = ();
-
-    fn start(&mut self, context: &mut Context<'_, Self>) {
-        (0..self.notes).for_each(|_| context.send(AgentId(self.third), &Note::Number(0)));
-        (0..self.serves).for_each(|_| context.send(AgentId(self.other), &Note::Number(0)));
-    }
-
-    fn transition(&mut self, _: &Archived<Note>, context: &mut Context<'_, Self>) {
-        PLAYED.set(PLAYED.get() + 1);
-        context.send(AgentId(self.other), &Note::Number(0));
-    }
-}
-
-/// A player that wants no balls until the neighbour has answered it.
-#[state(crate = daedal_model)]
-pub struct Gated {
-    #[combine(forbid)]
-    pub other: u64,
-    #[combine(forbid)]
-    pub serves: u64,
-    #[combine(forbid)]
-    pub is_open: bool,
-}
-
-impl Agent for Gated {
-    type Message = Note;
-    type Reply = ();
-
-    fn start(&mut self, context: &mut Context<'_, Self>) {
-        context.ask("neighbour", &Note::Tick);
-        (0..self.serves).for_each(|_| context.send(AgentId(self.other), &Note::Number(0)));
-    }
-
-    fn answered(&mut self, _: &Answer<'_>, _: &mut Context<'_, Self>) {
-        self.is_open = true;
-    }
-
-    fn wants(&self, _: &Archived<Note>) -> bool {
-        self.is_open
-    }
-
-    fn transition(&mut self, _: &Archived<Note>, context: &mut Context<'_, Self>) {
-        PLAYED.set(PLAYED.get() + 1);
-        context.send(AgentId(self.other), &Note::Number(0));
     }
 }

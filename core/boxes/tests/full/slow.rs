@@ -71,14 +71,20 @@ fn neighbours_of_an_agent_that_wants_nothing_answer_as_soon_as_without_it() {
     }
 }
 
+/// A waiter in the last of these reactors, with few messages in its inbox at most.
+fn with_waiter(reactors: &[ReactorAddress]) -> World {
+    let last = reactors.len() - 1;
+    let mut world = World::new(reactors, &[("waiter", last), ("neighbour", last)]);
+    world.turns.iter_mut().for_each(|turn| turn.bound_inboxes(10));
+    world.host(last, "waiter", Waiter::default());
+    world.host(last, "neighbour", Neighbour::default());
+    world
+}
+
 #[test]
 fn a_filter_that_waits_for_one_number_gets_it_whatever_fills_its_inbox() {
     for reactors in WAYS {
-        let last = reactors.len() - 1;
-        let mut world = World::new(reactors, &[("waiter", last), ("neighbour", last)]);
-        world.turns.iter_mut().for_each(|turn| turn.bound_inboxes(10));
-        world.host(last, "waiter", Waiter::default());
-        world.host(last, "neighbour", Neighbour::default());
+        let mut world = with_waiter(reactors);
         // The first writer's notes are those that come last, so its inbox is full of them.
         let mut late = writer("waiter", 600, 1, false);
         late.written = 600;
@@ -117,10 +123,7 @@ fn a_writer_that_is_ten_times_as_fast_is_held_back_and_memory_stays_as_it_is() {
 #[test]
 fn nor_does_it_matter_whose_note_it_waits_for_and_where_in_the_outbox_that_is() {
     for reactors in WAYS {
-        let last = reactors.len() - 1;
-        let mut world = World::new(reactors, &[("waiter", last), ("neighbour", last)]);
-        world.turns.iter_mut().for_each(|turn| turn.bound_inboxes(10));
-        world.host(last, "waiter", Waiter::default());
+        let mut world = with_waiter(reactors);
         world.host(0, "late", Lister { notes: (300..600).collect() });
         world.run(200);
         world.host(0, "early", Lister { notes: (0..300).rev().collect() });
@@ -132,10 +135,7 @@ fn nor_does_it_matter_whose_note_it_waits_for_and_where_in_the_outbox_that_is() 
 fn a_filter_is_found_what_it_waits_for_among_many_writers() {
     const WRITERS: u64 = 200;
     for reactors in WAYS {
-        let last = reactors.len() - 1;
-        let mut world = World::new(reactors, &[("waiter", last), ("neighbour", last)]);
-        world.turns.iter_mut().for_each(|turn| turn.bound_inboxes(10));
-        world.host(last, "waiter", Waiter::default());
+        let mut world = with_waiter(reactors);
         for writer in (0..WRITERS).rev() {
             let notes = vec![WRITERS + writer, writer];
             world.host_in(
