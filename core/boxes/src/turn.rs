@@ -338,9 +338,10 @@ impl<D: Driver> Turn<D> {
         self.tell_of_room();
         self.wake_relieved();
         self.plane.push_bounced();
-        self.plane.flush_rings();
         self.collect();
         self.give_up_links();
+        // They have told other reactors something, too.
+        self.plane.flush_rings();
         self.plane.links.flush(self.plane.now) || any
     }
 
