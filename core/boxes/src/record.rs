@@ -189,12 +189,7 @@ impl<'a> Record<'a> {
 
     /// A copy of its body behind another head.
     fn drafted(self, draft: Draft) -> Vec<u8> {
-        let body_at = draft.bytes();
-        let mut bytes = vec![0; body_at + self.body().len()];
-        draft.write(&mut bytes);
-        bytes[body_at..].copy_from_slice(self.body());
-        finish(&mut bytes, body_at, self.body().len());
-        bytes
+        draft.with(self.body())
     }
 
     /// What became of it, for the reactor that it came from by ring; and itself, if it is to go elsewhere.
@@ -221,9 +216,7 @@ impl<'a> Record<'a> {
     fn bare(self) -> Vec<u8> {
         let mut header = *self.header();
         header.flags &= !(HAS_REPLY_TO | HAS_LOGICAL);
-        let mut bytes = vec![0; MessageHeader::BYTES];
-        Draft { header, ..Draft::default() }.write(&mut bytes);
-        bytes
+        Draft { header, ..Draft::default() }.with(&[])
     }
 
     /// In the local queue: the slot that it is for.
@@ -290,6 +283,16 @@ impl Draft {
             steps: self.steps() as u8,
             ..self.header
         }
+    }
+
+    /// A record of it and a body.
+    pub fn with(&self, body: &[u8]) -> Vec<u8> {
+        let body_at = self.bytes();
+        let mut bytes = vec![0; body_at + body.len()];
+        self.write(&mut bytes);
+        bytes[body_at..].copy_from_slice(body);
+        finish(&mut bytes, body_at, body.len());
+        bytes
     }
 
     /// Writes it to the start of `room`, as of a message with an empty body.
