@@ -125,7 +125,7 @@ pub(crate) struct Plane<D> {
     pub full: FullLeaves,
     /// Agents that wait for each other.
     pub cycles: Cycles,
-    /// Agents that are no longer pressed, so that their input may run.
+    /// Agents whose input is to be offered again: they are no longer pressed, or what comes from outside waits in vain.
     pub relieved: Vec<SlotIndex>,
     /// Conversations whose destination the controller is to be asked for.
     pub missed: Vec<ConversationIndex>,

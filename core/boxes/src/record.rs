@@ -25,6 +25,8 @@ use crate::turn::Fate;
 pub(crate) const HAS_POINT: u8 = 1 << 2;
 /// Header flag: the sender waits for an answer.
 pub(crate) const ASKS: u8 = 1 << 3;
+/// Header flag: its sender is a shim, so that it is load from outside.
+pub(crate) const FROM_OUTSIDE: u8 = 1 << 4;
 /// Header flag, in rings only: what became of the message, for its sender. `floor` says what, as a
 /// [`fate_code`]; the body is left out where the sender needs the message no more, or not yet.
 pub(crate) const RETURNED: u8 = 1 << 5;
@@ -439,6 +441,7 @@ pub(crate) fn refusal_code(refusal: Refusal) -> u8 {
         Refusal::NoPoint => 5,
         Refusal::UnknownStage => 6,
         Refusal::Indivisible => 7,
+        Refusal::StandsStill => 8,
     }
 }
 
@@ -452,6 +455,7 @@ pub(crate) fn refusal(code: u8) -> Option<Refusal> {
         Refusal::NoPoint,
         Refusal::UnknownStage,
         Refusal::Indivisible,
+        Refusal::StandsStill,
     ]
     .into_iter()
     .find(|refusal| refusal_code(*refusal) == code)

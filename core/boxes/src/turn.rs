@@ -542,7 +542,7 @@ impl<D: Driver> Turn<D> {
             return self.offer_to_one(to, record, trust, via);
         }
         if self.plane.holds_input_of(to) {
-            return Fate::Parked;
+            return self.plane.held_back(to, record);
         }
         let envelope = slot.envelope(record, self.plane.now);
         let hand = Hand { space: envelope.name.space, trace: envelope.trace, via, member: None };

@@ -4,18 +4,22 @@
 //! full in turn (`full`). A *cycle* of such agents would stand still for ever. It is found as in Mitchell and
 //! Merritt's algorithm: a pressed agent tells those to whom it hands messages back a label, the highest space that
 //! it has heard of on its way, its own among them; whose own label comes back waits for itself. That one goes on
-//! until much more waits, which lets the others go on, unless the messages of the cycle multiply: then it stands
-//! still, and is named.
+//! until much more waits, which lets the others go on, unless the messages of the cycle multiply: then it *stands
+//! still*, and is named. Its labels say so, and pass all others on their way: whoever waits for it, in the cycle or
+//! not, refuses what comes from outside, which would wait for ever.
 
 use std::collections::BTreeMap;
 
+use daedal_model::agent::Refusal;
 use daedal_model::id::{AgentId, Space, Stamp};
 use daedal_model::path::AgentPath;
 use daedal_net::driver::Driver;
 
 use super::Plane;
 use crate::conversation::ConversationIndex;
+use crate::record::{FROM_OUTSIDE, Record};
 use crate::slot::SlotIndex;
+use crate::turn::Fate;
 
 /// Agents of the longest cycle that is found: a label that was passed on so often is nobody's any more.
 const HOPS_MAX: u32 = 32;
@@ -24,11 +28,20 @@ const CYCLE_MARK: usize = 16 * super::OUTBOX_MARK;
 /// How often a cycle that stands still is spoken of.
 const SAY_NS: u64 = 10_000_000_000;
 
-/// Whom a pressed agent waits for in the end: a space, and how many agents are between.
+/// Whom a pressed agent waits for in the end. Of two that are passed on the higher counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Label {
+    /// Whether that one stands still.
+    pub stands_still: bool,
     pub space: Space,
+    /// How many agents are between.
     pub hops: u32,
+}
+
+impl Label {
+    fn is_above(self, other: Label) -> bool {
+        (self.stands_still, self.space) > (other.stands_still, other.space)
+    }
 }
 
 /// Which pressed agents wait for whom, and for themselves.
@@ -59,6 +72,17 @@ impl Cycles {
         self.found.get(&slot).is_some_and(|cycle| cycle.goes_on)
     }
 
+    /// Whether an agent waits, in the end, for one that stands still, or is that one.
+    #[cold]
+    pub fn stands_still(&self, slot: SlotIndex) -> bool {
+        self.is_bound(slot) || self.labels.get(&slot).is_some_and(|(_, label)| label.stands_still)
+    }
+
+    /// Whether an agent waits for itself, and goes on no more.
+    fn is_bound(&self, slot: SlotIndex) -> bool {
+        self.found.get(&slot).is_some_and(|cycle| !cycle.goes_on)
+    }
+
     /// What a leaf has said of whom it waits for holds no longer.
     pub fn forget_word_of(&mut self, leaf: AgentId) {
         self.labels.retain(|_, (by, _)| *by != leaf);
@@ -74,8 +98,19 @@ impl Cycles {
 impl<D: Driver> Plane<D> {
     /// The label of an agent that is pressed.
     pub fn label_of(&self, slot: SlotIndex) -> Label {
-        let own = Label { space: self.senders[slot.0 as usize].space, hops: 0 };
-        self.cycles.labels.get(&slot).map_or(own, |(_, label)| *label)
+        let stands_still = self.cycles.is_bound(slot);
+        let own = Label { stands_still, space: self.senders[slot.0 as usize].space, hops: 0 };
+        let heard = self.cycles.labels.get(&slot).map(|(_, label)| *label);
+        heard.filter(|heard| heard.is_above(own)).unwrap_or(own)
+    }
+
+    /// What becomes of a message to an agent whose input waits.
+    #[cold]
+    pub fn held_back(&self, to: SlotIndex, record: &Record<'_>) -> Fate {
+        match record.has(FROM_OUTSIDE) && self.cycles.stands_still(to) {
+            true => Fate::Refused(Refusal::StandsStill),
+            false => Fate::Parked,
+        }
     }
 
     /// A full leaf is so because it waits, in the end, for whoever has this label.
@@ -86,19 +121,26 @@ impl<D: Driver> Plane<D> {
                 continue;
             }
             let slot = self.conversations[at].from;
-            let own = self.senders[slot.0 as usize].space;
-            if label.space == own {
-                self.found_cycle(slot, leaf, label.hops + 1);
+            let own =
+                Label { space: self.senders[slot.0 as usize].space, stands_still: false, hops: 0 };
+            if label.space == own.space {
+                self.found_cycle(slot, leaf, label.hops.saturating_add(1));
                 continue;
             }
             let passed_on = Label { hops: label.hops.saturating_add(1), ..label };
-            let is_of_use = label.space > own && passed_on.hops < HOPS_MAX;
+            let is_of_use = label.is_above(own) && passed_on.hops < HOPS_MAX;
             // Its earlier word holds no longer, whatever that was.
             let held = self.cycles.labels.get(&slot).filter(|(by, _)| *by != leaf);
             match held {
-                Some((_, held)) if !is_of_use || held.space >= label.space => {}
+                Some((_, held)) if !is_of_use || !label.is_above(*held) => {}
                 None if !is_of_use => drop(self.cycles.labels.remove(&slot)),
-                _ => drop(self.cycles.labels.insert(slot, (leaf, passed_on))),
+                _ => {
+                    let did = self.cycles.stands_still(slot);
+                    self.cycles.labels.insert(slot, (leaf, passed_on));
+                    if label.stands_still && !did {
+                        self.relieved.push(slot);
+                    }
+                }
             }
         }
     }
@@ -131,8 +173,9 @@ impl<D: Driver> Plane<D> {
         let slot = it.from;
         if it.unsent_count() >= CYCLE_MARK
             && let Some(cycle) = self.cycles.found.get_mut(&slot)
+            && std::mem::replace(&mut cycle.goes_on, false)
         {
-            cycle.goes_on = false;
+            self.relieved.push(slot);
         }
     }
 

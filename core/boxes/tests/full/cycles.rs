@@ -1,8 +1,11 @@
 //! Agents that wait for each other go on; where they cannot, nobody else is concerned.
 
+use daedal_model::agent::Refusal;
 use daedal_model::id::AgentId;
 
-use crate::agents::{ALLOWED, COPIES, HANDLED, Keeper, NEIGHBOUR, Neighbour, PLAYED, Player};
+use crate::agents::{
+    ALLOWED, COPIES, HANDLED, Keeper, NEIGHBOUR, Neighbour, Outsider, PLAYED, Player, TOLD,
+};
 use crate::slow::writer;
 use crate::world::{MARK, WAYS, World};
 
@@ -23,21 +26,26 @@ fn a_cycle_of_agents_that_wait_for_each_other_goes_on() {
     }
 }
 
+/// Two that send each ball back twice, until they stand still.
+fn multiply(world: &mut World) {
+    COPIES.set(2);
+    world.host(world.turns.len() - 1, "other", Player::with("one", 0));
+    world.host(0, "one", Player::with("other", 1));
+    world.until("the cycle is found", |world| world.sum(|counts| counts.cycles) > 0);
+    world.until("it stands still", |world| {
+        let played = PLAYED.get();
+        world.run(5_000);
+        PLAYED.get() == played
+    });
+}
+
 #[test]
 fn a_cycle_of_agents_that_multiplies_messages_is_found_and_bounded() {
     for reactors in WAYS {
         let last = reactors.len() - 1;
         let agents = [("one", 0), ("other", last), ("keeper", last), ("neighbour", last)];
         let mut world = World::new(reactors, &agents);
-        COPIES.set(2);
-        world.host(last, "other", Player::with("one", 0));
-        world.host(0, "one", Player::with("other", 1));
-        world.until("the cycle is found", |world| world.sum(|counts| counts.cycles) > 0);
-        world.until("it stands still", |world| {
-            let played = PLAYED.get();
-            world.run(5_000);
-            PLAYED.get() == played
-        });
+        multiply(&mut world);
         let kept: usize = world.turns.iter().map(|turn| turn.kept().messages).sum();
         assert!(kept < 200_000, "{kept} messages are kept");
         // Nobody else is concerned.
@@ -46,6 +54,32 @@ fn a_cycle_of_agents_that_multiplies_messages_is_found_and_bounded() {
         ALLOWED.set(u64::MAX);
         world.host(0, "writer", writer("keeper", 100, 1, false));
         world.until("others are served", |_| (HANDLED.get(), NEIGHBOUR.get()) == (100, 100));
+    }
+}
+
+#[test]
+fn what_comes_from_outside_does_not_wait_for_a_cycle_that_stands_still() {
+    for reactors in WAYS {
+        let last = reactors.len() - 1;
+        let agents = [("one", 0), ("other", last), ("third", 0), ("neighbour", last)];
+        let mut world = World::new(reactors, &agents);
+        world.host(last, "neighbour", Neighbour::default());
+        // These wait in inboxes: players want no ticks.
+        let to: &[&str] = &["one", "other", "neighbour"];
+        world.host_shim(0, "early", move || Outsider { to, times: 50 });
+        multiply(&mut world);
+        // Who writes to them waits for them in the end, and is in no cycle.
+        world.host(0, "third", Player::with("one", 2 * MARK));
+        world.run(5_000);
+        let to: &[&str] = &["one", "other", "third", "neighbour"];
+        world.host_shim(0, "late", move || Outsider { to, times: 2000 });
+        let stands_still = Some(Refusal::StandsStill);
+        let expect = [("one", stands_still, 2050), ("other", stands_still, 2050)];
+        let expect =
+            expect.into_iter().chain([("third", stands_still, 2000), ("neighbour", None, 2050)]);
+        let expect =
+            expect.map(|(name, refusal, times)| ((AgentId::of(name), refusal), times)).collect();
+        world.until("all are told", |_| TOLD.with_borrow(|told| *told == expect));
     }
 }
 
