@@ -22,10 +22,11 @@ mod plot;
 mod reactors;
 mod remote;
 mod report;
+mod target;
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use anyhow::{Context, Result, anyhow, bail};
+use anyhow::{Result, anyhow, bail};
 use clap::builder::PossibleValuesParser;
 use clap::{Args, ValueEnum};
 
@@ -33,6 +34,7 @@ use self::baseline::Baselines;
 use self::cases::{Case, DRIVERS, cases};
 use self::remote::Pair;
 use self::report::{LeftOut, Outcome, render};
+use self::target::Target;
 use crate::say::{self, note};
 
 /// What `daedal bench` takes.
@@ -92,6 +94,8 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     if let Some(pair) = &arguments.second {
         return remote::second(pair).map_err(|why| anyhow!(why));
     }
+    let open = |file: &Option<PathBuf>| file.as_deref().map(Target::open).transpose();
+    let (json, hdr, html) = (open(&arguments.json)?, open(&arguments.hdr)?, open(&arguments.html)?);
     let baselines = Baselines::build()?;
     if baselines.is_none() {
         note!(
@@ -103,14 +107,14 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         note!("{why}");
     }
     let outcome = measure(arguments, baselines.as_ref());
-    if let Some(file) = &arguments.json {
-        write(file, serde_json::to_string_pretty(&outcome.rows())? + "\n")?;
+    if let Some(file) = json {
+        file.write(serde_json::to_string_pretty(&outcome.rows())? + "\n")?;
     }
-    if let Some(file) = &arguments.hdr {
-        write(file, log::text(&outcome.measured)?)?;
+    if let Some(file) = hdr {
+        file.write(log::text(&outcome.measured)?)?;
     }
-    if let Some(file) = &arguments.html {
-        write(file, page::html(&outcome)?)?;
+    if let Some(file) = html {
+        file.write(page::html(&outcome)?)?;
     }
     say::print(format_args!("{}", render(&outcome)))?;
     let failed = outcome.left_out.iter().filter(|left_out| left_out.is_failure).count();
@@ -118,10 +122,6 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         bail!("{failed} of what was to be measured was not: see what was left out");
     }
     Ok(())
-}
-
-fn write(file: &Path, text: impl AsRef<[u8]>) -> Result<()> {
-    std::fs::write(file, text).with_context(|| format!("cannot write {}", file.display()))
 }
 
 /// What fails is left out, and the rest is measured.

@@ -11,7 +11,8 @@ use super::bar::Bar;
 use super::figure::{Figure, Percentiles, times};
 use super::remote::Pair;
 use super::report::{Beside, Head, LeftOut, Measured, Outcome, Round, Rounds, median, render};
-use super::{Arguments, Scenario, cases, kvs, log, page};
+use super::target::Target;
+use super::{Arguments, Scenario, cases, kvs, log, page, run};
 
 fn round(ours: f64, theirs: f64, bounces: [f64; 2]) -> Round {
     let pairs = vec![Beside { ours: Figure::each(ours), theirs: Some(Figure::each(theirs)) }];
@@ -172,18 +173,39 @@ struct Command {
     arguments: Arguments,
 }
 
+fn of(words: &str) -> Arguments {
+    let words = std::iter::once("bench").chain(words.split(' '));
+    Command::try_parse_from(words).expect("scenarios").arguments
+}
+
 #[test]
 fn all_wants_every_case_and_names_none() {
-    let of = |words: &str| {
-        let words = std::iter::once("bench").chain(words.split(' '));
-        Command::try_parse_from(words).expect("scenarios").arguments
-    };
     let scenarios = || cases().into_iter().map(|case| case.scenario);
     assert!(scenarios().all(|it| of("all").wants(it) && !of("all").names(it)));
     let chosen = of("shm local");
     let is_chosen = |it| matches!(it, Scenario::Shm | Scenario::Local);
     assert!(scenarios().all(|it| chosen.wants(it) == is_chosen(it)));
     assert!(scenarios().all(|it| chosen.names(it) == is_chosen(it)));
+}
+
+#[test]
+fn a_file_that_cannot_be_written_is_found_before_anything_is_measured() {
+    let file = std::env::temp_dir().join(format!("daedal-bench-{}.json", std::process::id()));
+    let was = "of another day, and longer than what comes";
+    std::fs::write(&file, was).expect("a file");
+    for option in ["--hdr", "--html"] {
+        let words =
+            format!("local --rounds 1 --json {} {option} /no/such/folder/x", file.display());
+        let error = run(&of(&words)).expect_err("there is no such folder").to_string();
+        let expect = "cannot write /no/such/folder/x, so nothing is measured; name another file";
+        assert_eq!(error, expect);
+        assert_eq!(std::fs::read_to_string(&file).expect("it is there"), was);
+    }
+    let target = Target::open(&file).expect("it can be written");
+    assert_eq!(std::fs::read_to_string(&file).expect("it is there"), was);
+    target.write("a result").expect("it can be written");
+    assert_eq!(std::fs::read_to_string(&file).expect("it is there"), "a result");
+    std::fs::remove_file(file).expect("it is there");
 }
 
 #[test]

@@ -342,9 +342,10 @@ impl<D: Driver> Turn<D> {
         self.tell_of_room();
         self.wake_relieved();
         self.plane.push_bounced();
-        self.plane.flush_rings();
         self.collect();
         self.give_up_links();
+        // They have told other reactors something, too.
+        self.plane.flush_rings();
         let any = self.plane.links.flush(self.plane.now) || any;
         self.goes_on = self.hear_acks();
         any
@@ -550,7 +551,7 @@ impl<D: Driver> Turn<D> {
             return self.offer_to_one(to, record, trust, via);
         }
         if self.plane.holds_input_of(to) {
-            return Fate::Parked;
+            return self.plane.held_back(to, record);
         }
         let envelope = slot.envelope(record, self.plane.now);
         let hand = Hand { space: envelope.name.space, trace: envelope.trace, via, member: None };

@@ -16,7 +16,7 @@ use super::{Hand, Plane, Stays, Via};
 use crate::conversation::{Conversation, ConversationIndex, RouteIndex, Until};
 use crate::kinds::Kind;
 use crate::ordered::NO_PLACE;
-use crate::record::{ASKS, BROADCAST, Draft, HAS_POINT, Record, finish};
+use crate::record::{ASKS, BROADCAST, Draft, FROM_OUTSIDE, HAS_POINT, Record, finish};
 use crate::routes::{Detour, Leaf, Way};
 use crate::slot::SlotIndex;
 use crate::timer::Alarm;
@@ -380,7 +380,8 @@ impl<D: Driver> Plane<D> {
             kind: kind.0.into(),
             flags: flag(letter.point.is_some(), HAS_POINT)
                 | flag(letter.asks, ASKS)
-                | flag(letter.broadcast, BROADCAST),
+                | flag(letter.broadcast, BROADCAST)
+                | flag(sender.is_shim, FROM_OUTSIDE),
             route_epoch: route_epoch.into(),
             checkpoint: checkpoint.into(),
             ..MessageHeader::default()
