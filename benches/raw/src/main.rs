@@ -17,8 +17,8 @@ const USAGE: &str = "usage: raw bounce
        raw veth-udp-ask [BYTES]         as root
        raw xdp-generic-ask [BYTES]      BYTES: 1 to 1472, 64 by default; as root
        raw xdp-native-ask [BYTES]
-       raw udp-tell [BYTES]             BYTES: 1 to 131014, 64 by default; as root
-       raw udp-gso-tell [BYTES]         BYTES: 1 to 1023, 64 by default; as root
+       raw udp-tell [BYTES]             BYTES: 1 to 131014, 64 by default
+       raw udp-gso-tell [BYTES]         BYTES: 1 to 1023, 64 by default
        raw xdp-generic-tell [BYTES], xdp-native-tell     as xdp-generic-ask
        raw veth-tcp-tell [BYTES]        as root
        raw seal [BYTES]
