@@ -14,6 +14,7 @@ use daedal::{AgentId, Parameters, Templates};
 
 use super::agents::{ASKER, ECHO, SINK, TELLER, add_asker, templates};
 use super::figure::Found;
+use super::reactors::PATIENCE;
 
 /// What is told and asked: one word.
 const WORD: u64 = 7;
@@ -73,10 +74,15 @@ fn measure(make: impl FnOnce(Sender<Found>) -> Result<Turn<NoNetwork>, String> +
         let (says, found) = channel();
         let mut turn = make(says)?;
         let clock = Clock::start();
+        let until = clock.now().0 + PATIENCE.as_nanos() as u64;
         loop {
-            turn.take(clock.now(), true);
+            let now = clock.now();
+            turn.take(now, true);
             if let Ok(found) = found.try_recv() {
                 return found;
+            }
+            if now.0 > until {
+                return Err(format!("nothing was measured within {PATIENCE:?}"));
             }
         }
     })

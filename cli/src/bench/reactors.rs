@@ -26,7 +26,7 @@ use super::figure::Found;
 /// Bytes of a message.
 pub const BYTES: usize = 64;
 /// How long a run may take.
-const PATIENCE: Duration = Duration::from_secs(20);
+pub const PATIENCE: Duration = Duration::from_secs(20);
 
 /// One reactor, and the agents of one kind that run there.
 #[derive(Clone, Copy, Debug)]
