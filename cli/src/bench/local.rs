@@ -4,11 +4,13 @@ use std::sync::Arc;
 use std::sync::mpsc::{Sender, channel};
 use std::time::Duration;
 
+use daedal::boxes::Placed;
 use daedal::boxes::alone::NoNetwork;
 use daedal::boxes::reactor::Clock;
 use daedal::boxes::turn::Turn;
-use daedal::model::id::Epoch;
+use daedal::model::id::{Epoch, Space};
 use daedal::model::path::AgentPath;
+use daedal::model::point::PointRange;
 use daedal::model::route::{Action, Route};
 use daedal::{AgentId, Parameters, Templates};
 
@@ -33,15 +35,25 @@ pub fn ask() -> Found {
     measure(|says| alone(templates(WORD, says), &[(ECHO, ECHO), (ASKER, ASKER)]))
 }
 
-/// As [`ask`], of three that do the same, until two of them have said the same.
+/// As [`ask`], of three that are copies of one, until two of them have said the same.
 pub fn merged() -> Found {
     measure(|says| {
-        let mut turn = alone(templates(WORD, says), &[])?;
-        let action =
-            Action::Each { among: ECHOES.map(AgentId::of).to_vec(), wait_for_matching: MATCHING };
-        let path = AgentPath::parse(ECHO).map_err(|error| error.to_string())?;
-        turn.learn_route(path, Route { epoch: Epoch(1), action });
-        run(&mut turn, &ECHOES.map(|path| (path, ECHO)))?;
+        let templates = Arc::new(templates(WORD, says));
+        let mut turn = Turn::alone(templates.clone());
+        let source = AgentPath::parse(ECHO).map_err(|error| error.to_string())?;
+        let mut among = Vec::new();
+        for (number, name) in (1..).zip(ECHOES) {
+            let path = source.join(name).map_err(|error| error.to_string())?;
+            let action = Action::To(path.physical_id());
+            turn.learn_route(path.clone(), Route { epoch: Epoch(1), action });
+            among.push(path.logical_id());
+            let (space, range) = (Space(number), PointRange::ALL);
+            let copy = templates.make(ECHO, &Parameters::new())?;
+            turn.host(Placed { path, source: source.clone(), space, range }, copy);
+        }
+        let action = Action::Each { among, wait_for_matching: MATCHING };
+        turn.learn_route(source, Route { epoch: Epoch(1), action });
+        turn.settle_routes();
         run(&mut turn, &[(ASKER, ASKER)])?;
         Ok(turn)
     })
