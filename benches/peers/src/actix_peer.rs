@@ -9,7 +9,7 @@ use actix::prelude::*;
 use raw::{Figure, MEASURED, Times, WARM_UP, resident_bytes};
 use tokio::sync::oneshot;
 
-use crate::Rate;
+use crate::{PAIRS, Rate, partner};
 
 /// Actors, where it is asked what one of many takes.
 const MANY: u64 = 1_000_000;
@@ -145,6 +145,23 @@ pub fn ask() -> Figure {
             times.lap();
         }
         times.figure()
+    })
+}
+
+/// Answers a second of ten thousand actors, each of which is asked by a task of its own, one ask at a time.
+pub fn pairs() -> Figure {
+    block_on(async {
+        let servers: Vec<_> = (0..PAIRS).map(|_| Server::default().start()).collect();
+        for client in 0..PAIRS {
+            let server = servers[partner(client)].clone();
+            actix::spawn(async move {
+                loop {
+                    round(&server).await;
+                    crate::answered();
+                }
+            });
+        }
+        crate::answers_a_second(tokio::task::yield_now).await
     })
 }
 

@@ -9,16 +9,47 @@ mod actix_peer;
 mod iceoryx_peer;
 mod tokio_peer;
 
+use std::cell::Cell;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use raw::{Figure, pin, report};
+use raw::{Figure, MEASURED, WARM_UP, pin, report};
 
 /// Bytes of a message: one word.
 const BYTES: usize = 8;
 
-const USAGE: &str = "usage: peers tokio-tell | tokio-ask | actix-tell | actix-ask | \
-                     actix-each-ns | actix-each-bytes | iceoryx2-ask";
+const USAGE: &str = "usage: peers tokio-tell | tokio-ask | tokio-pairs | actix-tell | actix-ask | \
+                     actix-pairs | actix-each-ns | actix-each-bytes | iceoryx2-ask";
+
+/// Those who ask, and those who are asked, where there are many.
+const PAIRS: usize = 10_000;
+
+/// Whom one of those asks: not the one that was made as it was. No step has a divisor with their number in common.
+fn partner(client: usize) -> usize {
+    client * 7_919 % PAIRS
+}
+
+thread_local! {
+    static ANSWERS: Cell<u64> = const { Cell::new(0) };
+}
+
+/// Counts one of those answers.
+fn answered() {
+    ANSWERS.set(ANSWERS.get() + 1);
+}
+
+/// Those answers a second, while others have their turn.
+async fn answers_a_second<T: Future<Output = ()>>(others: impl Fn() -> T) -> Figure {
+    let mut rate = 0.0;
+    for duration in [WARM_UP, MEASURED] {
+        let (start, before) = (Instant::now(), ANSWERS.get());
+        while start.elapsed() < duration {
+            others().await;
+        }
+        rate = (ANSWERS.get() - before) as f64 / start.elapsed().as_secs_f64();
+    }
+    Figure::Tell(rate)
+}
 
 /// Counts what one actor handles, and says when it has run for long enough.
 struct Rate {
@@ -51,8 +82,10 @@ fn main() -> ExitCode {
     let run: fn() -> Figure = match name.as_str() {
         "tokio-tell" => tokio_peer::tell,
         "tokio-ask" => tokio_peer::ask,
+        "tokio-pairs" => tokio_peer::pairs,
         "actix-tell" => actix_peer::tell,
         "actix-ask" => actix_peer::ask,
+        "actix-pairs" => actix_peer::pairs,
         "actix-each-ns" => || actix_peer::each("ns"),
         "actix-each-bytes" => || actix_peer::each("bytes"),
         _ => {

@@ -7,7 +7,7 @@ use std::time::Instant;
 use raw::{Figure, MEASURED, Times, WARM_UP};
 use tokio::sync::{mpsc, oneshot};
 
-use crate::Rate;
+use crate::{PAIRS, Rate, partner};
 
 /// Places of the mailbox: the client waits when it is full.
 const MAILBOX: usize = 1024;
@@ -57,6 +57,29 @@ pub fn ask() -> Figure {
             times.lap();
         }
         times.figure()
+    })
+}
+
+/// Answers a second of ten thousand tasks, each of which is asked by a task of its own, one ask at a time.
+pub fn pairs() -> Figure {
+    block_on(async {
+        let actors: Vec<_> = (0..PAIRS)
+            .map(|_| {
+                let (actor, inbox) = mpsc::channel(1);
+                tokio::spawn(serve(inbox));
+                actor
+            })
+            .collect();
+        for client in 0..PAIRS {
+            let actor = actors[partner(client)].clone();
+            tokio::spawn(async move {
+                loop {
+                    round(&actor).await;
+                    crate::answered();
+                }
+            });
+        }
+        crate::answers_a_second(tokio::task::yield_now).await
     })
 }
 

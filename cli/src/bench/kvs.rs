@@ -56,6 +56,7 @@ pub fn heads(pipeline: u16) -> Vec<Head> {
             metric,
             unit,
             load_percent: None,
+            message_bytes: None,
             baseline_name: format!("{SERVER} {command} -P {pipeline}"),
             bar: Some(bar),
         })

@@ -7,6 +7,7 @@
 mod agents;
 mod bar;
 mod baseline;
+mod case;
 mod cases;
 mod cpu;
 mod cross;
@@ -18,6 +19,7 @@ mod log;
 mod many;
 mod open_loop;
 mod page;
+mod pairs;
 mod plot;
 mod reactors;
 mod remote;
@@ -31,7 +33,8 @@ use clap::builder::PossibleValuesParser;
 use clap::{Args, ValueEnum};
 
 use self::baseline::Baselines;
-use self::cases::{Case, DRIVERS, cases};
+use self::case::Case;
+use self::cases::{DRIVERS, cases};
 use self::remote::Pair;
 use self::report::{LeftOut, Outcome, render};
 use self::target::Target;
@@ -68,16 +71,20 @@ pub struct Arguments {
 enum Scenario {
     /// All of these, but for what this machine lacks something for: that is said
     All,
-    /// Two agents of one reactor; and what one of a million takes there that has handled one message
+    /// Agents of one reactor: two; three that do the same; ten thousand pairs; and what one of a million takes that
+    /// has handled one message
     Local,
     /// Two reactors of one box, spinning
     Cross,
-    /// Two processes over kernel sockets, spinning
+    /// Two processes over kernel sockets, spinning; and parked when there is nothing to do; and with sealed frames
     Remote,
     /// Two processes over memory that they share, spinning
     Shm,
     /// Two processes in two network namespaces over a virtual Ethernet, spinning: past the kernel, and by it; as root
     Xdp,
+    /// One way by size of messages, from 16 bytes to 64 KiB: two processes, over kernel sockets and by shared memory;
+    /// and the largest over a virtual Ethernet beside a TCP stream, as root
+    Sizes,
     /// The load-latency curve: two processes, one of which asks by a schedule, at parts of the most that each program
     /// answers (`most`). A time counts from when an ask was due. Over virtual Ethernet past the kernel, as root; over
     /// kernel sockets of this host; by shared memory
@@ -142,6 +149,22 @@ fn measure(arguments: &Arguments, baselines: Option<&Baselines>) -> Outcome {
         }
     }
     outcome
+}
+
+impl Scenario {
+    fn name(self) -> &'static str {
+        match self {
+            Scenario::All => "all",
+            Scenario::Local => "local",
+            Scenario::Cross => "cross",
+            Scenario::Remote => "remote",
+            Scenario::Shm => "shm",
+            Scenario::Xdp => "xdp",
+            Scenario::Sizes => "sizes",
+            Scenario::Load => "load",
+            Scenario::Kvs => "kvs",
+        }
+    }
 }
 
 impl Arguments {
