@@ -9,6 +9,7 @@
 use std::cell::{Cell, RefCell, UnsafeCell};
 use std::fmt;
 use std::ops::Range;
+use std::ptr::NonNull;
 use std::rc::Rc;
 
 use crate::frame::Frame;
@@ -224,7 +225,7 @@ impl Pool {
 
     /// Payload bytes of one buffer.
     pub fn payload_bytes(&self) -> usize {
-        self.0.layout.stride - self.0.layout.headroom
+        self.0.payload_bytes()
     }
 }
 
@@ -235,8 +236,8 @@ impl fmt::Debug for Pool {
 }
 
 impl Buffers {
-    pub(crate) fn layout(&self) -> Layout {
-        self.layout
+    pub(crate) fn payload_bytes(&self) -> usize {
+        self.layout.stride - self.layout.headroom
     }
 
     pub(crate) fn retain(&self, index: u32) {
@@ -261,7 +262,9 @@ impl Buffers {
         self.counts[index as usize].get() == 1
     }
 
-    /// Start of the buffer, with the buffer's whole stride behind it.
+    /// Start of a part of the buffer.
+    /// # Panics
+    /// When it is not within the buffer.
     fn start(&self, index: u32, range: &Range<usize>) -> *mut u8 {
         assert!(range.start <= range.end && range.end <= self.layout.stride);
         let (memory, first) = match &self.place {
@@ -275,21 +278,12 @@ impl Buffers {
         unsafe { memory.start().add(at) }
     }
 
-    pub(crate) fn bytes(&self, index: u32, range: Range<usize>) -> &[u8] {
-        let start = self.start(index, &range);
-        // SAFETY: in bounds by `start`; every byte was initialised; nobody writes while a shared handle
-        // is borrowed, since `bytes_mut` needs the sole handle, exclusively, and who shares the memory writes
-        // no buffer that is on loan (`Memory::shared`).
-        unsafe { std::slice::from_raw_parts(start, range.len()) }
-    }
-
-    /// # Safety
-    /// The caller holds the only handle of buffer `index`, exclusively, for the result's lifetime.
-    #[expect(clippy::mut_from_ref, reason = "the handle, not the pool, is what is exclusive")]
-    pub(crate) unsafe fn bytes_mut(&self, index: u32, range: Range<usize>) -> &mut [u8] {
-        let start = self.start(index, &range);
-        // SAFETY: in bounds by `start`; the caller's handle is the only one, and lines are cells.
-        unsafe { std::slice::from_raw_parts_mut(start, range.len()) }
+    /// Where the buffer's payload begins, with at least `bytes` bytes behind.
+    /// # Panics
+    /// When there are fewer.
+    pub(crate) fn payload(&self, index: u32, bytes: usize) -> NonNull<u8> {
+        let from = self.layout.headroom;
+        NonNull::new(self.start(index, &(from..from + bytes))).expect("memory is somewhere")
     }
 
     /// A copy of the last bytes of the headroom.

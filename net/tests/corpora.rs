@@ -1,7 +1,5 @@
 //! Replays the fuzzers' corpora on the stable toolchain: `cargo fuzz` needs nightly, this does not.
 
-use std::path::Path;
-
 #[path = "../../ci/fuzz/bodies/ends.rs"]
 mod ends;
 #[path = "../../ci/fuzz/bodies/frame_records.rs"]
@@ -14,6 +12,8 @@ mod message_header;
 mod neighbour_frames;
 #[path = "../../ci/fuzz/bodies/received_frames.rs"]
 mod received_frames;
+#[path = "../../ci/fuzz/replay.rs"]
+mod replay;
 #[path = "../../ci/fuzz/bodies/sealed_frames.rs"]
 mod sealed_frames;
 #[path = "../../ci/fuzz/bodies/segments.rs"]
@@ -25,16 +25,7 @@ mod shm_greetings;
 #[path = "../../ci/fuzz/bodies/shm_rings.rs"]
 mod shm_rings;
 
-fn replay(target: &str, run: fn(&[u8])) {
-    let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("../ci/fuzz/corpus").join(target);
-    let mut count = 0;
-    for entry in std::fs::read_dir(&corpus).expect("the corpus is checked in") {
-        let path = entry.expect("a readable folder").path();
-        run(&std::fs::read(path).expect("a readable file"));
-        count += 1;
-    }
-    assert!(count > 0, "{} is empty", corpus.display());
-}
+use replay::replay;
 
 #[test]
 fn the_sealed_frames_corpus_passes() {

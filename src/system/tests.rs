@@ -430,7 +430,7 @@ fn settings_of_a_box_are_those_that_there_are() {
         #[cfg(not(feature = "dpdk"))]
         (
             "driver = \"dpdk:eth0\"",
-            "driver dpdk is not in this build; `cargo build --release -p daedal-cli --features dpdk` makes one that has it, or write kernel, xdp or shm",
+            "driver dpdk is not in this build; `cargo build --release -p daedal-cli --features dpdk` makes one that has it, or write kernel, xdp, shm or shm+xdp",
         ),
         #[cfg(feature = "dpdk")]
         (
@@ -458,7 +458,11 @@ fn settings_of_a_box_are_those_that_there_are() {
             "driver: \"kernel\" does not stand beside shm, but xdp does; write one such as \"shm\", \"xdp\" or \"xdp:native,busy-poll=64\"",
         ),
         #[cfg(not(feature = "dpdk"))]
-        ("driver = \"token-ring\"", "driver is \"token-ring\"; write kernel, xdp or shm"),
+        ("driver = \"token-ring\"", "driver is \"token-ring\"; write kernel, xdp, shm or shm+xdp"),
+        #[cfg(not(feature = "dpdk"))]
+        ("driver = \"shm+foo\"", "driver is \"shm+foo\"; write kernel, xdp, shm or shm+xdp"),
+        #[cfg(feature = "dpdk")]
+        ("driver = \"shm+foo\"", "driver is \"shm+foo\"; write kernel, xdp, shm, shm+xdp or dpdk"),
     ];
     for (text, expect) in cases {
         let text = format!("[box.c]\naddress = \"127.0.0.1:7221\"\n{text}");

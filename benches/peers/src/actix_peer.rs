@@ -7,8 +7,8 @@ use std::time::Instant;
 use actix::prelude::*;
 use raw::{Figure, resident_bytes};
 
-use crate::BURST;
 use crate::one_thread::{self, count_handled, handled, until_handled};
+use crate::{BURST, PAIRS, partner};
 
 /// Actors, where it is asked what one of many takes.
 const MANY: u64 = 1_000_000;
@@ -97,11 +97,29 @@ pub fn tell() -> Figure {
 pub fn ask() -> Figure {
     block_on(async {
         let server = &Server.start();
-        one_thread::ask(|| async {
-            black_box(server.send(Ask(1)).await.expect("the server lives"));
-        })
-        .await
+        one_thread::ask(|| round(server)).await
     })
+}
+
+/// Answers a second of ten thousand actors, each of which is asked by a task of its own, one ask at a time.
+pub fn pairs() -> Figure {
+    block_on(async {
+        let servers: Vec<_> = (0..PAIRS).map(|_| Server.start()).collect();
+        for client in 0..PAIRS {
+            let server = servers[partner(client)].clone();
+            actix::spawn(async move {
+                loop {
+                    round(&server).await;
+                    count_handled();
+                }
+            });
+        }
+        one_thread::tell(tokio::task::yield_now).await
+    })
+}
+
+async fn round(server: &Addr<Server>) {
+    black_box(server.send(Ask(1)).await.expect("the server lives"));
 }
 
 fn block_on(client: impl Future<Output = Figure> + 'static) -> Figure {

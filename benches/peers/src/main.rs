@@ -27,9 +27,12 @@ const BYTES: usize = 8;
 /// What is sent before any of it is handled, where nothing holds a sender back.
 const BURST: u64 = 1000;
 
+/// Those who ask, and those who are asked, where there are many.
+const PAIRS: usize = 10_000;
+
 const USAGE: &str =
-    "usage: peers tokio-tell | tokio-ask | actix-tell | actix-ask | kameo-tell | kameo-ask
-             ractor-tell | ractor-ask | glommio-tell | glommio-ask
+    "usage: peers tokio-tell | tokio-ask | tokio-pairs | actix-tell | actix-ask | actix-pairs
+             kameo-tell | kameo-ask | ractor-tell | ractor-ask | glommio-tell | glommio-ask
              actix-each-ns | actix-each-bytes | iceoryx2-ask | tonic-ask";
 
 fn main() -> ExitCode {
@@ -48,8 +51,10 @@ fn run() -> Result<(), Box<dyn Error + Send + Sync>> {
     match name.as_str() {
         "tokio-tell" => one_thread(&name, || on_tokio(tokio_peer::tell())),
         "tokio-ask" => one_thread(&name, || on_tokio(tokio_peer::ask())),
+        "tokio-pairs" => one_thread(&name, || on_tokio(tokio_peer::pairs())),
         "actix-tell" => one_thread(&name, actix_peer::tell),
         "actix-ask" => one_thread(&name, actix_peer::ask),
+        "actix-pairs" => one_thread(&name, actix_peer::pairs),
         "actix-each-ns" => one_thread(&name, || actix_peer::each("ns")),
         "actix-each-bytes" => one_thread(&name, || actix_peer::each("bytes")),
         "kameo-tell" => one_thread(&name, || on_tokio(kameo_peer::tell())),
@@ -70,6 +75,11 @@ fn run() -> Result<(), Box<dyn Error + Send + Sync>> {
         _ => return Err(USAGE.into()),
     }
     Ok(())
+}
+
+/// Whom one of those asks: not the one that was made as it was. No step has a divisor with their number in common.
+fn partner(client: usize) -> usize {
+    client * 7_919 % PAIRS
 }
 
 fn one_thread(name: &str, run: impl FnOnce() -> Figure) {

@@ -6,6 +6,7 @@ use raw::{Figure, STRIDE};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::one_thread::{self, count_handled};
+use crate::{PAIRS, partner};
 
 /// Places of the mailbox: the client waits when it is full.
 const MAILBOX: usize = 1024;
@@ -19,7 +20,7 @@ type Actor = mpsc::Sender<Message>;
 
 /// Messages handled a second.
 pub async fn tell() -> Figure {
-    let actor = &start();
+    let actor = &start(MAILBOX);
     one_thread::tell(|| async {
         for word in 0..STRIDE {
             send(actor, Message::Tell(word)).await;
@@ -30,21 +31,38 @@ pub async fn tell() -> Figure {
 
 /// Round trips.
 pub async fn ask() -> Figure {
-    let actor = &start();
-    one_thread::ask(|| async {
-        let (answer, answered) = oneshot::channel();
-        send(actor, Message::Ask(1, answer)).await;
-        black_box(answered.await.expect("the actor answers"));
-    })
-    .await
+    let actor = &start(MAILBOX);
+    one_thread::ask(|| round(actor)).await
+}
+
+/// Answers a second of ten thousand tasks, each of which is asked by a task of its own, one ask at a time.
+pub async fn pairs() -> Figure {
+    let actors: Vec<_> = (0..PAIRS).map(|_| start(1)).collect();
+    for client in 0..PAIRS {
+        let actor = actors[partner(client)].clone();
+        tokio::spawn(async move {
+            loop {
+                round(&actor).await;
+                count_handled();
+            }
+        });
+    }
+    one_thread::tell(tokio::task::yield_now).await
+}
+
+async fn round(actor: &Actor) {
+    let (answer, answered) = oneshot::channel();
+    send(actor, Message::Ask(1, answer)).await;
+    black_box(answered.await.expect("the actor answers"));
 }
 
 async fn send(actor: &Actor, message: Message) {
     actor.send(message).await.expect("the actor lives as long as its client");
 }
 
-fn start() -> Actor {
-    let (actor, mut inbox) = mpsc::channel(MAILBOX);
+/// `places`: those of its mailbox.
+fn start(places: usize) -> Actor {
+    let (actor, mut inbox) = mpsc::channel(places);
     tokio::spawn(async move {
         while let Some(message) = inbox.recv().await {
             match message {

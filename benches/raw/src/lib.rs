@@ -10,8 +10,10 @@ pub mod lab;
 pub mod mmsg;
 pub mod open_loop;
 pub mod ring;
+pub mod seal;
 pub mod second;
 pub mod shm;
+pub mod tcp;
 pub mod udp;
 pub mod xdp;
 
@@ -53,6 +55,8 @@ pub enum Figure {
     Ask(Histogram<u64>),
     /// Messages handled a second.
     Tell(f64),
+    /// Bytes received a second.
+    Stream(f64),
     /// Answers a second, and how long each took from when it was due to be asked for.
     Load(f64, Histogram<u64>),
     /// What one of many takes, in nanoseconds or bytes.
@@ -83,6 +87,23 @@ pub fn ask(mut round: impl FnMut()) -> Figure {
     times.figure()
 }
 
+/// As [`ask`]; before each round this thread sleeps for `rest`, if that is any time, which does not count.
+pub fn ask_with_rests(rest: Duration, mut round: impl FnMut()) -> Figure {
+    if rest.is_zero() {
+        return ask(round);
+    }
+    let (start, mut times) = (Instant::now(), Times::new());
+    while start.elapsed() < WARM_UP + MEASURED {
+        std::thread::sleep(rest);
+        times.begin();
+        round();
+        if start.elapsed() >= WARM_UP {
+            times.lap();
+        }
+    }
+    times.figure()
+}
+
 /// Round trips that follow each other: the end of one is the beginning of the next.
 #[derive(Debug)]
 pub struct Times {
@@ -97,6 +118,11 @@ impl Times {
     pub fn new() -> Times {
         let now = Instant::now();
         Times { histogram: histogram(), start: now, last: now }
+    }
+
+    /// Begins one that does not follow the one before at once.
+    pub fn begin(&mut self) {
+        self.last = Instant::now();
     }
 
     /// Ends one round trip and begins the next.
@@ -122,8 +148,13 @@ fn histogram() -> Histogram<u64> {
     Histogram::new_with_bounds(1, 10_000_000_000, 3).expect("bounds and digits are valid ones")
 }
 
-/// Calls `handle`, which says how many messages it handled, until [`MEASURED`] has passed.
-pub fn tell(mut handle: impl FnMut() -> u64) -> Figure {
+/// Messages a second: calls `handle`, which says how many it handled, until [`MEASURED`] has passed.
+pub fn tell(handle: impl FnMut() -> u64) -> Figure {
+    Figure::Tell(rate(handle))
+}
+
+/// Of what `handle` counts, how much there is a second.
+fn rate(mut handle: impl FnMut() -> u64) -> f64 {
     let mut count_for = |duration: Duration| {
         let (start, mut count, mut looked) = (Instant::now(), 0, 0);
         loop {
@@ -136,7 +167,7 @@ pub fn tell(mut handle: impl FnMut() -> u64) -> Figure {
         }
     };
     count_for(WARM_UP);
-    Figure::Tell(count_for(MEASURED))
+    count_for(MEASURED)
 }
 
 /// Runs one program between two bounces, and prints its line.
@@ -163,6 +194,7 @@ fn line(name: &str, bytes: usize, figure: &Figure, [before, after]: [u64; 2]) ->
     let (metric, unit, value, times) = match figure {
         Figure::Ask(times) => ("ask", "ns", times.value_at_quantile(0.5).to_string(), Some(times)),
         Figure::Tell(rate) => ("tell", "messages/s", format!("{rate:.0}"), None),
+        Figure::Stream(rate) => ("tell", "bytes/s", format!("{rate:.0}"), None),
         Figure::Load(rate, times) => ("load", "asks/s", format!("{rate:.0}"), Some(times)),
         Figure::Each(unit, value) => ("each", *unit, format!("{value:.1}"), None),
     };

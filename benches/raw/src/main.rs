@@ -1,23 +1,36 @@
-//! `raw <baseline> [bytes [batch]]`: what the machine does without a framework. Prints one JSON line.
+//! `raw <baseline> [bytes [more]]`: what the machine does without a framework. Prints one JSON line.
 
 use std::io;
+use std::ops::RangeInclusive;
 use std::process::ExitCode;
+use std::time::Duration;
 
-use raw::{Figure, bounce, open_loop, report, ring, shm, udp, xdp};
+use raw::{Figure, bounce, open_loop, report, ring, seal, shm, tcp, udp, xdp};
 
 const USAGE: &str = "usage: raw bounce
        raw ring-ask [BYTES]             BYTES: 16, 64 (default), 256, 1024 or 4096
-       raw ring-tell [BYTES [BATCH]]    BATCH: 1 (default) to 1024 published together
+       raw ring-tell [BYTES [BATCH]]    BYTES: 16384 or 65536, too; BATCH: 1 (default) to 1024
+                                        published together
        raw shm-ask [BYTES]              BYTES: 16, 64 (default), 160, 256, 1024 or 4096
        raw udp-ask [BYTES]              BYTES: 1 to 65507, 64 by default
+       raw udp-blocking-ask [BYTES [REST]]     REST: microseconds between two, 0 by default
        raw veth-udp-ask [BYTES]         as root
        raw xdp-generic-ask [BYTES]      BYTES: 1 to 1472, 64 by default; as root
        raw xdp-native-ask [BYTES]
-       raw udp-tell                     64 bytes a datagram, 32 datagrams a call
+       raw udp-tell [BYTES]             BYTES: 1 to 131014, 64 by default
+       raw udp-gso-tell [BYTES]         BYTES: 1 to 1023, 64 by default
+       raw xdp-generic-tell [BYTES], xdp-native-tell     as xdp-generic-ask
+       raw veth-tcp-tell [BYTES]        as root
+       raw seal [BYTES]
        raw udp-load [BYTES [RATE]]      BYTES: 8 to 1472, 64 by default; RATE: asks a second, as many
                                         as are answered, if it is not said
        raw veth-udp-load [BYTES [RATE]], xdp-generic-load, xdp-native-load     as root
        raw shm-load [BYTES [RATE]]      BYTES: as shm-ask";
+
+/// Bytes that a datagram carries, and a frame, and one that says when it was due.
+const DATAGRAM: RangeInclusive<usize> = 1..=udp::DATAGRAM_BYTES_MAX;
+const FRAME: RangeInclusive<usize> = 1..=1472;
+const DUE: RangeInclusive<usize> = open_loop::DUE_BYTES..=1472;
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -32,56 +45,69 @@ fn main() -> ExitCode {
 
 fn run(arguments: &[String]) -> Result<(), String> {
     let name = arguments.first().map_or("", String::as_str);
-    let number = |at: usize, default: usize| match arguments.get(at) {
-        Some(text) => text.parse().map_err(|_| format!("{text} is not a number\n{USAGE}")),
-        None => Ok(default),
+    let number = |at: usize| {
+        let number = arguments.get(at).map(|text| text.parse::<usize>());
+        number.transpose().map_err(|_| format!("{} is not a number\n{USAGE}", arguments[at]))
     };
-    let failed = |error: std::io::Error| format!("{name}: {error}");
+    let failed = |error: io::Error| format!("{name}: {error}");
     let usage = || USAGE.to_owned();
-    if let udp::ECHO | udp::FLOOD = name {
-        let first = arguments.get(1).and_then(|text| text.parse().ok()).ok_or_else(usage)?;
-        return udp::second_process(name, first, number(2, 1)?).map_err(failed);
+    if name.ends_with("-process") {
+        return second_process(name, &arguments[1..]).ok_or_else(usage)?.map_err(failed);
     }
-    let (bytes, batch) = (number(1, 64)?, number(2, 1)?);
+    let (bytes, more) = (number(1)?.unwrap_or(64), number(2)?);
+    report(name, bytes, || figure(name, bytes, more).ok_or_else(usage)?.map_err(failed))
+}
+
+/// `None`: there is no such program, or not for so many bytes.
+fn figure(name: &str, bytes: usize, more: Option<usize>) -> Option<io::Result<Figure>> {
+    if let Some(carrier) = name.strip_suffix("-load") {
+        return load(carrier, bytes, more.map(|rate| rate as u64));
+    }
+    let within = |sizes: RangeInclusive<usize>| sizes.contains(&bytes).then_some(bytes);
     match name {
-        "bounce" => report(name, 8, || Ok(bounce::figure())),
-        "ring-ask" => report(name, bytes, || ring::ring_ask(bytes).ok_or_else(usage)),
-        "ring-tell" => report(name, bytes, || ring::ring_tell(bytes, batch).ok_or_else(usage)),
-        "shm-ask" => report(name, bytes, || shm::shm_ask(bytes).ok_or_else(usage)?.map_err(failed)),
-        shm::ECHO => {
-            let file = i32::try_from(bytes).map_err(|_| usage())?;
-            shm::second_process(file, batch).map_err(failed)
+        "bounce" => Some(Ok(bounce::figure())),
+        "ring-ask" => ring::ring_ask(bytes).map(Ok),
+        "ring-tell" => ring::ring_tell(bytes, more.unwrap_or(1)).map(Ok),
+        "seal" => within(FRAME).map(seal::seal).map(Ok),
+        "shm-ask" => shm::shm_ask(bytes),
+        "udp-ask" => within(DATAGRAM).map(udp::udp_ask),
+        "udp-blocking-ask" => {
+            let rest = Duration::from_micros(more.unwrap_or(0) as u64);
+            within(DATAGRAM).map(|bytes| udp::udp_blocking_ask(bytes, rest))
         }
-        "udp-ask" if (1..=udp::ASK_BYTES_MAX).contains(&bytes) => {
-            report(name, bytes, || udp::udp_ask(bytes).map_err(failed))
-        }
-        "veth-udp-ask" if (1..=udp::ASK_BYTES_MAX).contains(&bytes) => {
-            report(name, bytes, || udp::veth_udp_ask(bytes).map_err(failed))
-        }
-        "xdp-generic-ask" | "xdp-native-ask" if (1..=1472).contains(&bytes) => {
-            let attach =
-                if name == "xdp-native-ask" { xdp::Attach::Native } else { xdp::Attach::Generic };
-            report(name, bytes, || xdp::xdp_ask(bytes, attach).map_err(failed))
-        }
-        "udp-tell" => report(name, udp::TELL_BYTES, || udp::udp_tell().map_err(failed)),
-        "udp-load" | "veth-udp-load" | "xdp-generic-load" | "xdp-native-load" | "shm-load" => {
-            let per_second = arguments.get(2).map(|_| number(2, 0)).transpose()?;
-            if per_second == Some(0) || !(open_loop::DUE_BYTES..=1472).contains(&bytes) {
-                return Err(usage());
-            }
-            let per_second = per_second.map(|rate| rate as u64);
-            report(name, bytes, || load(name, bytes, per_second).ok_or_else(usage)?.map_err(failed))
-        }
-        _ => Err(usage()),
+        "veth-udp-ask" => within(DATAGRAM).map(udp::veth_udp_ask),
+        "xdp-generic-ask" => within(FRAME).map(|bytes| xdp::xdp_ask(bytes, xdp::Attach::Generic)),
+        "xdp-native-ask" => within(FRAME).map(|bytes| xdp::xdp_ask(bytes, xdp::Attach::Native)),
+        "udp-tell" => within(1..=2 * udp::DATAGRAM_BYTES_MAX).map(udp::udp_tell),
+        "udp-gso-tell" => within(1..=udp::SEGMENT_BYTES_MAX).map(udp::udp_gso_tell),
+        "xdp-generic-tell" => within(FRAME).map(|bytes| xdp::xdp_tell(bytes, xdp::Attach::Generic)),
+        "xdp-native-tell" => within(FRAME).map(|bytes| xdp::xdp_tell(bytes, xdp::Attach::Native)),
+        "veth-tcp-tell" => within(1..=1 << 24).map(tcp::veth_tcp_tell),
+        _ => None,
     }
 }
 
-fn load(name: &str, bytes: usize, per_second: Option<u64>) -> Option<io::Result<Figure>> {
+fn load(carrier: &str, bytes: usize, per_second: Option<u64>) -> Option<io::Result<Figure>> {
+    if per_second == Some(0) || !DUE.contains(&bytes) {
+        return None;
+    }
+    match carrier {
+        "udp" => Some(udp::udp_load(bytes, per_second)),
+        "veth-udp" => Some(udp::veth_udp_load(bytes, per_second)),
+        "xdp-generic" => Some(xdp::xdp_load(bytes, per_second, xdp::Attach::Generic)),
+        "xdp-native" => Some(xdp::xdp_load(bytes, per_second, xdp::Attach::Native)),
+        "shm" => shm::shm_load(bytes, per_second),
+        _ => None,
+    }
+}
+
+/// What a program starts beside itself. `None`: it was told nonsense.
+fn second_process(name: &str, arguments: &[String]) -> Option<io::Result<()>> {
+    let [first, bytes] = arguments else { return None };
+    let bytes = bytes.parse().ok()?;
     match name {
-        "udp-load" => Some(udp::udp_load(bytes, per_second)),
-        "veth-udp-load" => Some(udp::veth_udp_load(bytes, per_second)),
-        "xdp-generic-load" => Some(xdp::xdp_load(bytes, per_second, xdp::Attach::Generic)),
-        "xdp-native-load" => Some(xdp::xdp_load(bytes, per_second, xdp::Attach::Native)),
-        _ => shm::shm_load(bytes, per_second),
+        shm::ECHO => Some(shm::second_process(first.parse().ok()?, bytes)),
+        tcp::FLOOD => Some(tcp::second_process(first.parse().ok()?, bytes)),
+        _ => Some(udp::second_process(name, first.parse().ok()?, bytes)),
     }
 }

@@ -36,6 +36,8 @@ pub fn ring_tell(bytes: usize, batch: usize) -> Option<Figure> {
         256 => Some(tell_of::<256>(batch)),
         1024 => Some(tell_of::<1024>(batch)),
         4096 => Some(tell_of::<4096>(batch)),
+        16384 => Some(tell_of::<16384>(batch)),
+        65536 => Some(tell_of::<65536>(batch)),
         _ => None,
     }
 }

@@ -2,27 +2,42 @@
 //!
 //! The program starts itself a second time.
 
+#![expect(unsafe_code, reason = "nobody wraps the options that have the kernel cut datagrams")]
+
 use std::hint::spin_loop;
 use std::io::{self, ErrorKind};
 use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
-use std::time::Instant;
+use std::os::fd::AsRawFd;
+use std::time::{Duration, Instant};
+
+use rustix::net::sockopt::{set_socket_recv_buffer_size, set_socket_recv_buffer_size_force};
 
 use crate::lab::{Lab, address};
 use crate::mmsg::Burst;
 use crate::open_loop::{self, Carrier, DUE_BYTES};
 use crate::second::{Second, be_second};
-use crate::{Figure, PATIENCE, STRIDE, ask, pin, tell};
+use crate::{Figure, PATIENCE, STRIDE, ask, ask_with_rests, pin, rate, tell};
 
 /// Subcommands of the second process.
 pub const ECHO: &str = "udp-echo-process";
 /// See [`ECHO`].
+pub const BLOCKING_ECHO: &str = "udp-blocking-echo-process";
+/// See [`ECHO`].
 pub const FLOOD: &str = "udp-flood-process";
+/// See [`ECHO`].
+pub const GSO_FLOOD: &str = "udp-gso-flood-process";
 
 /// The largest datagram of IPv4.
-pub const ASK_BYTES_MAX: usize = 65_507;
+pub const DATAGRAM_BYTES_MAX: usize = 65_507;
 
-/// What is told: one message of 64 bytes a datagram.
-pub const TELL_BYTES: usize = 64;
+/// What the kernel keeps for who receives, where much is told.
+const RECEIVE_BYTES: usize = 8 << 20;
+
+/// Datagrams that the kernel cuts out of one, and puts together again: as many as every version does.
+const SEGMENTS: usize = 64;
+
+/// The largest of those datagrams.
+pub const SEGMENT_BYTES_MAX: usize = DATAGRAM_BYTES_MAX / SEGMENTS;
 
 /// A round trip of `bytes`, from process to process.
 /// # Errors
@@ -91,14 +106,48 @@ fn ask_second(bytes: usize, lab: Option<&Lab>) -> io::Result<Figure> {
     failed.map_or(Ok(figure), Err)
 }
 
-/// Messages received a second, 32 datagrams a call on either side.
+/// A round trip of `bytes` between two processes that sleep until something comes; between two there are `rest`.
+/// # Errors
+/// As [`udp_ask`].
+pub fn udp_blocking_ask(bytes: usize, rest: Duration) -> io::Result<Figure> {
+    pin(0);
+    let (socket, _second) = start(BLOCKING_ECHO, bytes, None)?;
+    socket.set_nonblocking(false)?;
+    socket.set_read_timeout(Some(PATIENCE))?;
+    let (mut buffer, mut failed) = (vec![7; bytes], None);
+    let figure = ask_with_rests(rest, || {
+        if failed.is_none() {
+            failed = socket.send(&buffer).and_then(|_| socket.recv(&mut buffer)).err();
+        }
+    });
+    failed.map_or(Ok(figure), Err)
+}
+
+/// Messages of `bytes` received a second, a datagram each and 32 of them a call on either side. One that is larger
+/// than a datagram goes in two.
 /// # Errors
 /// Those of sockets and of starting the second process.
-pub fn udp_tell() -> io::Result<Figure> {
+pub fn udp_tell(bytes: usize) -> io::Result<Figure> {
     pin(0);
-    let (socket, _second) = start(FLOOD, TELL_BYTES, None)?;
-    let mut burst = Burst::new(TELL_BYTES);
-    Ok(tell(|| burst.receive(&socket).unwrap_or(0) as u64))
+    let parts = bytes.div_ceil(DATAGRAM_BYTES_MAX);
+    let (socket, _second) = start(FLOOD, bytes / parts, None)?;
+    make_room(&socket)?;
+    let mut burst = Burst::new(bytes / parts);
+    let rate = rate(|| burst.receive(&socket).unwrap_or(0) as u64);
+    Ok(Figure::Tell(rate / parts as f64))
+}
+
+/// Messages of `bytes` received a second, a datagram each; 64 of them are one to the kernel, which cuts them (GSO) for
+/// who sends, and puts them together (GRO) for who receives.
+/// # Errors
+/// As [`udp_tell`]; a kernel that does neither.
+pub fn udp_gso_tell(bytes: usize) -> io::Result<Figure> {
+    pin(0);
+    let (socket, _second) = start(GSO_FLOOD, bytes, None)?;
+    set_option(&socket, libc::UDP_GRO, 1)?;
+    make_room(&socket)?;
+    let mut buffer = vec![0; DATAGRAM_BYTES_MAX];
+    Ok(tell(|| (socket.recv(&mut buffer).unwrap_or(0) / bytes) as u64))
 }
 
 /// The second process, connected to the first: sends back whatever comes, or floods.
@@ -108,19 +157,43 @@ pub fn second_process(kind: &str, first: SocketAddr, bytes: usize) -> io::Result
     be_second()?;
     let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0))?;
     socket.connect(first)?;
-    socket.set_nonblocking(true)?;
+    socket.set_nonblocking(kind != BLOCKING_ECHO)?;
     socket.send(&[0])?;
-    if kind == ECHO {
-        let mut buffer = vec![0; bytes];
-        loop {
-            let count = spin_for_ever(|| socket.recv(&mut buffer))?;
-            spin_for_ever(|| socket.send(&buffer[..count]))?;
+    match kind {
+        ECHO | BLOCKING_ECHO => {
+            let mut buffer = vec![0; bytes];
+            loop {
+                let count = spin_for_ever(|| socket.recv(&mut buffer))?;
+                spin_for_ever(|| socket.send(&buffer[..count]))?;
+            }
+        }
+        GSO_FLOOD => {
+            set_option(&socket, libc::UDP_SEGMENT, bytes as libc::c_int)?;
+            let buffer = vec![7; bytes * SEGMENTS];
+            loop {
+                spin_for_ever(|| socket.send(&buffer))?;
+            }
+        }
+        _ => {
+            let mut burst = Burst::new(bytes);
+            loop {
+                spin_for_ever(|| burst.send(&socket))?;
+            }
         }
     }
-    let mut burst = Burst::new(bytes);
-    loop {
-        spin_for_ever(|| burst.send(&socket))?;
-    }
+}
+
+/// As much as daedal asks for; who is not root has what the host allows.
+fn make_room(socket: &UdpSocket) -> io::Result<()> {
+    let forced = set_socket_recv_buffer_size_force(socket, RECEIVE_BYTES);
+    Ok(forced.or_else(|_| set_socket_recv_buffer_size(socket, RECEIVE_BYTES))?)
+}
+
+fn set_option(socket: &UdpSocket, option: libc::c_int, value: libc::c_int) -> io::Result<()> {
+    let (at, bytes) = ((&raw const value).cast(), size_of_val(&value) as libc::socklen_t);
+    // SAFETY: the value outlives the call, which reads as many bytes as it has.
+    let done = unsafe { libc::setsockopt(socket.as_raw_fd(), libc::SOL_UDP, option, at, bytes) };
+    if done == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
 /// Starts the second process, in the lab's other namespace if there is one, and awaits its first datagram, which says

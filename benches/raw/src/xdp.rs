@@ -20,10 +20,13 @@ use xdp::{Packet, RingConfigBuilder, Umem, WakableRings};
 
 use crate::lab::{INTERFACE, Lab};
 use crate::open_loop::{self, Carrier, DUE_BYTES};
-use crate::{Figure, PATIENCE, STRIDE, ask, pin};
+use crate::{Figure, PATIENCE, STRIDE, ask, pin, tell};
 
 /// Ethernet, IPv4 and UDP headers: as many bytes as a datagram has.
 const HEADER_BYTES: usize = 42;
+
+/// Frames that are sent by one call, as many as the kernel sends in one.
+const BATCH: usize = 32;
 
 /// How the program sits on the interface: flags of `BPF_LINK_CREATE`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,9 +64,40 @@ pub fn xdp_load(bytes: usize, per_second: Option<u64>, attach: Attach) -> io::Re
     })
 }
 
-/// Runs `measure` at one end, while the other sends back whatever comes.
+/// Frames that carry `bytes` received a second, sent [`BATCH`] to a call. What the kernel drops does not count.
+/// # Errors
+/// Those of sockets and of `ip`.
+pub fn xdp_tell(bytes: usize, attach: Attach) -> io::Result<Figure> {
+    let frame = vec![0xff; HEADER_BYTES + bytes];
+    let mut failed = None;
+    let figure = beside(
+        attach,
+        |end| end.flood(&frame),
+        |end| {
+            Ok(tell(|| {
+                let count = end.receive();
+                end.free_received();
+                count.unwrap_or_else(|error| {
+                    failed = Some(error);
+                    0
+                }) as u64
+            }))
+        },
+    );
+    failed.map_or(figure, Err)
+}
+
 fn beside_echo(
     attach: Attach,
+    measure: impl FnOnce(&mut End) -> io::Result<Figure>,
+) -> io::Result<Figure> {
+    beside(attach, End::echo, measure)
+}
+
+/// Runs `measure` at one end, while the other does `work` over and over.
+fn beside(
+    attach: Attach,
+    work: impl Fn(&mut End) + Sync,
     measure: impl FnOnce(&mut End) -> io::Result<Figure>,
 ) -> io::Result<Figure> {
     let (lab, ready, is_over) = (Lab::new()?, Barrier::new(2), AtomicBool::new(false));
@@ -74,7 +108,7 @@ fn beside_echo(
             ready.wait();
             if let Ok(mut end) = end {
                 while !is_over.load(Ordering::Relaxed) {
-                    end.echo();
+                    work(&mut end);
                 }
             }
         });
@@ -182,12 +216,17 @@ impl End {
     }
 
     fn send_frame(&mut self, frame: &[u8]) -> io::Result<()> {
+        self.append(frame)?;
+        self.send()
+    }
+
+    fn append(&mut self, frame: &[u8]) -> io::Result<()> {
         // SAFETY: the memory outlives the packet.
         let packet = unsafe { self.umem.alloc() };
         let mut packet: Packet = packet.ok_or(io::ErrorKind::OutOfMemory)?;
         packet.append(frame).map_err(|it| Error::other(it.discriminant()))?;
         self.sending.push_front(packet);
-        self.send()
+        Ok(())
     }
 
     fn round(&mut self, frame: &[u8]) -> io::Result<()> {
@@ -202,10 +241,21 @@ impl End {
             }
             spin_loop();
         }
+        self.free_received();
+        Ok(())
+    }
+
+    fn free_received(&mut self) {
         while let Some(packet) = self.received.pop_back() {
             self.umem.free_packet(packet);
         }
-        Ok(())
+    }
+
+    fn flood(&mut self, frame: &[u8]) {
+        self.rings.completion_ring.dequeue(&mut self.umem, BATCH);
+        while self.sending.len() < BATCH && self.append(frame).is_ok() {}
+        // What was not sent is sent the next time.
+        self.send().ok();
     }
 }
 

@@ -40,37 +40,60 @@ impl<M: Message + Body<Message = M> + Encode<M> + Clone + Send + Sync> Load for 
 /// All of them, for messages like `message`; what was found goes to `says`.
 pub fn templates<M: Load>(message: M, says: Sender<Found>) -> Templates {
     let mut templates = Templates::new();
-    let (to_ask, to_tell, asker_says) = (message.clone(), message, says.clone());
+    add_asker(&mut templates, message.clone(), [TO_ECHO], Duration::ZERO, says.clone());
     templates
-        .shim(ASKER, move |_| Ok(Asker::new(to_ask.clone(), asker_says.clone())))
         .shim(ECHO, |_| Ok(Echo::<M>(std::marker::PhantomData)))
-        .shim(TELLER, move |_| Ok(Teller(to_tell.clone())))
+        .shim(TELLER, move |_| Ok(Teller(message.clone())))
         .shim(SINK, move |_| Ok(Sink::<M>::new(says.clone())));
     templates
 }
 
-/// Asks [`ECHO`], one at a time.
-struct Asker<M> {
+/// Adds [`ASKER`], in place of one that is there: it asks `to`, all at once, and has a `rest` between an answer and
+/// what it asks next.
+pub fn add_asker<M: Load, const COUNT: usize>(
+    templates: &mut Templates,
     message: M,
-    has_asked: bool,
+    to: [AgentId; COUNT],
+    rest: Duration,
+    says: Sender<Found>,
+) {
+    templates.shim(ASKER, move |_| {
+        let (message, last, says) = (message.clone(), Instant::now(), says.clone());
+        let (has_begun, unanswered, begun, times) = (false, 0, None, times());
+        Ok(Asker { message, to, rest, has_begun, unanswered, begun, last, times, says })
+    });
+}
+
+/// Asks, and asks again when it has all answers. What it is told is that it has rested.
+struct Asker<M, const COUNT: usize> {
+    message: M,
+    to: [AgentId; COUNT],
+    rest: Duration,
+    has_begun: bool,
+    unanswered: usize,
     begun: Option<Instant>,
     last: Instant,
     times: Histogram<u64>,
     says: Sender<Found>,
 }
 
-impl<M: Load> Asker<M> {
-    fn new(message: M, says: Sender<Found>) -> Self {
-        let (begun, last) = (None, Instant::now());
-        Asker { message, has_asked: false, begun, last, times: times(), says }
+impl<M: Load, const COUNT: usize> Asker<M, COUNT> {
+    fn ask(&mut self, context: &mut Context<'_, Self>) {
+        self.unanswered = COUNT;
+        for to in self.to {
+            context.ask(to, &self.message);
+        }
     }
 }
 
-impl<M: Load> Agent for Asker<M> {
+impl<M: Load, const COUNT: usize> Agent for Asker<M, COUNT> {
     type Message = M;
     type Reply = ();
 
-    fn transition(&mut self, _: &Archived<M>, _: &mut Context<'_, Self>) {}
+    fn transition(&mut self, _: &Archived<M>, context: &mut Context<'_, Self>) {
+        self.last = Instant::now();
+        self.ask(context);
+    }
 
     fn answered(&mut self, answer: &Answer<'_>, context: &mut Context<'_, Self>) {
         // Whoever measures may have given up.
@@ -79,6 +102,10 @@ impl<M: Load> Agent for Asker<M> {
             Err(refusal) => {
                 return drop(self.says.send(Err(format!("no answer: {refusal:?}"))));
             }
+        }
+        self.unanswered -= 1;
+        if self.unanswered > 0 {
+            return;
         }
         let now = Instant::now();
         let lasted = now - *self.begun.get_or_insert(now);
@@ -89,16 +116,20 @@ impl<M: Load> Agent for Asker<M> {
         if lasted >= WARM_UP + MEASURED {
             return drop(self.says.send(Ok(Figure::ask(self.times.clone()))));
         }
-        context.ask(TO_ECHO, &self.message);
+        if self.rest.is_zero() {
+            self.ask(context);
+        } else {
+            context.after(self.rest, &self.message);
+        }
     }
 }
 
-impl<M: Load> Shim for Asker<M> {
+impl<M: Load, const COUNT: usize> Shim for Asker<M, COUNT> {
     /// Begins: an agent is started before its reactor is joined to others.
     fn poll(&mut self, context: &mut Context<'_, Self>) -> bool {
-        let begins = !std::mem::replace(&mut self.has_asked, true);
+        let begins = !std::mem::replace(&mut self.has_begun, true);
         if begins {
-            context.ask(TO_ECHO, &self.message);
+            self.ask(context);
         }
         begins
     }

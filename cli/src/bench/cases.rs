@@ -1,189 +1,45 @@
-//! All that is measured: each case beside its baselines, and what it needs of the machine.
+//! All that is measured, in the order in which it is: each beside its baselines, and with its bar where one is set.
 
-#![expect(clippy::disallowed_methods, reason = "says when a round was measured")]
-
-use std::time::{Instant, SystemTime};
-
-use anyhow::{Result, anyhow};
-use daedal_lab::Lab;
-
-use super::bar::Bar::{self, AtLeast, AtMost, PlusNs};
-use super::baseline::{Baselines, Name};
-use super::figure::Found;
-use super::report::{Beside, Head, Measured, Round, Rounds};
-use super::{Scenario, cpu, cross, curve, dpdk, kvs, local, many, remote};
-use crate::say::note;
-
-/// How many rounds are taken at most, for each that is to count: the placement that mixes them changes
-/// every few minutes.
-const TRIES_PER_ROUND: usize = 4;
+use super::Scenario::{self, Cross, Dpdk, Kvs, Load, Local, Remote, Shm, Sizes, Xdp};
+use super::bar::Bar::{AtLeast, AtMost, PlusNs};
+use super::baseline::Name;
+use super::case::Ours::{Here, Longer, Two};
+use super::case::{Case, Measure, What, ask, measure, stream, tell};
+use super::remote::Work;
+use super::{cross, kvs, local, many, pairs};
 
 /// All that carry messages in some case.
 pub const DRIVERS: [&str; 7] =
     ["none", "kernel", "shm", "xdp:generic", "xdp:native", "dpdk:memif", "dpdk:virtio_user"];
 
-/// Something that is measured beside its baselines.
-pub struct Case {
-    /// What it is part of.
-    pub scenario: Scenario,
-    /// What carries the messages; `none` where nothing has to.
-    pub driver: &'static str,
-    what: What,
-}
+const ASK: Work = Work::ASK;
+const TELL: Work = Work::TELL;
+const LOAD: Work = Work::LOAD;
+const PARKING: Work = Work { parks: true, ..ASK };
+const SEALED: Work = Work { is_sealed: true, ..ASK };
 
-enum What {
-    /// One figure of ours, beside those of some programs.
-    Messages {
-        metric: &'static str,
-        unit: &'static str,
-        baselines: &'static [(Name, Option<Bar>)],
-        ours: fn() -> Found,
-    },
-    /// The most that is answered, and times at parts of it, beside those of a program that is told the rate behind.
-    Load { baseline: Name, ours: fn(Option<u64>) -> Found },
-    /// A store, whose clients have so many requests outstanding.
-    Store { pipeline: u16 },
-}
+/// Bytes of a message.
+const SIZES: [usize; 7] = [16, 64, 256, 1024, 4096, 16_384, 65_536];
 
-/// In the order in which they are measured.
+/// Where round trips are over the Ethernet, and under load, theirs have as many bytes as a frame of ours: 22 of its
+/// link and 64 of its message, and the body.
 pub fn cases() -> Vec<Case> {
-    let case = |scenario, driver, metric, baselines, ours| {
-        let unit = if metric == "tell" { "messages/s" } else { "ns" };
-        Case { scenario, driver, what: What::Messages { metric, unit, baselines, ours } }
-    };
-    let each = |unit, baselines, ours| {
-        let what = What::Messages { metric: "each", unit, baselines, ours };
-        Case { scenario: Scenario::Local, driver: "none", what }
-    };
-    let load = |driver, baseline, ours| {
-        let what = What::Load { baseline, ours };
-        Case { scenario: Scenario::Load, driver, what }
-    };
-    // Over the Ethernet, and under load, theirs have as many bytes as a frame of ours: 22 of its link and 64 of its message, and the body.
-    let mut cases = vec![
-        case(
-            Scenario::Local,
-            "none",
-            "tell",
-            &[
-                ("peers tokio-tell", Some(AtLeast(3.0))),
-                ("peers actix-tell", Some(AtLeast(3.0))),
-                ("peers glommio-tell", Some(AtLeast(3.0))),
-                ("peers kameo-tell", None),
-                ("peers ractor-tell", None),
-            ],
-            local::tell,
-        ),
-        case(
-            Scenario::Local,
-            "none",
-            "ask",
-            &[
-                ("peers tokio-ask", Some(AtMost(0.4))),
-                ("peers actix-ask", Some(AtMost(0.4))),
-                ("peers glommio-ask", Some(AtMost(0.4))),
-                ("peers kameo-ask", None),
-                ("peers ractor-ask", None),
-            ],
-            local::ask,
-        ),
-        each("ns", &[("peers actix-each-ns", None)], many::ns),
-        each("bytes", &[("peers actix-each-bytes", None)], many::bytes),
-        case(
-            Scenario::Cross,
-            "none",
-            "tell",
-            &[("raw ring-tell 64 64", Some(AtLeast(0.5))), ("aeron ipc-tell", Some(AtLeast(1.2)))],
-            cross::tell,
-        ),
-        case(
-            Scenario::Cross,
-            "none",
-            "ask",
-            &[("raw ring-ask 64", Some(PlusNs(120.0)))],
-            cross::ask,
-        ),
-        case(
-            Scenario::Remote,
-            "kernel",
-            "tell",
-            &[("raw udp-tell", Some(AtLeast(20.0))), ("aeron udp-tell", Some(AtLeast(2.0)))],
-            remote::tell,
-        ),
-        case(
-            Scenario::Remote,
-            "kernel",
-            "ask",
-            &[
-                ("raw udp-ask 64", None),
-                ("aeron udp-ask", Some(AtMost(1.0))),
-                ("peers tonic-ask", None),
-            ],
-            remote::ask,
-        ),
-        case(
-            Scenario::Shm,
-            "shm",
-            "ask",
-            &[
-                ("raw shm-ask 64", None),
-                ("raw shm-ask 160", Some(PlusNs(300.0))),
-                ("peers iceoryx2-ask", Some(AtMost(1.0))),
-                ("aeron ipc-ask", None),
-            ],
-            remote::ask_by_shm,
-        ),
-        case(Scenario::Shm, "shm", "tell", &[("raw ring-tell 64", None)], remote::tell_by_shm),
-        case(
-            Scenario::Xdp,
-            "xdp:generic",
-            "ask",
-            &[("raw xdp-generic-ask 150", Some(AtMost(1.15)))],
-            remote::ask_by_xdp_generic,
-        ),
-        case(
-            Scenario::Xdp,
-            "xdp:native",
-            "ask",
-            &[("raw xdp-native-ask 150", Some(AtMost(1.15)))],
-            remote::ask_by_xdp_native,
-        ),
-        case(
-            Scenario::Xdp,
-            "kernel",
-            "ask",
-            &[("raw veth-udp-ask 150", Some(AtMost(1.12)))],
-            remote::ask_by_kernel,
-        ),
-        case(
-            Scenario::Dpdk,
-            "dpdk:memif",
-            "ask",
-            &[("raw-dpdk memif-ask 150", Some(PlusNs(350.0)))],
-            dpdk::ask_by_memif,
-        ),
-        case(
-            Scenario::Dpdk,
-            "dpdk:virtio_user",
-            "ask",
-            &[("raw-dpdk virtio-ask 150", Some(PlusNs(350.0)))],
-            dpdk::ask_by_virtio_user,
-        ),
-        case(
-            Scenario::Dpdk,
-            "dpdk:virtio_user",
-            "tell",
-            &[("raw-dpdk virtio-tell", Some(AtLeast(2.0)))],
-            dpdk::tell_by_virtio_user,
-        ),
-        load("kernel", "raw udp-load 150", remote::load),
-        load("shm", "raw shm-load 160", remote::load_by_shm),
-        load("xdp:generic", "raw xdp-generic-load 150", remote::load_by_xdp_generic),
-        load("xdp:native", "raw xdp-native-load 150", remote::load_by_xdp_native),
-    ];
+    let mut cases = Vec::new();
+    cases.extend(in_one_process());
+    cases.extend(each(Remote, "kernel", by_kernel()));
+    cases.extend(each(Shm, "shm", by_shm()));
+    cases.extend(over_ethernet());
+    cases.extend(by_dpdk());
+    cases.extend(sizes());
+    cases.extend([
+        load("kernel", LOAD, "raw udp-load 150"),
+        load("shm", LOAD, "raw shm-load 160"),
+        load("xdp:generic", LOAD.over_ethernet(), "raw xdp-generic-load 150"),
+        load("xdp:native", LOAD.over_ethernet(), "raw xdp-native-load 150"),
+    ]);
     let store = |pipeline, driver| {
         let what = What::Store { pipeline };
-        Case { scenario: Scenario::Kvs, driver, what }
+        Case { scenario: Kvs, driver, what }
     };
     cases.extend(kvs::PIPELINES.map(|pipeline| store(pipeline, "none")));
     // In two boxes.
@@ -191,107 +47,131 @@ pub fn cases() -> Vec<Case> {
     cases
 }
 
-impl Scenario {
-    fn name(self) -> &'static str {
-        match self {
-            Scenario::All => "all",
-            Scenario::Local => "local",
-            Scenario::Cross => "cross",
-            Scenario::Remote => "remote",
-            Scenario::Shm => "shm",
-            Scenario::Xdp => "xdp",
-            Scenario::Dpdk => "dpdk",
-            Scenario::Load => "load",
-            Scenario::Kvs => "kvs",
-        }
-    }
+fn in_one_process() -> impl Iterator<Item = Case> {
+    let local = vec![
+        tell(Here(local::tell))
+            .beside("peers tokio-tell", AtLeast(3.0))
+            .beside("peers actix-tell", AtLeast(3.0))
+            .beside("peers glommio-tell", AtLeast(3.0))
+            .beside("peers kameo-tell", None)
+            .beside("peers ractor-tell", None),
+        ask(Here(local::ask))
+            .beside("peers tokio-ask", AtMost(0.4))
+            .beside("peers actix-ask", AtMost(0.4))
+            .beside("peers glommio-ask", AtMost(0.4))
+            .beside("peers kameo-ask", None)
+            .beside("peers ractor-ask", None),
+        measure("each", "ns", Here(many::ns)).beside("peers actix-each-ns", None),
+        measure("each", "bytes", Here(many::bytes)).beside("peers actix-each-bytes", None),
+        measure("merged", "ns", Here(local::merged)).beside_ours(
+            "daedal: three asks",
+            Here(local::three_asks),
+            AtMost(1.2),
+        ),
+        measure("pairs", "asks/s", Here(pairs::many))
+            .beside_ours("daedal: one pair", Here(pairs::one), None)
+            .beside("peers tokio-pairs", None)
+            .beside("peers actix-pairs", None),
+    ];
+    let cross = vec![
+        tell(Here(cross::tell))
+            .beside("raw ring-tell 64 64", AtLeast(0.5))
+            .beside("aeron ipc-tell", AtLeast(1.2)),
+        ask(Here(cross::ask)).beside("raw ring-ask 64", PlusNs(120.0)),
+    ];
+    each(Local, "none", local).chain(each(Cross, "none", cross))
 }
 
-impl Case {
-    /// What this machine lacks for it, if it does: for people.
-    pub fn lacks(&self) -> Option<String> {
-        let two_processors = || cpu::on(1, || Ok(()));
-        let has = match (self.scenario, self.driver) {
-            (Scenario::Local, _) => cpu::on(0, || Ok(())),
-            (Scenario::Dpdk, _) => two_processors().and_then(|()| dpdk::is_in_this_build()),
-            (Scenario::Kvs, _) => two_processors().and_then(|()| kvs::find_load().map(drop)),
-            (Scenario::Xdp, _) | (_, "xdp:generic" | "xdp:native") => {
-                two_processors().and_then(|()| Lab::pair().map(drop))
-            }
-            _ => two_processors(),
-        };
-        has.err()
-    }
-
-    /// So many rounds that count, if there are.
-    /// # Errors
-    /// What ours or a baseline says that fails.
-    pub fn measure(&self, baselines: Option<&Baselines>, count: usize) -> Result<Measured> {
-        let name = self.name();
-        let mut rounds = Rounds::default();
-        while rounds.counted.len() < count && rounds.mixed.len() < count * (TRIES_PER_ROUND - 1) {
-            note!("{name}: round {} of {count}", rounds.counted.len() + 1);
-            let round = self.round(baselines)?;
-            let kind = if round.is_mixed() { &mut rounds.mixed } else { &mut rounds.counted };
-            kind.push(round);
-        }
-        let (scenario, driver) = (self.scenario.name(), self.driver);
-        Ok(Measured { scenario, driver, heads: self.heads(), rounds })
-    }
-
-    /// What it is called, for people.
-    pub fn name(&self) -> String {
-        let what = match self.what {
-            What::Messages { metric, unit, .. } => format!("{metric}, {unit}"),
-            What::Load { .. } => "curve".to_owned(),
-            What::Store { pipeline } => format!("-P {pipeline}"),
-        };
-        match self.driver {
-            "none" => format!("{} {what}", self.scenario.name()),
-            driver => format!("{} by {driver} {what}", self.scenario.name()),
-        }
-    }
-
-    /// What each of its rows is about.
-    pub fn heads(&self) -> Vec<Head> {
-        match self.what {
-            What::Messages { metric, unit, baselines, .. } => {
-                let head = |(name, bar): &(Name, Option<Bar>)| Head {
-                    metric,
-                    unit,
-                    load_percent: None,
-                    baseline_name: name.to_string(),
-                    bar: *bar,
-                };
-                baselines.iter().map(head).collect()
-            }
-            What::Load { baseline, .. } => curve::heads(baseline),
-            What::Store { pipeline } => kvs::heads(pipeline, self.driver),
-        }
-    }
-
-    fn round(&self, baselines: Option<&Baselines>) -> Result<Round> {
-        let (start, clock) = (SystemTime::now(), Instant::now());
-        let before = baselines.map(Baselines::bounce_ns).transpose()?;
-        let pairs = match self.what {
-            What::Messages { baselines: names, ours, .. } => beside(baselines, names, ours)?,
-            What::Load { baseline, ours } => curve::pairs(ours, baselines, baseline)?,
-            What::Store { pipeline } => {
-                kvs::pairs(pipeline, self.driver).map_err(|why| anyhow!(why))?
-            }
-        };
-        let after = baselines.map(Baselines::bounce_ns).transpose()?;
-        let bounces_ns = before.zip(after).map(|(before, after)| [before, after]);
-        Ok(Round { start, lasted: clock.elapsed(), pairs, bounces_ns })
-    }
+fn by_kernel() -> Vec<Measure> {
+    vec![
+        tell(Two(TELL))
+            .beside("raw udp-tell", AtLeast(20.0))
+            .beside("raw udp-gso-tell", AtLeast(0.6))
+            .beside("aeron udp-tell", AtLeast(2.0)),
+        ask(Two(ASK))
+            .beside("raw udp-ask 64", None)
+            .beside("aeron udp-ask", AtMost(1.0))
+            .beside("peers tonic-ask", None),
+        fan_in().beside("raw udp-gso-tell", None),
+        measure("balanced", "ns", Two(PARKING)).beside("raw udp-blocking-ask 64", AtMost(1.1)),
+        measure("parked", "ns", Two(Work { rest_us: 200, ..PARKING }))
+            .beside("raw udp-blocking-ask 64 200", AtMost(1.1)),
+        measure("sealed", "ns", Two(SEALED)).beside_ours("daedal: ask", Two(ASK), None),
+        // No more than the unsealed ask, and 1.3 times what the library takes for the records of two frames.
+        measure("sealing", "ns", Longer(SEALED, ASK)).beside("raw seal 128", AtMost(1.3)),
+    ]
 }
 
-fn beside(
-    baselines: Option<&Baselines>,
-    names: &[(Name, Option<Bar>)],
-    ours: fn() -> Found,
-) -> Result<Vec<Beside>> {
-    let ours = ours().map_err(|why| anyhow!(why))?;
-    let theirs = |name| baselines.map(|it| it.run(name)).transpose().map(Option::flatten);
-    names.iter().map(|(name, _)| Ok(Beside { ours: ours.clone(), theirs: theirs(name)? })).collect()
+/// Several on one agent.
+fn fan_in() -> Measure {
+    let ours = Two(Work { senders: 16, ..TELL });
+    measure("fan-in", "messages/s", ours).beside_ours("daedal: tell", Two(TELL), None)
+}
+
+fn by_shm() -> Vec<Measure> {
+    vec![
+        ask(Two(ASK))
+            .beside("raw shm-ask 64", None)
+            .beside("raw shm-ask 160", PlusNs(300.0))
+            .beside("peers iceoryx2-ask", AtMost(1.0))
+            .beside("aeron ipc-ask", None),
+        tell(Two(TELL)).beside("raw ring-tell 64", None),
+        fan_in().beside("raw ring-tell 64", None),
+    ]
+}
+
+fn over_ethernet() -> impl Iterator<Item = Case> {
+    let ask = || ask(Two(ASK.over_ethernet()));
+    let tell = || tell(Two(TELL.over_ethernet()));
+    let generic = vec![
+        ask().beside("raw xdp-generic-ask 150", AtMost(1.15)),
+        tell().beside("raw xdp-generic-tell 64", AtLeast(8.0)),
+    ];
+    let native = vec![
+        ask().beside("raw xdp-native-ask 150", AtMost(1.15)),
+        tell().beside("raw xdp-native-tell 64", AtLeast(8.0)),
+    ];
+    let kernel = vec![ask().beside("raw veth-udp-ask 150", AtMost(1.12))];
+    each(Xdp, "xdp:generic", generic)
+        .chain(each(Xdp, "xdp:native", native))
+        .chain(each(Xdp, "kernel", kernel))
+}
+
+fn by_dpdk() -> impl Iterator<Item = Case> {
+    let ask = || ask(Two(ASK));
+    let memif = vec![ask().beside("raw-dpdk memif-ask 150", PlusNs(350.0))];
+    let virtio_user = vec![
+        ask().beside("raw-dpdk virtio-ask 150", PlusNs(350.0)),
+        tell(Two(TELL)).beside("raw-dpdk virtio-tell", AtLeast(2.0)),
+    ];
+    each(Dpdk, "dpdk:memif", memif).chain(each(Dpdk, "dpdk:virtio_user", virtio_user))
+}
+
+/// Large messages as a stream; and one case for each driver, with a figure for each size.
+fn sizes() -> impl Iterator<Item = Case> {
+    let of = |bytes| Work { bytes: Some(bytes), ..TELL };
+    let all = move |program: &str| {
+        let tell = |bytes| tell(Two(of(bytes))).beside(format!("{program} {bytes}"), None);
+        What::Measures(SIZES.map(tell).into())
+    };
+    let large = of(65_536).over_ethernet();
+    let large = vec![stream(Two(large)).beside("raw veth-tcp-tell 65536", AtLeast(1.0))];
+    each(Sizes, "kernel", large).chain([
+        Case { scenario: Sizes, driver: "kernel", what: all("raw udp-tell") },
+        Case { scenario: Sizes, driver: "shm", what: all("raw ring-tell") },
+    ])
+}
+
+/// A case of each.
+fn each(
+    scenario: Scenario,
+    driver: &'static str,
+    measures: Vec<Measure>,
+) -> impl Iterator<Item = Case> {
+    let what = measures.into_iter().map(|measure| What::Measures(vec![measure]));
+    what.map(move |what| Case { scenario, driver, what })
+}
+
+fn load(driver: &'static str, ours: Work, baseline: Name) -> Case {
+    Case { scenario: Load, driver, what: What::Load { ours, baseline } }
 }

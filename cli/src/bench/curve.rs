@@ -19,6 +19,7 @@ pub fn heads(baseline: Name) -> Vec<Head> {
         metric,
         unit,
         load_percent,
+        message_bytes: None,
         baseline_name: baseline.to_owned(),
         bar,
     };
@@ -31,7 +32,7 @@ pub fn heads(baseline: Name) -> Vec<Head> {
 /// # Errors
 /// What one of them says that fails.
 pub fn pairs(
-    ours: fn(Option<u64>) -> Found,
+    ours: impl Fn(Option<u64>) -> Found,
     baselines: Option<&Baselines>,
     baseline: Name,
 ) -> Result<Vec<Beside>> {

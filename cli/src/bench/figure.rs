@@ -6,7 +6,7 @@ use serde::Serialize;
 /// One figure, and the times that it is of, if it is of times.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Figure {
-    /// Nanoseconds, messages or answers a second, or bytes.
+    /// Nanoseconds; messages, answers or bytes a second; or bytes.
     pub value: f64,
     /// In nanoseconds.
     pub times: Option<Histogram<u64>>,
@@ -45,6 +45,11 @@ impl Figure {
     /// That of messages a second.
     pub fn tell(rate: f64) -> Figure {
         Figure { value: rate, times: None }
+    }
+
+    /// That rate in bytes, of messages of so many.
+    pub fn in_bytes(self, message_bytes: usize) -> Figure {
+        Figure { value: self.value * message_bytes as f64, ..self }
     }
 
     /// The same times, of which the 99th percentile is the figure, if there are times.

@@ -58,6 +58,7 @@ pub fn heads(pipeline: u16, driver: &str) -> Vec<Head> {
             metric,
             unit,
             load_percent: None,
+            message_bytes: None,
             baseline_name: format!("{SERVER} {command} -P {pipeline}"),
             bar: Some(bar),
         })

@@ -7,6 +7,7 @@
 mod agents;
 mod bar;
 mod baseline;
+mod case;
 mod cases;
 mod cpu;
 mod cross;
@@ -19,21 +20,25 @@ mod log;
 mod many;
 mod open_loop;
 mod page;
+mod pairs;
 mod plot;
 mod reactors;
 mod remote;
 mod report;
+mod target;
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use anyhow::{Context, Result, anyhow, bail};
+use anyhow::{Result, anyhow, bail};
 use clap::builder::PossibleValuesParser;
 use clap::{Args, ValueEnum};
 
 use self::baseline::Baselines;
-use self::cases::{Case, DRIVERS, cases};
+use self::case::Case;
+use self::cases::{DRIVERS, cases};
 use self::remote::Pair;
 use self::report::{Head, LeftOut, Outcome, render};
+use self::target::Target;
 use crate::say::{self, note};
 
 /// What `daedal bench` takes.
@@ -67,11 +72,12 @@ pub struct Arguments {
 enum Scenario {
     /// All of these, but for what this machine lacks something for: that is said
     All,
-    /// Two agents of one reactor; and what one of a million takes there that has handled one message
+    /// Agents of one reactor: two; three that do the same; ten thousand pairs; and what one of a million takes that
+    /// has handled one message
     Local,
     /// Two reactors of one box, spinning
     Cross,
-    /// Two processes over kernel sockets, spinning
+    /// Two processes over kernel sockets, spinning; and parked when there is nothing to do; and with sealed frames
     Remote,
     /// Two processes over memory that they share, spinning
     Shm,
@@ -80,6 +86,9 @@ enum Scenario {
     /// Two processes over memory that they share, by DPDK, spinning: memif, and virtio_user with vhost. In a build with
     /// `--features dpdk`
     Dpdk,
+    /// One way by size of messages, from 16 bytes to 64 KiB: two processes, over kernel sockets and by shared memory;
+    /// and the largest over a virtual Ethernet beside a TCP stream, as root
+    Sizes,
     /// The load-latency curve: two processes, one of which asks by a schedule, at parts of the most that each program
     /// answers (`most`). A time counts from when an ask was due. Over virtual Ethernet past the kernel, as root; over
     /// kernel sockets of this host; by shared memory
@@ -96,6 +105,8 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     if let Some(pair) = &arguments.second {
         return remote::second(pair).map_err(|why| anyhow!(why));
     }
+    let open = |file: &Option<PathBuf>| file.as_deref().map(Target::open).transpose();
+    let (json, hdr, html) = (open(&arguments.json)?, open(&arguments.hdr)?, open(&arguments.html)?);
     let cases = cases();
     let cases: Vec<&Case> = cases.iter().filter(|case| arguments.chooses(case)).collect();
     let names: Vec<String> =
@@ -111,14 +122,14 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         note!("{why}");
     }
     let outcome = measure(arguments, &cases, baselines.as_ref());
-    if let Some(file) = &arguments.json {
-        write(file, serde_json::to_string_pretty(&outcome.rows())? + "\n")?;
+    if let Some(file) = json {
+        file.write(serde_json::to_string_pretty(&outcome.rows())? + "\n")?;
     }
-    if let Some(file) = &arguments.hdr {
-        write(file, log::text(&outcome.measured)?)?;
+    if let Some(file) = hdr {
+        file.write(log::text(&outcome.measured)?)?;
     }
-    if let Some(file) = &arguments.html {
-        write(file, page::html(&outcome)?)?;
+    if let Some(file) = html {
+        file.write(page::html(&outcome)?)?;
     }
     say::print(format_args!("{}", render(&outcome)))?;
     let failed = outcome.left_out.iter().filter(|left_out| left_out.is_failure).count();
@@ -126,10 +137,6 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         bail!("{failed} of what was to be measured was not: see what was left out");
     }
     Ok(())
-}
-
-fn write(file: &Path, text: impl AsRef<[u8]>) -> Result<()> {
-    std::fs::write(file, text).with_context(|| format!("cannot write {}", file.display()))
 }
 
 /// What fails is left out, and the rest is measured.
@@ -157,6 +164,23 @@ fn measure(arguments: &Arguments, cases: &[&Case], baselines: Option<&Baselines>
         }
     }
     outcome
+}
+
+impl Scenario {
+    fn name(self) -> &'static str {
+        match self {
+            Scenario::All => "all",
+            Scenario::Local => "local",
+            Scenario::Cross => "cross",
+            Scenario::Remote => "remote",
+            Scenario::Shm => "shm",
+            Scenario::Xdp => "xdp",
+            Scenario::Dpdk => "dpdk",
+            Scenario::Sizes => "sizes",
+            Scenario::Load => "load",
+            Scenario::Kvs => "kvs",
+        }
+    }
 }
 
 impl Arguments {

@@ -114,10 +114,14 @@ fn escaped(text: &str) -> String {
 
 /// Round trips, load curves, and the bounce, each of which may have no points.
 fn plots(measured: &[Measured]) -> Vec<Plot> {
-    let asks = measured.iter().filter(|it| it.heads.iter().all(|head| head.metric == "ask"));
-    let curves =
-        measured.iter().filter(|it| it.heads.iter().any(|head| head.load_percent.is_some()));
-    asks.map(ask_plot).chain(curves.map(load_plot)).chain([bounce_plot(measured)]).collect()
+    let (curves, others): (Vec<&Measured>, Vec<&Measured>) =
+        measured.iter().partition(|it| it.heads.iter().any(|head| head.load_percent.is_some()));
+    let has_times = |it: &Measured| it.rows().iter().any(|row| row.times.is_some());
+    let asks = others.into_iter().filter(|it| has_times(it));
+    asks.map(ask_plot)
+        .chain(curves.into_iter().map(load_plot))
+        .chain([bounce_plot(measured)])
+        .collect()
 }
 
 fn ask_plot(measured: &Measured) -> Plot {
@@ -128,8 +132,9 @@ fn ask_plot(measured: &Measured) -> Plot {
     for (index, head) in measured.heads.iter().enumerate() {
         lines.push(ask_line(&head.baseline_name, &all(&|pair| pair.theirs.clone(), index)));
     }
+    let what = measured.heads.first().map_or("", |head| head.metric);
     Plot {
-        title: format!("Round trips: {}, {}", measured.scenario, measured.driver),
+        title: format!("Round trips: {}, {}, {what}", measured.scenario, measured.driver),
         below: "that took no longer, of all rounds",
         mark: |nines| format!("{} %", 100.0 - 100.0 / 10f64.powf(*nines)),
         lines,

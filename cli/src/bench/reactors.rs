@@ -20,6 +20,7 @@ use daedal::net::driver::kernel::{self, Kernel};
 use daedal::net::driver::shm::{self, Shm};
 use daedal::net::driver::xdp::{self, Interface, Xdp};
 use daedal::net::driver::{Driver, DriverError, DriverKind};
+use daedal::net::link::Secret;
 use daedal::{Parameters, Templates};
 
 use super::figure::Found;
@@ -27,13 +28,15 @@ use super::figure::Found;
 /// Bytes of a message.
 pub const BYTES: usize = 64;
 /// How long a run may take.
-const PATIENCE: Duration = Duration::from_secs(20);
+pub const PATIENCE: Duration = Duration::from_secs(20);
 
-/// One reactor, and the one agent that runs there.
+/// One reactor, and the agents of one kind that run there.
 #[derive(Clone, Copy, Debug)]
 pub struct Seat {
-    /// Template and path of the agent.
+    /// Template of the agents, and path of the only one; of several the path has a number behind.
     pub agent: &'static str,
+    /// How many there are.
+    pub count: u16,
     /// The reactor.
     pub at: ReactorAddress,
     /// Its socket's address.
@@ -42,6 +45,20 @@ pub struct Seat {
     pub cpu: usize,
     /// What moves its frames.
     pub driver: DriverKind,
+    /// What it does when there is nothing to do.
+    pub idle: Idle,
+    /// Whether its frames are sealed.
+    pub is_sealed: bool,
+}
+
+impl Seat {
+    fn paths(&self) -> impl Iterator<Item = Result<AgentPath, String>> {
+        let (agent, count) = (self.agent, self.count);
+        (1..=count).map(move |number| {
+            let path = if count == 1 { agent.to_owned() } else { format!("{agent}{number}") };
+            AgentPath::parse(&path).map_err(|error| error.to_string())
+        })
+    }
 }
 
 /// Starts the reactor of `seats[me]`, which knows where the others are.
@@ -57,7 +74,7 @@ pub fn start(
         name: format!("bench-{}", seats[me].agent),
         cpu: Some(seats[me].cpu),
         executor: Executor::Thread,
-        idle: Idle::Latency,
+        idle: seats[me].idle,
         clock: Clock::start(),
         neighbours,
         page: None,
@@ -99,19 +116,24 @@ fn turn<D: Driver>(
     let mine = seats[me];
     // Whatever differs: no incarnation of these two meets an earlier one.
     let nonce = u64::from(std::process::id()) << 8 | me as u64;
-    let links = Links::new(mine.at, driver, templates.kinds(), Default::default(), nonce);
+    let mut links = Links::new(mine.at, driver, templates.kinds(), Default::default(), nonce);
+    if mine.is_sealed {
+        links.seal_with(Secret([7; 32]));
+    }
     let mut turn = Turn::new(mine.at, templates.clone(), links);
     for seat in seats {
         turn.put_box(seat.at.agent_box, seat.socket);
-        turn.fix_route(path(seat.agent)?, seat.at);
+        for path in seat.paths() {
+            turn.fix_route(path?, seat.at);
+        }
     }
-    let agent = templates.make(mine.agent, &Parameters::new())?;
-    turn.host(Placed::alone(path(mine.agent)?, Space(me as u32 + 1)), agent);
+    for (path, number) in mine.paths().zip(0..) {
+        let agent = templates.make(mine.agent, &Parameters::new())?;
+        // No agent of the other reactor has the same.
+        let space = Space(seats.len() as u32 * number + me as u32 + 1);
+        turn.host(Placed::alone(path?, space), agent);
+    }
     Ok(turn)
-}
-
-fn path(text: &str) -> Result<AgentPath, String> {
-    AgentPath::parse(text).map_err(|error| error.to_string())
 }
 
 /// Waits for what is found, and stops the reactors.

@@ -1,5 +1,5 @@
-//! Two processes, a spinning reactor each, joined by the kernel's UDP on 127.0.0.1, by memory that they share, or by a
-//! virtual Ethernet between two network namespaces.
+//! Two processes, a spinning reactor each, joined by the kernel's UDP on 127.0.0.1, by memory that they share, by a wire
+//! of DPDK, or by a virtual Ethernet between two network namespaces.
 //!
 //! The second process is this program again. It ends with the first one, which kills it.
 
@@ -8,152 +8,176 @@ use std::process::{Child, Command};
 use std::str::FromStr;
 use std::sync::Arc;
 use std::sync::mpsc::{Sender, channel};
+use std::time::Duration;
 
 use daedal::Templates;
+use daedal::boxes::idle::Idle;
 use daedal::boxes::reactor::{Neighbours, Reactor};
 use daedal::model::id::{BoxId, ReactorAddress};
-use daedal::net::driver::xdp::{Attach, Options};
-use daedal::net::driver::{DriverKind, shm};
+use daedal::net::driver::DriverKind;
 use daedal_lab::Lab;
 use rustix::process::{Signal, set_parent_process_death_signal};
+use serde::{Deserialize, Serialize};
 
-use super::agents::{ASKER, ECHO, SINK, TELLER, templates};
+use super::agents::{ASKER, ECHO, SINK, TELLER, TO_ECHO, add_asker, templates};
+use super::dpdk::Wire;
 use super::figure::Found;
 use super::open_loop::{CALLER, add_caller};
 use super::reactors::{BYTES, Seat, finish, start};
 
-/// Messages handled a second.
-pub fn tell() -> Found {
-    measure(Metric::Tell, DriverKind::Kernel)
+/// What two processes do, and what is found of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Work {
+    /// What is found.
+    pub metric: Metric,
+    /// Bytes of a message, which is a list of them; one of a fixed length, [`BYTES`], if they are not said.
+    pub bytes: Option<usize>,
+    /// How many agents tell.
+    pub senders: u16,
+    /// Microseconds between an answer and the next ask.
+    pub rest_us: u64,
+    /// Whether reactors park when there is nothing to do (`balanced`); else they spin (`latency`).
+    pub parks: bool,
+    /// Whether both have a secret, and seal what they send.
+    pub is_sealed: bool,
+    /// Whether each is on a host of its own; else on this one.
+    pub is_over_ethernet: bool,
 }
 
-/// Round trips, one outstanding.
-pub fn ask() -> Found {
-    measure(Metric::Ask, DriverKind::Kernel)
-}
-
-/// As [`tell`], by memory that both share.
-pub fn tell_by_shm() -> Found {
-    measure(Metric::Tell, DriverKind::Shm(shm::Options::default()))
-}
-
-/// As [`ask`], by memory that both share.
-pub fn ask_by_shm() -> Found {
-    measure(Metric::Ask, DriverKind::Shm(shm::Options::default()))
-}
-
-/// Round trips by a schedule: so many a second; without a number, as many as are answered.
-pub fn load(per_second: Option<u64>) -> Found {
-    measure(Metric::Load(per_second), DriverKind::Kernel)
-}
-
-/// As [`load`], by memory that both share.
-pub fn load_by_shm(per_second: Option<u64>) -> Found {
-    measure(Metric::Load(per_second), DriverKind::Shm(shm::Options::default()))
-}
-
-/// As [`load`], over a virtual Ethernet past the kernel.
-pub fn load_by_xdp_generic(per_second: Option<u64>) -> Found {
-    over_ethernet(Metric::Load(per_second), xdp(Attach::Generic))
-}
-
-/// As [`load_by_xdp_generic`], in the interface's driver.
-pub fn load_by_xdp_native(per_second: Option<u64>) -> Found {
-    over_ethernet(Metric::Load(per_second), xdp(Attach::Native))
-}
-
-fn xdp(attach: Attach) -> DriverKind {
-    DriverKind::Xdp(Options { attach: Some(attach), ..Options::default() })
-}
-
-/// What is measured.
-#[derive(Clone, Copy, Debug)]
+/// What is found of two processes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Metric {
     /// Messages handled a second.
     Tell,
     /// Round trips, one outstanding.
     Ask,
-    /// At that rate, which the second process need not know.
+    /// Round trips by a schedule: so many a second; without a number, as many as are answered.
     Load(Option<u64>),
 }
 
-impl Metric {
+impl Work {
+    /// Messages handled a second.
+    pub const TELL: Work = Work { metric: Metric::Tell, ..Work::ASK };
+    /// Round trips, one outstanding.
+    pub const ASK: Work = Work {
+        metric: Metric::Ask,
+        bytes: None,
+        senders: 1,
+        rest_us: 0,
+        parks: false,
+        is_sealed: false,
+        is_over_ethernet: false,
+    };
+    /// Round trips by a schedule, as many as are answered.
+    pub const LOAD: Work = Work::ASK.at_rate(None);
+
+    /// The same, over a virtual Ethernet.
+    pub const fn over_ethernet(self) -> Work {
+        Work { is_over_ethernet: true, ..self }
+    }
+
+    /// Round trips by a schedule: so many a second; without a number, as many as are answered.
+    pub const fn at_rate(self, per_second: Option<u64>) -> Work {
+        Work { metric: Metric::Load(per_second), ..self }
+    }
+
+    /// Has two processes do it, joined by `driver`.
+    /// # Errors
+    /// A text for people: what one of them lacks.
+    pub fn find(self, driver: &str) -> Found {
+        let lab = self.is_over_ethernet.then(Lab::pair).transpose()?;
+        let wire = Wire::of(driver);
+        let sockets = if lab.is_some() || wire.is_some() {
+            [1, 2].map(|end| SocketAddr::from(([10, 0, 0, end], 7000)))
+        } else {
+            free_ports().map_err(|error| format!("ports on 127.0.0.1: {error}"))?
+        };
+        let drivers = match &wire {
+            Some(wire) => wire.drivers(),
+            None => [driver, driver].map(str::to_owned),
+        };
+        let pair = Pair { work: self, sockets, drivers };
+        let (says, found) = channel();
+        let (seats, templates, neighbours) = (pair.seats()?, self.templates(says), alone()?);
+        let first = within(&lab, 0, || start(seats, 0, neighbours, &templates))?;
+        let second = within(&lab, 1, || Second::start(&pair));
+        let _second = second.map_err(|error| format!("the second process: {error}"))?;
+        finish(vec![first], &found)
+    }
+
+    fn agents(self) -> [&'static str; 2] {
+        match self.metric {
+            Metric::Tell => [SINK, TELLER],
+            Metric::Ask => [ASKER, ECHO],
+            Metric::Load(_) => [CALLER, ECHO],
+        }
+    }
+
     fn templates(self, says: Sender<Found>) -> Arc<Templates> {
-        let mut all = templates([7u8; BYTES], says.clone());
-        if let Metric::Load(per_second) = self {
+        let message = [7u8; BYTES];
+        let mut all = match self.bytes {
+            Some(bytes) => templates(vec![7u8; bytes], says.clone()),
+            None => templates(message, says.clone()),
+        };
+        if let Metric::Load(per_second) = self.metric {
             add_caller(&mut all, per_second, says);
+        } else if self.rest_us > 0 {
+            let rest = Duration::from_micros(self.rest_us);
+            add_asker(&mut all, message, [TO_ECHO], rest, says);
         }
         Arc::new(all)
     }
 }
 
-/// Round trips over a virtual Ethernet, one outstanding.
-pub fn ask_by_kernel() -> Found {
-    over_ethernet(Metric::Ask, DriverKind::Kernel)
+fn within<T>(lab: &Option<Lab>, end: usize, run: impl FnOnce() -> T) -> T {
+    match lab {
+        Some(lab) => lab.within(end, run),
+        None => run(),
+    }
 }
 
-/// As [`ask_by_kernel`], past the kernel.
-pub fn ask_by_xdp_generic() -> Found {
-    over_ethernet(Metric::Ask, xdp(Attach::Generic))
-}
-
-/// As [`ask_by_xdp_generic`], in the interface's driver.
-pub fn ask_by_xdp_native() -> Found {
-    over_ethernet(Metric::Ask, xdp(Attach::Native))
-}
-
-/// What the second process is told: metric, both sockets' addresses, and its driver.
-#[derive(Clone, Copy, Debug)]
+/// What the second process is told.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Pair {
-    metric: Metric,
-    sockets: [SocketAddr; 2],
-    driver: DriverKind,
+    /// What is done.
+    pub work: Work,
+    /// Where each of them is.
+    pub sockets: [SocketAddr; 2],
+    /// What moves the frames of each.
+    pub drivers: [String; 2],
 }
 
 impl FromStr for Pair {
-    type Err = String;
+    type Err = serde_json::Error;
 
-    fn from_str(text: &str) -> Result<Pair, String> {
-        let words: Vec<&str> = text.splitn(4, ',').collect();
-        let (metric, one, other, driver) = match words[..] {
-            ["tell", one, other, driver] => (Metric::Tell, one, other, driver),
-            ["ask", one, other, driver] => (Metric::Ask, one, other, driver),
-            ["load", one, other, driver] => (Metric::Load(None), one, other, driver),
-            _ => {
-                return Err(
-                    "expected tell, ask or load, two addresses and a driver, with commas".into()
-                );
-            }
-        };
-        let parse = |text: &str| text.parse().map_err(|_| format!("{text} is no address"));
-        let driver = driver.parse().map_err(|_| format!("{driver} is no driver"))?;
-        Ok(Pair { metric, sockets: [parse(one)?, parse(other)?], driver })
+    fn from_str(text: &str) -> Result<Pair, serde_json::Error> {
+        serde_json::from_str(text)
     }
 }
 
 impl Pair {
-    fn text(&self) -> String {
-        let metric = match self.metric {
-            Metric::Tell => "tell",
-            Metric::Ask => "ask",
-            Metric::Load(_) => "load",
-        };
-        format!("{metric},{},{},{}", self.sockets[0], self.sockets[1], self.driver)
+    /// As the second process is told: JSON.
+    pub fn text(&self) -> String {
+        serde_json::to_string(self).expect("all of it has a form in JSON")
     }
 
-    fn seats(&self) -> [Seat; 2] {
-        let agents = match self.metric {
-            Metric::Tell => [SINK, TELLER],
-            Metric::Ask => [ASKER, ECHO],
-            Metric::Load(_) => [CALLER, ECHO],
+    fn seats(&self) -> Result<[Seat; 2], String> {
+        let driver = |me: usize| {
+            let driver = &self.drivers[me];
+            let parsed = driver.parse::<DriverKind>();
+            parsed.map_err(|why| why.unwrap_or_else(|| format!("{driver} is no driver")))
         };
-        [0, 1].map(|me| Seat {
-            agent: agents[me],
+        let drivers = [driver(0)?, driver(1)?];
+        Ok([0, 1].map(|me| Seat {
+            agent: self.work.agents()[me],
+            count: if me == 0 { 1 } else { self.work.senders },
             at: ReactorAddress { agent_box: BoxId(me as u16 + 1), reactor: 0 },
             socket: self.sockets[me],
             cpu: me,
-            driver: self.driver,
-        })
+            driver: drivers[me],
+            idle: if self.work.parks { Idle::Balanced } else { Idle::Latency },
+            is_sealed: self.work.is_sealed,
+        }))
     }
 }
 
@@ -175,42 +199,14 @@ impl Drop for Second {
     }
 }
 
-fn measure(metric: Metric, driver: DriverKind) -> Found {
-    let sockets = free_ports().map_err(|error| format!("ports on 127.0.0.1: {error}"))?;
-    between(metric, sockets, [driver, driver])
-}
-
-/// Between two processes of this host, each with its driver.
-pub fn between(metric: Metric, sockets: [SocketAddr; 2], drivers: [DriverKind; 2]) -> Found {
-    let [first, second] = drivers.map(|driver| Pair { metric, sockets, driver });
-    let (says, found) = channel();
-    let templates = metric.templates(says);
-    let first = start(first.seats(), 0, alone()?, &templates)?;
-    let _second = Second::start(&second).map_err(|error| format!("the second process: {error}"))?;
-    finish(vec![first], &found)
-}
-
-fn over_ethernet(metric: Metric, driver: DriverKind) -> Found {
-    let lab = Lab::pair()?;
-    let sockets = [1, 2].map(|end| SocketAddr::from(([10, 0, 0, end], 7000)));
-    let pair = Pair { metric, sockets, driver };
-    let (says, found) = channel();
-    let templates = metric.templates(says);
-    let neighbours = alone()?;
-    let first = lab.within(0, || start(pair.seats(), 0, neighbours, &templates))?;
-    let second = lab.within(1, || Second::start(&pair));
-    let _second = second.map_err(|error| format!("the second process: {error}"))?;
-    finish(vec![first], &found)
-}
-
 /// The second process: runs its reactor until it is killed.
 /// # Errors
 /// When the reactor does not start.
 pub fn second(pair: &Pair) -> Result<(), String> {
     set_parent_process_death_signal(Some(Signal::KILL)).map_err(|error| error.to_string())?;
     let (says, _found) = channel();
-    let templates = pair.metric.templates(says);
-    let _reactor: Reactor = start(pair.seats(), 1, alone()?, &templates)?;
+    let templates = pair.work.templates(says);
+    let _reactor: Reactor = start(pair.seats()?, 1, alone()?, &templates)?;
     loop {
         std::thread::park();
     }

@@ -14,7 +14,7 @@ const MIXED_FROM: f64 = 1.5;
 /// One line of the result: ours beside one baseline.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Row {
-    /// `local`, `cross`, `remote`, `shm`, `xdp`, `dpdk`, `load` or `kvs`.
+    /// `local`, `cross`, `remote`, `shm`, `xdp`, `dpdk`, `sizes`, `load` or `kvs`.
     pub scenario: &'static str,
     /// What carries the messages; `none` where nothing has to.
     pub driver: &'static str,
@@ -48,24 +48,30 @@ pub struct Row {
 pub struct Head {
     /// `tell`, a rate; `ask`, the median of round trips; `cpu`, a server's processor time a request; `each`, what one
     /// of a million agents takes that has handled one message; `most`, the asks that are answered a second when there
-    /// are always some; `p99`, of times from when an ask was due until its answer.
+    /// are always some; `p99`, of times from when an ask was due until its answer. As `tell`: `fan-in`, of several
+    /// senders; `pairs`, of answers to many who ask. As `ask`: `balanced`, of reactors that park when there is nothing
+    /// to do for long; `parked`, when they do so before each ask; `sealed`; `merged`, of several who are to say the
+    /// same. `sealing`: what `sealed` takes longer than `ask`.
     pub metric: &'static str,
-    /// `messages/s`, `requests/s`, `asks/s`, `ns` or `bytes`.
+    /// `messages/s`, `bytes/s`, `requests/s`, `asks/s`, `ns` or `bytes`.
     pub unit: &'static str,
     /// Of a load curve, how busy both are: asks a second, in percent of the most that each of them answers.
     pub load_percent: Option<u16>,
-    /// The program that it is compared with.
+    /// Bytes of a message, where rows differ in that.
+    pub message_bytes: Option<usize>,
+    /// The program that it is compared with, or another figure of ours.
     pub baseline_name: String,
     /// Where ours is to be beside it, if that is said.
     pub bar: Option<Bar>,
 }
 
 impl Head {
-    /// What was measured, for people: `p99 at 50 %`.
+    /// What was measured, for people: `p99 at 50 %`, `tell 64 B`.
     pub fn name(&self) -> String {
-        match self.load_percent {
-            Some(percent) => format!("{} at {percent} %", self.metric),
-            None => self.metric.to_string(),
+        match (self.load_percent, self.message_bytes) {
+            (Some(percent), _) => format!("{} at {percent} %", self.metric),
+            (None, Some(bytes)) => format!("{} {bytes} B", self.metric),
+            (None, None) => self.metric.to_string(),
         }
     }
 }
@@ -306,6 +312,8 @@ pub fn human(value: Option<f64>, unit: &str) -> String {
         Some(value) if unit == "ns" && value >= 1e6 => format!("{:.2} ms", value / 1e6),
         Some(value) if unit == "ns" => format!("{value:.0} ns"),
         Some(value) if unit == "bytes" => format!("{value:.0} B"),
+        Some(value) if unit == "bytes/s" => format!("{:.2} GB/s", value / 1e9),
+        Some(value) if value < 1e5 => format!("{:.1} k/s", value / 1e3),
         Some(value) => format!("{:.3} M/s", value / 1e6),
     }
 }

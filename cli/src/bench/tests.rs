@@ -1,3 +1,4 @@
+use std::net::SocketAddr;
 use std::time::{Duration, UNIX_EPOCH};
 
 use base64::Engine;
@@ -8,10 +9,15 @@ use hdrhistogram::serialization::Deserializer;
 use hdrhistogram::serialization::interval_log::{IntervalLogIterator, LogEntry};
 
 use super::bar::Bar;
+use super::case::Ours::Here;
+use super::case::{Case, What, measure};
 use super::figure::{Figure, Percentiles, times};
-use super::remote::Pair;
-use super::report::{Beside, Head, LeftOut, Measured, Outcome, Round, Rounds, median, render};
-use super::{Arguments, Scenario, cases, kvs, log, page};
+use super::remote::{Pair, Work};
+use super::report::{
+    Beside, Head, LeftOut, Measured, Outcome, Round, Rounds, Row, human, median, render,
+};
+use super::target::Target;
+use super::{Arguments, Scenario, cases, kvs, log, page, run};
 
 fn round(ours: f64, theirs: f64, bounces: [f64; 2]) -> Round {
     let pairs = vec![Beside { ours: Figure::each(ours), theirs: Some(Figure::each(theirs)) }];
@@ -19,7 +25,14 @@ fn round(ours: f64, theirs: f64, bounces: [f64; 2]) -> Round {
 }
 
 fn head(metric: &'static str, unit: &'static str) -> Head {
-    Head { metric, unit, load_percent: None, baseline_name: "peers x".to_string(), bar: None }
+    Head {
+        metric,
+        unit,
+        load_percent: None,
+        message_bytes: None,
+        baseline_name: "peers x".to_string(),
+        bar: None,
+    }
 }
 
 #[test]
@@ -133,12 +146,52 @@ fn a_log_of_hdr_histogram_has_the_times_of_both_of_each_round() {
 }
 
 #[test]
-fn the_second_process_is_told_two_addresses() {
-    assert!("ask,127.0.0.1:1,127.0.0.1:2,xdp:native,zero-copy".parse::<Pair>().is_ok());
-    assert!("load,127.0.0.1:1,127.0.0.1:2,kernel".parse::<Pair>().is_ok());
-    for text in ["", "ask", "give,127.0.0.1:1,127.0.0.1:2", "ask,127.0.0.1,127.0.0.1:2"] {
-        assert!(text.parse::<Pair>().is_err(), "{text}");
-    }
+fn the_second_process_understands_what_it_is_told() {
+    let pair = Pair {
+        work: Work { senders: 16, is_sealed: true, ..Work::LOAD.at_rate(Some(7)).over_ethernet() },
+        sockets: [1, 2].map(|port| SocketAddr::from(([127, 0, 0, 1], port))),
+        drivers: ["xdp:native,zero-copy", "kernel"].map(str::to_owned),
+    };
+    let told: Pair = pair.text().parse().expect("it is told so");
+    assert_eq!(told, pair);
+    assert!("load".parse::<Pair>().is_err());
+}
+
+#[test]
+fn figures_of_ours_stand_beside_each_other_where_there_is_no_baseline() {
+    let measure = measure("ask", "ns", Here(|| Ok(Figure::each(3.0))))
+        .beside("peers x", Bar::AtMost(1.0))
+        .beside_ours("daedal: y", Here(|| Ok(Figure::each(2.0))), Bar::AtMost(1.5));
+    let what = What::Measures(vec![measure]);
+    let case = Case { scenario: Scenario::Local, driver: "none", what };
+    let rows = case.measure(None, 1).expect("nothing fails").rows();
+    let found = |row: &Row| (row.value, row.baseline, row.is_reached);
+    assert_eq!(found(&rows[0]), (Some(3.0), None, None));
+    assert_eq!(found(&rows[1]), (Some(3.0), Some(2.0), Some(true)));
+    assert_eq!(rows[1].head.baseline_name, "daedal: y");
+}
+
+#[test]
+fn rows_of_sizes_are_told_apart_by_their_bytes() {
+    let sizes = cases().into_iter().filter(|case| case.scenario == Scenario::Sizes);
+    let heads: Vec<Head> = sizes.flat_map(|case| case.heads()).collect();
+    let names: Vec<String> = heads.iter().map(Head::name).collect();
+    assert_eq!(names[..3], ["tell 65536 B", "tell 16 B", "tell 64 B"]);
+    assert_eq!((heads[0].unit, &*heads[0].baseline_name), ("bytes/s", "raw veth-tcp-tell 65536"));
+    assert_eq!((heads[1].unit, &*heads[1].baseline_name), ("messages/s", "raw udp-tell 16"));
+    assert_eq!(serde_json::to_value(&heads[1]).expect("a head is JSON")["message_bytes"], 16);
+}
+
+#[test]
+fn figures_are_written_with_as_much_of_them_as_matters() {
+    let check = |value: f64, unit: &str, expect: &str| {
+        assert_eq!(human(Some(value), unit), expect);
+    };
+    check(12_345_678.0, "messages/s", "12.346 M/s");
+    check(99_990.0, "messages/s", "100.0 k/s");
+    check(12_345_678_900.0, "bytes/s", "12.35 GB/s");
+    check(-12.3, "ns", "-12 ns");
+    check(12_345_678.0, "ns", "12.35 ms");
 }
 
 #[test]
@@ -181,18 +234,39 @@ struct Command {
     arguments: Arguments,
 }
 
+fn of(words: &str) -> Arguments {
+    let words = std::iter::once("bench").chain(words.split(' '));
+    Command::try_parse_from(words).expect("scenarios").arguments
+}
+
 #[test]
 fn all_wants_every_case_and_names_none() {
-    let of = |words: &str| {
-        let words = std::iter::once("bench").chain(words.split(' '));
-        Command::try_parse_from(words).expect("scenarios").arguments
-    };
     let scenarios = || cases().into_iter().map(|case| case.scenario);
     assert!(scenarios().all(|it| of("all").wants(it) && !of("all").names(it)));
     let chosen = of("shm local");
     let is_chosen = |it| matches!(it, Scenario::Shm | Scenario::Local);
     assert!(scenarios().all(|it| chosen.wants(it) == is_chosen(it)));
     assert!(scenarios().all(|it| chosen.names(it) == is_chosen(it)));
+}
+
+#[test]
+fn a_file_that_cannot_be_written_is_found_before_anything_is_measured() {
+    let file = std::env::temp_dir().join(format!("daedal-bench-{}.json", std::process::id()));
+    let was = "of another day, and longer than what comes";
+    std::fs::write(&file, was).expect("a file");
+    for option in ["--hdr", "--html"] {
+        let words =
+            format!("local --rounds 1 --json {} {option} /no/such/folder/x", file.display());
+        let error = run(&of(&words)).expect_err("there is no such folder").to_string();
+        let expect = "cannot write /no/such/folder/x, so nothing is measured; name another file";
+        assert_eq!(error, expect);
+        assert_eq!(std::fs::read_to_string(&file).expect("it is there"), was);
+    }
+    let target = Target::open(&file).expect("it can be written");
+    assert_eq!(std::fs::read_to_string(&file).expect("it is there"), was);
+    target.write("a result").expect("it can be written");
+    assert_eq!(std::fs::read_to_string(&file).expect("it is there"), "a result");
+    std::fs::remove_file(file).expect("it is there");
 }
 
 #[test]

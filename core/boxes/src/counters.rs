@@ -351,7 +351,7 @@ fn figures<D: Driver>(turn: &mut Turn<D>, beside: Beside, now: Stamp) -> [u64; F
         size(turn.plane.hosted.len()),
         size(starved),
         size(turn.plane.full.count()),
-        size(turn.plane.full.cycle_count()),
+        size(turn.plane.cycles.count()),
         size(turn.plane.unanswered.len()),
         size(turn.runnable_count()),
         size(links.packets_undone),

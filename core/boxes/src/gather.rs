@@ -134,16 +134,14 @@ impl Gathers {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::record::{Draft, finish};
+    use crate::record::Draft;
 
     /// One of its parts went to who died unheard; another comes back, to be cut again.
     #[test]
     fn nobody_waits_for_the_parts_of_a_request_that_was_given_up() {
         let mut draft = Draft::default();
         draft.header.destination = 1.into();
-        let mut bytes = vec![0; draft.bytes()];
-        draft.write(&mut bytes);
-        finish(&mut bytes, draft.bytes(), 0);
+        let bytes = draft.with(&[]);
         let which = |index, number| (ConversationIndex(index), Number(number));
         let (whole, one, other) = (which(0, 0), which(1, 1), which(2, 2));
         let mut gathers = Gathers::default();

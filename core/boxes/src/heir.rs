@@ -18,7 +18,7 @@ use crate::hosting::Placed;
 use crate::kinds::Kind;
 use crate::plane::Via;
 use crate::planted::{self, Bug};
-use crate::record::{Draft, HAS_POINT, finish};
+use crate::record::{Draft, HAS_POINT};
 use crate::slot::SlotIndex;
 use crate::timer::Alarm;
 use crate::turn::Turn;
@@ -109,12 +109,7 @@ impl<D: Driver> Turn<D> {
             kind: kind.0.into(),
             ..MessageHeader::default()
         };
-        let draft = Draft { header, ..Draft::default() };
-        let body_at = draft.bytes();
-        let mut record = vec![0; body_at + entry.body.len()];
-        draft.write(&mut record);
-        record[body_at..].copy_from_slice(&entry.body);
-        finish(&mut record, body_at, entry.body.len());
+        let record = Draft { header, ..Draft::default() }.with(&entry.body);
         let timer = Timer(entry.number);
         self.plane.timers.set(Stamp(entry.due), Alarm { slot: index, timer, record });
     }

@@ -186,6 +186,9 @@ impl<D: Driver> Turn<D> {
 
     /// Asks the port about destinations that nothing is known of.
     pub(crate) fn ask_for_routes(&mut self) {
+        if self.plane.missed.is_empty() {
+            return;
+        }
         for at in std::mem::take(&mut self.plane.missed) {
             let it = &self.plane.conversations[at];
             let (destination, from) = (it.to.0, it.from);

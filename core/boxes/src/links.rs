@@ -5,7 +5,7 @@
 //! (`given_up`): a peer that is away is a link that waits. A peer that moved is followed: when the controller says where to, and, of those who
 //! write to us, when nothing more comes from where it was.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::rc::Rc;
 
@@ -17,6 +17,7 @@ use daedal_net::link::{
     Arrival, Counters, Endpoint, Link, LinkConfig, LinkEvent, LinkLimits, Named, PacketId, Schema,
     Secret, Undone, addressed,
 };
+use hashbrown::HashMap;
 
 use crate::collect::RETIRED;
 use crate::conversation::ConversationIndex;
@@ -55,13 +56,15 @@ pub struct Links<D> {
     /// Where that began: of this process.
     life: u64,
     links: Vec<Peer>,
-    by_peer: BTreeMap<PeerKey, u32>,
+    by_peer: HashMap<PeerKey, u32, foldhash::fast::FixedState>,
     /// Places of links that were given up.
     vacant: Vec<u32>,
     /// When guests, or who a guest speaks with, are looked at next.
     look_at: Option<Stamp>,
     outgoing: VecDeque<daedal_net::driver::Outgoing>,
     received: Vec<Received>,
+    /// Links whose frames have acknowledged what is not heard.
+    acked: Vec<u32>,
     drops: Drops,
 }
 
@@ -148,11 +151,12 @@ impl<D: Driver> Links<D> {
             nonce,
             life: nonce,
             links: Vec::new(),
-            by_peer: BTreeMap::new(),
+            by_peer: HashMap::default(),
             vacant: Vec::new(),
             look_at: None,
             outgoing: VecDeque::new(),
             received: Vec::new(),
+            acked: Vec::new(),
             drops: Default::default(),
         }
     }
@@ -208,24 +212,25 @@ impl<D: Driver> Links<D> {
         Via::Link(index)
     }
 
-    /// Room for at least `bytes` of a record, in the frame that the link is filling.
-    #[inline]
-    pub(crate) fn room(&mut self, link: u32, bytes: usize) -> Option<&mut [u8]> {
-        let link = &mut self.links[link as usize].link;
-        (bytes <= link.record_bytes_max()).then(|| link.open(self.driver.pool(), bytes))?
-    }
-
-    /// Whether [`Links::room`] will give as much.
+    /// Makes room for at least `bytes` of a record in the frame that the link is filling, unless there is; `false`:
+    /// there is none now.
     #[inline]
     pub(crate) fn make_room(&mut self, link: u32, bytes: usize) -> bool {
         let link = &mut self.links[link as usize].link;
         bytes <= link.record_bytes_max() && link.make_room(self.driver.pool(), bytes)
     }
 
-    /// Room for the longest record that a frame takes; `None` if there is as much already.
+    /// The room that was made, of at least `bytes`, to be written to until something is [`Links::written`].
+    #[inline]
+    pub(crate) fn room(&mut self, link: u32, bytes: usize) -> &mut [u8] {
+        let room = self.links[link as usize].link.room(bytes);
+        room.expect("there is what was made")
+    }
+
+    /// Room for the longest record that a frame takes; `None`: there is none now.
     pub(crate) fn whole_room(&mut self, link: u32) -> Option<&mut [u8]> {
-        let bytes = self.links[link as usize].link.record_bytes_max();
-        self.room(link, bytes)
+        let link = &mut self.links[link as usize].link;
+        link.open(self.driver.pool(), link.record_bytes_max())
     }
 
     /// Keeps a record that was written to the room given last.
@@ -280,7 +285,12 @@ impl<D: Driver> Links<D> {
         match self.link_of(now, received) {
             // The link has counted what it drops.
             Ok((index, frame)) => {
-                Some((index, self.links[index as usize].link.receive(now.0, frame).ok()))
+                let link = &mut self.links[index as usize].link;
+                let arrival = link.receive(now.0, frame).ok();
+                if link.has_acks() && self.acked.last() != Some(&index) {
+                    self.acked.push(index);
+                }
+                Some((index, arrival))
             }
             Err(reason) => {
                 self.drops.count(reason);
@@ -365,6 +375,23 @@ impl<D: Driver> Links<D> {
         }
         peer.kinds[at] = Some(ours);
         Some(ours)
+    }
+
+    /// Hears what was acknowledged on a link, so that its events say so.
+    #[inline]
+    pub(crate) fn hear_acks(&mut self, link: u32) {
+        self.links[link as usize].link.hear_acks();
+    }
+
+    /// A link that has something acknowledged to be heard, if there is one; each is given once.
+    #[inline]
+    pub(crate) fn next_acked(&mut self) -> Option<u32> {
+        self.acked.pop()
+    }
+
+    /// Whether messages stand in a frame that has not left.
+    pub(crate) fn is_filling(&self, link: u32) -> bool {
+        self.links[link as usize].link.is_filling()
     }
 
     pub(crate) fn next_event(&mut self, link: u32) -> Option<LinkEvent> {

@@ -138,7 +138,7 @@ impl<D: Driver> Turn<D> {
             Err(refusal) => return Fate::Refused(refusal),
         };
         if self.plane.holds_input_of(to) {
-            return Fate::Parked;
+            return self.plane.held_back(to, record);
         }
         let envelope = slot.envelope(record, self.plane.now);
         let hand =

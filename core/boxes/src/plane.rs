@@ -34,12 +34,15 @@ use crate::timer::Timers;
 use crate::turn::Fate;
 use crate::walk::{Step, Walks};
 
+mod cycles;
 mod full;
 mod heads;
 mod in_order;
 mod writing;
 
-pub(crate) use full::{FullLeaves, Label};
+use cycles::Cycles;
+pub(crate) use cycles::Label;
+use full::FullLeaves;
 pub(crate) use heads::Heads;
 use writing::Begun;
 pub(crate) use writing::Work;
@@ -120,7 +123,9 @@ pub(crate) struct Plane<D> {
     pub unanswered: VecDeque<Unanswered>,
     /// Leaves that take no more for now.
     pub full: FullLeaves,
-    /// Agents that are no longer pressed, so that their input may run.
+    /// Agents that wait for each other.
+    pub cycles: Cycles,
+    /// Agents whose input is to be offered again: they are no longer pressed, or what comes from outside waits in vain.
     pub relieved: Vec<SlotIndex>,
     /// Conversations whose destination the controller is to be asked for.
     pub missed: Vec<ConversationIndex>,
@@ -155,6 +160,7 @@ impl<D: Driver> Plane<D> {
             askers: HashMap::default(),
             unanswered: VecDeque::new(),
             full: FullLeaves::default(),
+            cycles: Cycles::default(),
             relieved: Vec::new(),
             missed: Vec::new(),
             counts: Counts::default(),
@@ -339,6 +345,16 @@ impl<D: Driver> Plane<D> {
         conversation.is_pressed = false;
         let from = conversation.from;
         self.unpress(from);
+    }
+
+    /// One reason less to hold an agent's input back.
+    pub fn unpress(&mut self, slot: SlotIndex) {
+        let sender = &mut self.senders[slot.0 as usize];
+        sender.pressed -= 1;
+        if sender.pressed == 0 {
+            self.cycles.forget(slot);
+            self.relieved.push(slot);
+        }
     }
 
     /// Sends what waits in a conversation, as far as there are a route and room. Asks for the route if
@@ -720,7 +736,7 @@ impl<D: Driver> Plane<D> {
     #[inline]
     pub fn holds_input_of(&self, slot: SlotIndex) -> bool {
         let sender = &self.senders[slot.0 as usize];
-        sender.pressed > 0 && !sender.is_shim && (sender.is_held || !self.full.lets_on(slot))
+        sender.pressed > 0 && !sender.is_shim && (sender.is_held || !self.cycles.lets_on(slot))
     }
 
     /// Whether too much waits where a message of this point, or to all points, would.

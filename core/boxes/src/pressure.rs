@@ -27,6 +27,9 @@ const INBOX_MARK: usize = 1024;
 /// Bytes of messages that it holds from which on it takes no more: of small ones it is not reached.
 const INBOX_BYTES_MARK: usize = 4 << 20;
 
+/// Beside the hops of a label: whoever has it stands still.
+const STANDS_STILL: u64 = 1 << 32;
+
 /// All agents of this reactor, as those who are told something.
 pub(crate) const NEIGHBOURS: Via = Via::Local(SlotIndex::NOBODY);
 
@@ -70,7 +73,10 @@ impl Word {
     pub fn heard(is_room: bool, space: Space, number: Number) -> Word {
         match is_room {
             true => Word::Room,
-            false => Word::WaitsFor(Label { space, hops: number.0.min(u32::MAX.into()) as u32 }),
+            false => {
+                let (stands_still, hops) = (number.0 & STANDS_STILL != 0, number.0 as u32);
+                Word::WaitsFor(Label { stands_still, space, hops })
+            }
         }
     }
 }
@@ -168,8 +174,9 @@ impl<D: Driver> Turn<D> {
         let leaf = slot.physical;
         let (about, by_ring, by_link) = match word {
             Word::Room => ((leaf, Space(0), Number(0)), ROOM_BY_RING, ROOM),
-            Word::WaitsFor(Label { space, hops }) => {
-                ((leaf, space, Number(hops.into())), LABEL_BY_RING, LABEL)
+            Word::WaitsFor(Label { stands_still, space, hops }) => {
+                let still = if stands_still { STANDS_STILL } else { 0 };
+                ((leaf, space, Number(u64::from(hops) | still)), LABEL_BY_RING, LABEL)
             }
         };
         match via {

@@ -25,6 +25,8 @@ use crate::turn::Fate;
 pub(crate) const HAS_POINT: u8 = 1 << 2;
 /// Header flag: the sender waits for an answer.
 pub(crate) const ASKS: u8 = 1 << 3;
+/// Header flag: its sender is a shim, so that it is load from outside.
+pub(crate) const FROM_OUTSIDE: u8 = 1 << 4;
 /// Header flag, in rings only: what became of the message, for its sender. `floor` says what, as a
 /// [`fate_code`]; the body is left out where the sender needs the message no more, or not yet.
 pub(crate) const RETURNED: u8 = 1 << 5;
@@ -189,12 +191,7 @@ impl<'a> Record<'a> {
 
     /// A copy of its body behind another head.
     fn drafted(self, draft: Draft) -> Vec<u8> {
-        let body_at = draft.bytes();
-        let mut bytes = vec![0; body_at + self.body().len()];
-        draft.write(&mut bytes);
-        bytes[body_at..].copy_from_slice(self.body());
-        finish(&mut bytes, body_at, self.body().len());
-        bytes
+        draft.with(self.body())
     }
 
     /// What became of it, for the reactor that it came from by ring; and itself, if it is to go elsewhere.
@@ -221,9 +218,7 @@ impl<'a> Record<'a> {
     fn bare(self) -> Vec<u8> {
         let mut header = *self.header();
         header.flags &= !(HAS_REPLY_TO | HAS_LOGICAL);
-        let mut bytes = vec![0; MessageHeader::BYTES];
-        Draft { header, ..Draft::default() }.write(&mut bytes);
-        bytes
+        Draft { header, ..Draft::default() }.with(&[])
     }
 
     /// In the local queue: the slot that it is for.
@@ -290,6 +285,16 @@ impl Draft {
             steps: self.steps() as u8,
             ..self.header
         }
+    }
+
+    /// A record of it and a body.
+    pub fn with(&self, body: &[u8]) -> Vec<u8> {
+        let body_at = self.bytes();
+        let mut bytes = vec![0; body_at + body.len()];
+        self.write(&mut bytes);
+        bytes[body_at..].copy_from_slice(body);
+        finish(&mut bytes, body_at, body.len());
+        bytes
     }
 
     /// Writes it to the start of `room`, as of a message with an empty body.
@@ -436,6 +441,7 @@ pub(crate) fn refusal_code(refusal: Refusal) -> u8 {
         Refusal::NoPoint => 5,
         Refusal::UnknownStage => 6,
         Refusal::Indivisible => 7,
+        Refusal::StandsStill => 8,
     }
 }
 
@@ -449,6 +455,7 @@ pub(crate) fn refusal(code: u8) -> Option<Refusal> {
         Refusal::NoPoint,
         Refusal::UnknownStage,
         Refusal::Indivisible,
+        Refusal::StandsStill,
     ]
     .into_iter()
     .find(|refusal| refusal_code(*refusal) == code)

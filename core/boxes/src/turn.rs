@@ -69,6 +69,8 @@ pub struct Turn<D> {
     /// Rings from the other reactors of the box, with the reactor.
     pub(crate) rings: Vec<(u8, RingReceiver)>,
     run_queue: VecDeque<SlotIndex>,
+    /// What was heard when the last turn had ended lets more go.
+    goes_on: bool,
     /// Lives that end for others.
     pub(crate) ending: Vec<Ending>,
     /// Agents that are held for a cut.
@@ -102,6 +104,7 @@ impl<D: Driver> Turn<D> {
             cursor: 0,
             rings: Vec::new(),
             run_queue: VecDeque::new(),
+            goes_on: false,
             ending: Vec::new(),
             holds: Vec::new(),
             heirs: BTreeMap::new(),
@@ -142,6 +145,7 @@ impl<D: Driver> Turn<D> {
             || self.reading.from(self.cursor).is_some()
             || !self.run_queue.is_empty()
             || !self.plane.unanswered.is_empty()
+            || self.goes_on
     }
 
     /// When the next timer is due, of agents or links, or a life that ends is waited for no longer.
@@ -338,13 +342,19 @@ impl<D: Driver> Turn<D> {
         self.tell_of_room();
         self.wake_relieved();
         self.plane.push_bounced();
-        self.plane.flush_rings();
         self.collect();
         self.give_up_links();
-        self.plane.links.flush(self.plane.now) || any
+        // They have told other reactors something, too.
+        self.plane.flush_rings();
+        let any = self.plane.links.flush(self.plane.now) || any;
+        self.goes_on = self.hear_acks();
+        any
     }
 
     fn wake_relieved(&mut self) {
+        if self.plane.relieved.is_empty() {
+            return;
+        }
         for index in std::mem::take(&mut self.plane.relieved) {
             if let Some(slot) = &mut self.slots[index.0 as usize]
                 && let Some(members) = &mut slot.members
@@ -541,7 +551,7 @@ impl<D: Driver> Turn<D> {
             return self.offer_to_one(to, record, trust, via);
         }
         if self.plane.holds_input_of(to) {
-            return Fate::Parked;
+            return self.plane.held_back(to, record);
         }
         let envelope = slot.envelope(record, self.plane.now);
         let hand = Hand { space: envelope.name.space, trace: envelope.trace, via, member: None };

@@ -350,7 +350,7 @@ mod tests {
     use crate::alone::NoNetwork;
     use crate::deliver::Trust;
     use crate::hosting::Placed;
-    use crate::record::{Draft, finish};
+    use crate::record::Draft;
     use crate::template::Templates;
 
     /// What a ledger is told.
@@ -394,6 +394,13 @@ mod tests {
         (turn, path)
     }
 
+    /// An entry with this header.
+    fn entry(turn: &Turn<NoNetwork>, header: MessageHeader) -> Vec<u8> {
+        let kind = turn.plane.templates.kinds().kind(Entry::SCHEMA).expect("it takes them");
+        let header = MessageHeader { kind: kind.0.into(), ..header };
+        Draft { header, ..Draft::default() }.with(&encode_to_vec(&Entry::Any))
+    }
+
     fn wedge(turn: &mut Turn<NoNetwork>, path: &AgentPath, parts: usize) {
         turn.obey_wedge(path.to_string(), PointRange::ALL.split(parts));
         for now in 1..5 {
@@ -413,14 +420,9 @@ mod tests {
             space: 9.into(),
             number: 3.into(),
             floor: 3.into(),
-            kind: turn.plane.templates.kinds().kind(Entry::SCHEMA).expect("it takes them").0.into(),
             ..MessageHeader::default()
         };
-        let (draft, body) = (Draft { header, ..Draft::default() }, encode_to_vec(&Entry::Any));
-        let mut bytes = vec![0; draft.bytes() + body.len()];
-        draft.write(&mut bytes);
-        bytes[draft.bytes()..].copy_from_slice(&body);
-        finish(&mut bytes, draft.bytes(), body.len());
+        let bytes = entry(&turn, header);
         for _ in 0..2 {
             let fate = turn.arrive(&Record::of(&bytes), Trust::Nobody, link);
             assert_eq!(fate, Fate::Parked);
@@ -433,13 +435,8 @@ mod tests {
     fn a_timer_that_has_gone_off_and_is_not_wanted_yet_is_kept() {
         let (mut turn, path) = ledger();
         let index = turn.plane.hosted[&path.physical_id()];
-        let kind = turn.plane.templates.kinds().kind(Entry::SCHEMA).expect("it takes them");
-        let header = MessageHeader { number: 5.into(), kind: kind.0.into(), ..Default::default() };
-        let (draft, body) = (Draft { header, ..Draft::default() }, encode_to_vec(&Entry::Any));
-        let mut record = vec![0; draft.bytes() + body.len()];
-        draft.write(&mut record);
-        record[draft.bytes()..].copy_from_slice(&body);
-        finish(&mut record, draft.bytes(), body.len());
+        let header = MessageHeader { number: 5.into(), ..Default::default() };
+        let record = entry(&turn, header);
         turn.plane.timers.set(Stamp(1), Alarm { slot: index, timer: Timer(5), record });
         turn.take(Stamp(1), true);
         turn.begin_to_end(path.as_str(), PointRange::ALL.split(2)).expect("it runs here");
@@ -452,19 +449,13 @@ mod tests {
     fn a_life_that_goes_on_knows_whose_turn_it_is() {
         let (mut turn, path) = ledger();
         let index = turn.plane.hosted[&path.physical_id()];
-        let kind = turn.plane.templates.kinds().kind(Entry::SCHEMA).expect("it takes them");
         let header = MessageHeader {
             destination: path.physical_id().0.into(),
             source: 5.into(),
             space: 9.into(),
-            kind: kind.0.into(),
             ..Default::default()
         };
-        let (draft, body) = (Draft { header, ..Draft::default() }, encode_to_vec(&Entry::Any));
-        let mut record = vec![0; draft.bytes() + body.len()];
-        draft.write(&mut record);
-        record[draft.bytes()..].copy_from_slice(&body);
-        finish(&mut record, draft.bytes(), body.len());
+        let record = entry(&turn, header);
         let slot = turn.slots[index.0 as usize].as_mut().expect("it is hosted");
         slot.egress.pass((AgentId(5), Space(9)), 1);
         wedge(&mut turn, &path, 2);

@@ -119,6 +119,12 @@ pub enum Refusal {
         "the agent's state does not split, so that no message can be for a part of it: see #[combine]"
     )]
     Indivisible,
+    /// The agent's input waits for a cycle of agents that goes on no more: what comes from outside is turned away.
+    #[error(
+        "the agent stands still: it is one of a cycle that multiplies messages, or waits for one; the log of its box, or \
+         of another, names the cycle"
+    )]
+    StandsStill,
 }
 
 impl Answer<'_> {

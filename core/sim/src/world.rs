@@ -34,7 +34,7 @@ use daedal_model::port::Port;
 use daedal_net::driver::sim::SimNetwork;
 use daedal_net::link::{LinkLimits, Secret};
 
-use crate::fault::{Fault, FaultPlan};
+use crate::fault::{Fault, FaultPlan, Shape};
 use crate::journal::{Disk, Journal};
 use crate::network::{Ether, Wiretap};
 use crate::planted::Bug;
@@ -118,6 +118,32 @@ pub struct Setup {
     pub planted: Option<Bug>,
     /// What boxes start with.
     pub starter: Starter,
+}
+
+impl Setup {
+    /// Boxes that nothing goes wrong with, on a network that frames cross in so long.
+    pub fn undisturbed(
+        boxes: Vec<BoxSetup>,
+        system: System,
+        templates: Templates,
+        travel_ns: u64,
+    ) -> Setup {
+        let shape = Shape { boxes: boxes.len() as u16, travel_ns, quiet_from: 0 };
+        Setup {
+            clock: Rc::default(),
+            random: Random::new(7),
+            boxes,
+            system,
+            templates,
+            plan: FaultPlan::none(shape),
+            limits: LinkLimits::default(),
+            inbox_messages: 1024,
+            secret: None,
+            trace_bytes_max: 0,
+            planted: None,
+            starter: Box::new(|_| ()),
+        }
+    }
 }
 
 impl fmt::Debug for Setup {

@@ -16,10 +16,8 @@ use daedal_model::path::AgentPath;
 use daedal_model::place::{Site, Wish};
 use daedal_model::refine::Qualities;
 use daedal_model::state;
-use daedal_net::link::LinkLimits;
 use daedal_sim::agents::{Map, Reply, Request};
 use daedal_sim::clients::Wake;
-use daedal_sim::fault::{FaultPlan, Shape};
 use daedal_sim::linearizable::Action;
 use daedal_sim::operator::{Change, Operator};
 use daedal_sim::random::Random;
@@ -85,35 +83,28 @@ fn world(
     let clock = Rc::new(Cell::new(0));
     let recorder = Rc::new(RefCell::new(Recorder::new(Rc::clone(&clock), 1, 0)));
     let told = Rc::clone(&recorder);
+    let system = System {
+        agents: vec![
+            (path("kvs"), kvs),
+            (path("ledger"), plain("scribe", &["b"])),
+            (path("echo"), plain("scribe", &["a"])),
+        ],
+        templates: [("visitor".to_owned(), plain("visitor", &["a"]))].into(),
+        boxes: boxes[1..]
+            .iter()
+            .map(|(name, reactors)| Site { name: name.to_string(), reactors: *reactors })
+            .collect(),
+        home: "home".to_owned(),
+    };
+    let boxes = boxes.map(|(name, reactors)| BoxSetup { name: name.to_owned(), reactors });
     let world = World::new(Setup {
         clock,
-        random: Random::new(7),
-        boxes: boxes.map(|(name, reactors)| BoxSetup { name: name.to_owned(), reactors }).into(),
-        system: System {
-            agents: vec![
-                (path("kvs"), kvs),
-                (path("ledger"), plain("scribe", &["b"])),
-                (path("echo"), plain("scribe", &["a"])),
-            ],
-            templates: [("visitor".to_owned(), plain("visitor", &["a"]))].into(),
-            boxes: boxes[1..]
-                .iter()
-                .map(|(name, reactors)| Site { name: name.to_string(), reactors: *reactors })
-                .collect(),
-            home: "home".to_owned(),
-        },
-        templates,
-        plan: FaultPlan::none(Shape { boxes: 3, travel_ns: 50_000, quiet_from: 0 }),
-        limits: LinkLimits::default(),
-        inbox_messages: 1024,
-        secret: None,
-        trace_bytes_max: 0,
-        planted: None,
         starter: Box::new(move |mut starting| {
             if starting.agent_box == 1 {
                 starter(&mut starting, &recorder);
             }
         }),
+        ..Setup::undisturbed(boxes.into(), system, templates, 50_000)
     });
     (world, told)
 }

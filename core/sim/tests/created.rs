@@ -1,9 +1,8 @@
 //! Agents that come and go while the system runs, because another agent says so (Ovid §3.3, §5).
 #![allow(clippy::unwrap_used, missing_docs)]
 
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::collections::BTreeMap;
-use std::rc::Rc;
 
 use daedal_boxes::template::Templates;
 use daedal_model::agent::{Agent, Answer, Archived, Refusal};
@@ -14,9 +13,6 @@ use daedal_model::latt::Specification;
 use daedal_model::path::AgentPath;
 use daedal_model::place::{Site, Wish};
 use daedal_model::state;
-use daedal_net::link::LinkLimits;
-use daedal_sim::fault::{FaultPlan, Shape};
-use daedal_sim::random::Random;
 use daedal_sim::world::{BoxSetup, Setup, World};
 
 thread_local! {
@@ -103,20 +99,7 @@ fn world() -> World {
         let greeting = parameters.get("greeting").cloned();
         Ok(Echo { greeting: greeting.ok_or("say `greeting`")? })
     });
-    World::new(Setup {
-        clock: Rc::new(Cell::new(0)),
-        random: Random::new(7),
-        boxes: boxes.into(),
-        system,
-        templates,
-        plan: FaultPlan::none(Shape { boxes: 3, travel_ns: 50_000, quiet_from: 0 }),
-        limits: LinkLimits::default(),
-        inbox_messages: 1024,
-        secret: None,
-        trace_bytes_max: 0,
-        planted: None,
-        starter: Box::new(|_| ()),
-    })
+    World::new(Setup::undisturbed(boxes.into(), system, templates, 50_000))
 }
 
 #[test]

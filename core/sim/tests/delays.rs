@@ -28,11 +28,8 @@ use daedal_model::path::AgentPath;
 use daedal_model::place::{Site, Wish};
 use daedal_model::refine::Qualities;
 use daedal_model::state::{Captured, State, StateError};
-use daedal_net::link::LinkLimits;
 use daedal_sim::agents::{Map, Request};
 use daedal_sim::clients::Wake;
-use daedal_sim::fault::{FaultPlan, Shape};
-use daedal_sim::random::Random;
 use daedal_sim::world::{BoxSetup, Setup, World};
 use daedal_transforms::Shard;
 
@@ -139,20 +136,9 @@ impl Delays {
         templates.agent("map", |_| Ok(Map::default()));
         templates.talks_to::<Client>();
         let clock = Rc::default();
-        let shape = Shape { boxes: names.len() as u16, travel_ns: TRAVEL_NS, quiet_from: 0 };
         let world = World::new(Setup {
             clock: Rc::clone(&clock),
-            random: Random::new(1),
-            boxes,
-            system,
-            templates,
-            plan: FaultPlan::none(shape),
-            limits: LinkLimits::default(),
-            inbox_messages: 1024,
-            secret: None,
-            trace_bytes_max: 0,
-            planted: None,
-            starter: Box::new(|_| ()),
+            ..Setup::undisturbed(boxes, system, templates, TRAVEL_NS)
         });
         let mut delays = Delays { world, clock, clients: 0 };
         delays.run(2_500 * TRAVEL_NS);

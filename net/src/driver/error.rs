@@ -5,6 +5,9 @@ use std::net::{IpAddr, SocketAddr};
 
 use super::xdp::Problem;
 
+/// What else to do about a driver that does not start, behind what mends it: if it was asked for.
+pub const OR_BY_THE_KERNEL: &str = ", or write `driver = \"kernel\"`";
+
 /// Why a driver could not be started.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -50,7 +53,8 @@ pub enum DriverError {
     /// Another process listens where a driver of this port would.
     #[error(
         "driver shm at {address}: another process listens at the Unix socket {name}, though it has not the port; end \
-         it (`ss -lxp` shows it), choose another port, or write `driver = \"kernel\"`"
+         it (`ss -lxp` shows it) or choose another port{}",
+        OR_BY_THE_KERNEL
     )]
     NameTaken {
         /// What was to be bound.

@@ -30,6 +30,7 @@ impl DriverKind {
         "kernel",
         "xdp",
         "shm",
+        "shm+xdp",
         #[cfg(feature = "dpdk")]
         "dpdk",
     ];

@@ -27,7 +27,7 @@ mod train;
 pub mod xdp;
 
 pub use aside::Beside;
-pub use error::DriverError;
+pub use error::{DriverError, OR_BY_THE_KERNEL};
 pub use kind::DriverKind;
 
 /// Datagrams are padded to multiples of this, in bytes, so that the concatenation that UDP_GRO makes

@@ -85,6 +85,18 @@ struct Live {
     is_answered: bool,
     /// Acknowledged by the last packet that was sealed.
     sealed_ack: u64,
+    /// What the frames that came have acknowledged, while it is not heard.
+    acked: Option<Acked>,
+}
+
+/// What the headers of some frames say of ours.
+#[derive(Clone, Copy, Debug)]
+struct Acked {
+    /// When the last of them came.
+    at: u64,
+    /// Packets up to these were received, and are done.
+    received: u64,
+    done: u64,
 }
 
 /// Joins two reactors. Each end has its own.
@@ -120,7 +132,8 @@ pub struct Link {
     unanswered_since: u64,
     counters: Counters,
     drops: Drops,
-    guard: Option<Guard>,
+    /// Its keys take kilobytes, and a flush takes it out.
+    guard: Option<Box<Guard>>,
 }
 
 impl Link {
@@ -155,7 +168,7 @@ impl Link {
             unanswered_since: now,
             counters: Counters::default(),
             drops: Drops::default(),
-            guard: config.secret.as_ref().map(|secret| Guard::new(secret, pool)),
+            guard: config.secret.as_ref().map(|secret| Box::new(Guard::new(secret, pool))),
             config,
         };
         link.reserve(pool);
@@ -168,26 +181,34 @@ impl Link {
     /// # Panics
     /// When `bytes` is more than [`Link::record_bytes_max`].
     pub fn open(&mut self, pool: &Pool, bytes: usize) -> Option<&mut [u8]> {
-        if !self.make_room(pool, bytes) {
-            return None;
-        }
+        if self.make_room(pool, bytes) { self.room(bytes) } else { None }
+    }
+
+    /// The tail that was made or opened last; `None`: it has less than `bytes` bytes.
+    #[inline]
+    pub fn room(&mut self, bytes: usize) -> Option<&mut [u8]> {
         self.live.as_mut()?.outbound.tail(bytes)
     }
 
     /// Whether [`Link::open`] will give room for `bytes` bytes: there is, or was made.
     /// # Panics
     /// As [`Link::open`].
+    #[inline]
     pub fn make_room(&mut self, pool: &Pool, bytes: usize) -> bool {
         let Some(live) = self.live.as_mut().filter(|live| live.is_open) else { return false };
         assert!(bytes <= live.outbound.capacity(), "larger records go by `send_large`");
-        if live.outbound.has_tail(bytes) {
-            return true;
-        }
+        live.outbound.has_tail(bytes) || self.begin_frame(pool)
+    }
+
+    fn begin_frame(&mut self, pool: &Pool) -> bool {
         self.rests_until = 0;
-        if live.outbound.is_filling() {
+        if self.is_filling() {
             self.seal(Content::Messages);
         }
-        let live = self.live.as_mut().expect("it is open");
+        if self.live.as_ref().is_some_and(|live| !live.has_way()) || pool.frames_free() == 0 {
+            self.hear_acks();
+        }
+        let Some(live) = &mut self.live else { return false };
         if !live.has_credit() || !live.outbound.has_window() {
             return false;
         }
@@ -302,7 +323,8 @@ impl Link {
         self.live.as_ref().is_none_or(is_quiet) && self.notices.is_empty()
     }
 
-    /// Ends for good: frames go back to their pool, and what was not done to the caller. Nothing is called after.
+    /// Ends for good: frames go back to their pool, and what was not done to the caller, as far as that is heard
+    /// ([`Link::hear_acks`]). Nothing is called after.
     pub fn give_up(&mut self) -> Vec<Undone> {
         if let Some(live) = self.live.take() {
             self.end(live, true);
@@ -340,6 +362,11 @@ impl Link {
     /// What `kind` stands for in messages from the peer; `None`: its table has no such entry.
     pub fn peer_schema(&self, kind: u16) -> Option<Schema> {
         self.live.as_ref()?.inbound.schema(kind)
+    }
+
+    /// Whether messages stand in a frame that leaves with the next flush.
+    pub fn is_filling(&self) -> bool {
+        self.live.as_ref().is_some_and(|live| live.outbound.is_filling())
     }
 
     /// This end and the other.

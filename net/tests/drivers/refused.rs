@@ -94,7 +94,9 @@ fn who_may_not_is_told_which_rights_it_takes() {
         };
         let error = open();
         assert!(
-            error.contains("BPF_MAP_CREATE: this process may not; start it as root, grant `setcap"),
+            error.contains(
+                "BPF_MAP_CREATE: this process may not; start it as root or grant `setcap"
+            ),
             "{error}"
         );
     });

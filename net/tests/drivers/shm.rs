@@ -374,7 +374,7 @@ fn a_name_that_another_process_has_is_said_with_its_remedy() {
         error.to_string(),
         format!(
             "driver shm at {at}: another process listens at the Unix socket @daedal-shm/{at}, though it has not the \
-             port; end it (`ss -lxp` shows it), choose another port, or write `driver = \"kernel\"`"
+             port; end it (`ss -lxp` shows it) or choose another port, or write `driver = \"kernel\"`"
         )
     );
 }

@@ -107,12 +107,7 @@ fn from_next_door(turn: &Turn<NoNetwork>, number: u64, place: Option<u64>) -> Ve
         kind: turn.plane.templates.kinds().kind(Entry::SCHEMA).expect("it takes them").0.into(),
         ..MessageHeader::default()
     };
-    let (draft, body) = (Draft { header, ..Draft::default() }, encode_to_vec::<Entry>(&Entry::Any));
-    let mut bytes = vec![0; draft.bytes() + body.len()];
-    draft.write(&mut bytes);
-    bytes[draft.bytes()..].copy_from_slice(&body);
-    finish(&mut bytes, draft.bytes(), body.len());
-    Record::of(&bytes).placed(place)
+    Draft { header, place, ..Draft::default() }.with(&encode_to_vec::<Entry>(&Entry::Any))
 }
 
 /// It had come to an earlier life by a link.

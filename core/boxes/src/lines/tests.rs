@@ -5,7 +5,7 @@ use daedal_model::id::Point;
 use super::*;
 use crate::conversation::RouteIndex;
 use crate::conversations::Conversations;
-use crate::record::{Draft, finish};
+use crate::record::Draft;
 use crate::slot::SlotIndex;
 
 const BASE: ConversationIndex = ConversationIndex(0);
@@ -26,10 +26,7 @@ fn record(number: Number) -> Vec<u8> {
     let mut draft = Draft { place: Some(NO_PLACE), ..Draft::default() };
     draft.header.number = number.0.into();
     draft.header.destination = 1.into();
-    let mut bytes = vec![0; draft.bytes()];
-    draft.write(&mut bytes);
-    finish(&mut bytes, draft.bytes(), 0);
-    bytes
+    draft.with(&[])
 }
 
 /// A message in this lane that leaves for a leaf.

@@ -176,7 +176,7 @@ fn room_afar<'a, D: Driver>(
     via: Via,
 ) -> &'a mut [u8] {
     match via {
-        Via::Link(link) => links.room(link, FRAME_ROOM_BYTES).expect("there was room just now"),
+        Via::Link(link) => links.room(link, FRAME_ROOM_BYTES),
         _ => scratch,
     }
 }

@@ -16,7 +16,7 @@ use super::{Hand, Plane, Stays, Via};
 use crate::conversation::{Conversation, ConversationIndex, RouteIndex, Until};
 use crate::kinds::Kind;
 use crate::ordered::NO_PLACE;
-use crate::record::{ASKS, BROADCAST, Draft, HAS_POINT, Record, finish};
+use crate::record::{ASKS, BROADCAST, Draft, FROM_OUTSIDE, HAS_POINT, Record, finish};
 use crate::routes::{Detour, Leaf, Way};
 use crate::slot::SlotIndex;
 use crate::timer::Alarm;
@@ -84,10 +84,7 @@ impl<D: Driver> Plane<D> {
         self.begun = Some(Begun { conversation, number, goes, body_at, asks, is_widest: false });
         let room = match goes {
             Goes::To(Leaf { via: Via::Local(_), .. }) => self.filling.room(),
-            Goes::To(Leaf { via: Via::Link(link), .. }) => {
-                let room = self.links.room(link, FRAME_ROOM_BYTES);
-                room.expect("there was room just now")
-            }
+            Goes::To(Leaf { via: Via::Link(link), .. }) => self.links.room(link, FRAME_ROOM_BYTES),
             _ => &mut self.scratch[..],
         };
         draft.write(room);
@@ -223,7 +220,7 @@ impl<D: Driver> Plane<D> {
         let begun = self.begun.as_mut().expect("a message was begun");
         let (at, was_taken) = (begun.body_at, std::mem::replace(&mut begun.is_widest, true));
         if !was_taken {
-            let room = self.links.room(link, at).expect("it is the room that was written to");
+            let room = self.links.room(link, at);
             self.scratch[..at].copy_from_slice(&room[..at]);
         }
         !was_taken
@@ -247,7 +244,6 @@ impl<D: Driver> Plane<D> {
         match begun.goes {
             Goes::To(Leaf { via: Via::Link(link), .. }) => {
                 let room = self.links.room(link, begun.body_at + bytes);
-                let room = room.expect("it is the room that was written to");
                 let end = finish(room, begun.body_at, bytes);
                 self.links.written(link, end, begun.conversation, begun.number);
                 if begun.asks {
@@ -384,7 +380,8 @@ impl<D: Driver> Plane<D> {
             kind: kind.0.into(),
             flags: flag(letter.point.is_some(), HAS_POINT)
                 | flag(letter.asks, ASKS)
-                | flag(letter.broadcast, BROADCAST),
+                | flag(letter.broadcast, BROADCAST)
+                | flag(sender.is_shim, FROM_OUTSIDE),
             route_epoch: route_epoch.into(),
             checkpoint: checkpoint.into(),
             ..MessageHeader::default()

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use daedal_net::driver::DriverKind;
+use daedal_net::driver::{DriverKind, OR_BY_THE_KERNEL};
 use rustix::fs::Access;
 use rustix::process::{Resource, getrlimit};
 use rustix::thread::CapabilitySet;
@@ -104,8 +104,10 @@ pub(super) fn past_the_kernel() -> Finding {
     Finding::missing(
         WHAT,
         format!("driver xdp needs {}, which this process has not", lacks.join(", ")),
-        "`setcap cap_net_admin,cap_net_raw,cap_bpf,cap_ipc_lock+ep $(readlink -f $(command -v daedal))`, or \
-         write `driver = \"kernel\"` in the system file",
+        format!(
+            "`setcap cap_net_admin,cap_net_raw,cap_bpf,cap_ipc_lock+ep $(readlink -f $(command -v daedal))`\
+             {OR_BY_THE_KERNEL}"
+        ),
     )
 }
 

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use daedal_net::driver::kernel::{self, Kernel};
 use daedal_net::driver::shm::{self, Shm};
 use daedal_net::driver::xdp::{self, Interface, Xdp};
-use daedal_net::driver::{Driver, DriverError, DriverKind};
+use daedal_net::driver::{Driver, DriverError, DriverKind, OR_BY_THE_KERNEL};
 
 use super::checks::past_the_kernel;
 use super::{Finding, Needs, Standing};
@@ -106,7 +106,9 @@ fn in_any_case(looked: &Result<Had, Finding>) -> Finding {
                 "shm" => "boxes of this host are reached as all others are",
                 _ => "the other drivers move its frames",
             };
-            Finding { standing: Standing::Without, follows, ..lacks.clone() }
+            // Nobody asked for it, so another driver is no way out.
+            let mend = lacks.mend.strip_suffix(OR_BY_THE_KERNEL).unwrap_or(&lacks.mend).to_owned();
+            Finding { standing: Standing::Without, follows, mend, ..lacks.clone() }
         }
     }
 }

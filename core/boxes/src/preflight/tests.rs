@@ -1,5 +1,7 @@
 use std::net::UdpSocket;
 
+use daedal_net::driver::OR_BY_THE_KERNEL;
+
 use super::*;
 
 fn needs() -> Needs {
@@ -104,6 +106,7 @@ fn a_box_of_shared_memory_needs_no_rights_and_is_told_of_who_has_its_name() {
     let finding = only(&Needs { address, ..shm }, Standing::Missing);
     assert_eq!(finding.what, "shm");
     assert!(finding.mend.starts_with("end it (`ss -lxp` shows it)"), "{finding}");
+    assert!(finding.mend.ends_with(OR_BY_THE_KERNEL), "{finding}");
 }
 
 /// An address at whose name for shared memory somebody else listens.
@@ -131,6 +134,9 @@ fn who_is_told_no_driver_has_the_best_that_works_and_hears_why_it_has_no_other()
     let (address, _squatter) = with_its_name_taken();
     let untold = Needs { address, ..untold };
     assert_eq!(noted(&untold), ("kernel".into(), vec![Finding::CHOICE, "shm", "xdp", "dpdk"]));
+    for finding in check(&untold).with(Standing::Without) {
+        assert!(!finding.mend.is_empty() && !finding.mend.contains(OR_BY_THE_KERNEL), "{finding}");
+    }
     // Who is told has what he is told, whatever else could be had.
     assert_eq!(noted(&needs()), ("kernel".into(), vec![]));
     let others: Vec<_> = other_drivers(&needs()).iter().map(|it| (it.what, it.standing)).collect();

@@ -1,10 +1,13 @@
 //! Who is sent too much, who sends it, and who stands beside.
 
 use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
-use daedal_model::agent::{Agent, Answer, Archived};
+use daedal_boxes::shim::Shim;
+use daedal_model::agent::{Agent, Answer, Archived, Refusal};
 use daedal_model::context::Context;
+use daedal_model::control::ToPort;
 use daedal_model::id::AgentId;
 use daedal_model::{message, state};
 
@@ -21,6 +24,9 @@ thread_local! {
     /// Copies of a ball that a player sends on, and how many were played.
     pub static COPIES: Cell<u64> = const { Cell::new(1) };
     pub static PLAYED: Cell<u64> = const { Cell::new(0) };
+    /// How often who was asked from outside has replied, or was said to have refused.
+    pub static TOLD: RefCell<BTreeMap<(AgentId, Option<Refusal>), u64>> =
+        const { RefCell::new(BTreeMap::new()) };
 }
 
 #[message(crate = daedal_model)]
@@ -169,6 +175,76 @@ impl Agent for Writer {
     }
 }
 
+/// Counts notes, and adds up their numbers.
+#[state(crate = daedal_model)]
+#[derive(Default)]
+pub struct Ledger {
+    #[combine(sum)]
+    pub count: u64,
+    #[combine(sum)]
+    pub sum: u64,
+}
+
+impl Agent for Ledger {
+    type Message = Note;
+    type Reply = ();
+
+    fn transition(&mut self, note: &Archived<Note>, _: &mut Context<'_, Self>) {
+        if let Archived::<Note>::Number(number) = note {
+            self.count += 1;
+            self.sum += number.to_native();
+            HANDLED.set(HANDLED.get() + 1);
+        }
+    }
+}
+
+/// Takes so long for each note.
+#[state(crate = daedal_model)]
+pub struct Slow {
+    #[combine(forbid)]
+    pub each_ns: u64,
+    #[combine(forbid)]
+    pub is_busy: bool,
+}
+
+impl Agent for Slow {
+    type Message = Note;
+    type Reply = ();
+
+    fn transition(&mut self, note: &Archived<Note>, context: &mut Context<'_, Self>) {
+        self.is_busy = matches!(note, Archived::<Note>::Number(_));
+        if self.is_busy {
+            HANDLED.set(HANDLED.get() + 1);
+            context.after(Duration::from_nanos(self.each_ns), &Note::Tick);
+        }
+    }
+
+    fn wants(&self, note: &Archived<Note>) -> bool {
+        !self.is_busy || matches!(note, Archived::<Note>::Tick)
+    }
+}
+
+/// Tells a reactor's port this, in the controller's stead.
+pub struct Teller {
+    pub port: AgentId,
+    pub word: Option<ToPort>,
+}
+
+impl Agent for Teller {
+    type Message = Note;
+    type Reply = ();
+
+    fn transition(&mut self, _: &Archived<Note>, _: &mut Context<'_, Self>) {}
+}
+
+impl Shim for Teller {
+    fn poll(&mut self, context: &mut Context<'_, Self>) -> bool {
+        let word = self.word.take();
+        word.iter().for_each(|word| context.send(self.port, word));
+        word.is_some()
+    }
+}
+
 /// Sends the keeper a tick.
 #[state(crate = daedal_model)]
 #[derive(Default)]
@@ -185,13 +261,29 @@ impl Agent for Opener {
     fn transition(&mut self, _: &Archived<Note>, _: &mut Context<'_, Self>) {}
 }
 
-/// Sends each ball that it gets to the other, so many copies of it.
+/// Sends each ball that it gets to the other, so many copies of it, and wants no ticks.
 #[state(crate = daedal_model)]
+#[derive(Default)]
 pub struct Player {
     #[combine(forbid)]
     pub other: u64,
+    /// Balls that it sends at its start.
     #[combine(forbid)]
     pub serves: u64,
+    /// To whom it writes before that, and how many notes.
+    #[combine(forbid)]
+    pub third: u64,
+    #[combine(forbid)]
+    pub notes: u64,
+    /// It wants no balls until the neighbour has answered it.
+    #[combine(forbid)]
+    pub waits: bool,
+}
+
+impl Player {
+    pub fn with(other: &str, serves: u64) -> Player {
+        Player { other: AgentId::of(other).0, serves, ..Player::default() }
+    }
 }
 
 impl Agent for Player {
@@ -199,12 +291,51 @@ impl Agent for Player {
     type Reply = ();
 
     fn start(&mut self, context: &mut Context<'_, Self>) {
+        if self.waits {
+            context.ask("neighbour", &Note::Tick);
+        }
+        (0..self.notes).for_each(|_| context.send(AgentId(self.third), &Note::Number(0)));
         (0..self.serves).for_each(|_| context.send(AgentId(self.other), &Note::Number(0)));
+    }
+
+    fn answered(&mut self, _: &Answer<'_>, _: &mut Context<'_, Self>) {
+        self.waits = false;
+    }
+
+    fn wants(&self, note: &Archived<Note>) -> bool {
+        !self.waits && matches!(note, Archived::<Note>::Number(_))
     }
 
     fn transition(&mut self, _: &Archived<Note>, context: &mut Context<'_, Self>) {
         PLAYED.set(PLAYED.get() + 1);
         (0..COPIES.get()).for_each(|_| context.send(AgentId(self.other), &Note::Number(0)));
+    }
+}
+
+/// Asks all of these so many times, on behalf of somebody outside.
+pub struct Outsider {
+    pub to: &'static [&'static str],
+    pub times: u64,
+}
+
+impl Agent for Outsider {
+    type Message = Note;
+    type Reply = ();
+
+    fn transition(&mut self, _: &Archived<Note>, _: &mut Context<'_, Self>) {}
+
+    fn answered(&mut self, answer: &Answer<'_>, _: &mut Context<'_, Self>) {
+        let refused = answer.open::<()>().err().map(|refusal| refusal.expect("it is known"));
+        TOLD.with_borrow_mut(|all| *all.entry((answer.from, refused)).or_default() += 1);
+    }
+}
+
+impl Shim for Outsider {
+    fn poll(&mut self, context: &mut Context<'_, Self>) -> bool {
+        let Some(left) = self.times.checked_sub(1) else { return false };
+        self.times = left;
+        self.to.iter().for_each(|to| _ = context.ask(*to, &Note::Tick));
+        true
     }
 }
 
@@ -263,67 +394,5 @@ impl Agent for Numbered {
 
     fn want(&self) -> u64 {
         self.next
-    }
-}
-
-/// A player that writes notes to a third at its start.
-#[state(crate = daedal_model)]
-pub struct Third {
-    #[combine(forbid)]
-    pub other: u64,
-    #[combine(forbid)]
-    pub serves: u64,
-    #[combine(forbid)]
-    pub third: u64,
-    #[combine(forbid)]
-    pub notes: u64,
-}
-
-impl Agent for Third {
-    type Message = Note;
-    type Reply = ();
-
-    fn start(&mut self, context: &mut Context<'_, Self>) {
-        (0..self.notes).for_each(|_| context.send(AgentId(self.third), &Note::Number(0)));
-        (0..self.serves).for_each(|_| context.send(AgentId(self.other), &Note::Number(0)));
-    }
-
-    fn transition(&mut self, _: &Archived<Note>, context: &mut Context<'_, Self>) {
-        PLAYED.set(PLAYED.get() + 1);
-        context.send(AgentId(self.other), &Note::Number(0));
-    }
-}
-
-/// A player that wants no balls until the neighbour has answered it.
-#[state(crate = daedal_model)]
-pub struct Gated {
-    #[combine(forbid)]
-    pub other: u64,
-    #[combine(forbid)]
-    pub serves: u64,
-    #[combine(forbid)]
-    pub is_open: bool,
-}
-
-impl Agent for Gated {
-    type Message = Note;
-    type Reply = ();
-
-    fn start(&mut self, context: &mut Context<'_, Self>) {
-        context.ask("neighbour", &Note::Tick);
-        (0..self.serves).for_each(|_| context.send(AgentId(self.other), &Note::Number(0)));
-    }
-
-    fn answered(&mut self, _: &Answer<'_>, _: &mut Context<'_, Self>) {
-        self.is_open = true;
-    }
-
-    fn wants(&self, _: &Archived<Note>) -> bool {
-        self.is_open
-    }
-
-    fn transition(&mut self, _: &Archived<Note>, context: &mut Context<'_, Self>) {
-        PLAYED.set(PLAYED.get() + 1);
-        context.send(AgentId(self.other), &Note::Number(0));
     }
 }

@@ -7,4 +7,5 @@ mod network;
 mod agents;
 mod cycles;
 mod slow;
+mod wedged;
 mod world;

@@ -27,7 +27,7 @@ pub const fn at(agent_box: u16, reactor: u8) -> ReactorAddress {
     ReactorAddress { agent_box: BoxId(agent_box), reactor }
 }
 
-fn address(at: ReactorAddress) -> SocketAddr {
+pub fn address(at: ReactorAddress) -> SocketAddr {
     SocketAddr::from(([10, 0, 0, at.agent_box.0 as u8], 7000 + u16::from(at.reactor)))
 }
 

@@ -2,21 +2,24 @@
 
 use std::io;
 
+use crate::driver::OR_BY_THE_KERNEL;
+
 /// Why an interface, or a queue of it, does not serve.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Problem {
     /// The interface is not one that XDP frames go through.
     #[error(
-        "it is no Ethernet; give the box an address of an interface that is, or write `driver = \"kernel\"`"
+        "it is no Ethernet; give the box an address of an interface that is{}",
+        OR_BY_THE_KERNEL
     )]
     NoEthernet,
     /// Somebody's program is there.
     #[error(
         "a program is attached already, {}: `ip link show dev {interface}` and `bpftool net` show it; end who attached \
-         it (a box of this driver has its interface alone), take it off by `ip link set dev {interface} xdp off`, \
-         or write `driver = \"kernel\"`",
-        shown(*program)
+         it (a box of this driver has its interface alone) or take it off by `ip link set dev {interface} xdp off`{}",
+        shown(*program),
+        OR_BY_THE_KERNEL
     )]
     ProgramThere {
         /// The interface's name.
@@ -26,8 +29,9 @@ pub enum Problem {
     },
     /// The process may not.
     #[error(
-        "{what}: this process may not; start it as root, grant `setcap \
-         cap_net_admin,cap_net_raw,cap_bpf,cap_ipc_lock+ep`, or write `driver = \"kernel\"`"
+        "{what}: this process may not; start it as root or grant `setcap \
+         cap_net_admin,cap_net_raw,cap_bpf,cap_ipc_lock+ep`{}",
+        OR_BY_THE_KERNEL
     )]
     NotAllowed {
         /// The call.
