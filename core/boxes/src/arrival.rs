@@ -93,21 +93,6 @@ impl<D: Driver> Turn<D> {
         self.plane.links.settle_by_name(link, name, outcome);
     }
 
-    /// Hears what the frames of this turn have acknowledged, now that the answers to them are under way. Whether more
-    /// may go for that.
-    #[inline]
-    pub(crate) fn hear_acks(&mut self) -> bool {
-        let (mut any, mut is_filling) = (false, false);
-        while let Some(link) = self.plane.links.next_acked() {
-            any = true;
-            self.plane.links.hear_acks(link);
-            self.hear(link);
-            is_filling |= self.plane.links.is_filling(link);
-        }
-        let has_waited = || self.plane.conversations.starved_count() > 0;
-        any && (is_filling || has_waited() || !self.plane.relieved.is_empty())
-    }
-
     /// Handles what a link has to tell.
     pub(crate) fn hear(&mut self, link: u32) {
         while let Some(event) = self.plane.links.next_event(link) {

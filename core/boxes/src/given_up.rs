@@ -43,7 +43,6 @@ impl<D: Driver> Turn<D> {
     }
 
     fn give_up_link(&mut self, link: u32, because: Because) {
-        self.plane.links.hear_acks(link);
         self.hear(link);
         let is_ours = because == Because::Unanswered;
         if is_ours {

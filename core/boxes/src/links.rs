@@ -63,8 +63,6 @@ pub struct Links<D> {
     look_at: Option<Stamp>,
     outgoing: VecDeque<daedal_net::driver::Outgoing>,
     received: Vec<Received>,
-    /// Links whose frames have acknowledged what is not heard.
-    acked: Vec<u32>,
     drops: Drops,
 }
 
@@ -156,7 +154,6 @@ impl<D: Driver> Links<D> {
             look_at: None,
             outgoing: VecDeque::new(),
             received: Vec::new(),
-            acked: Vec::new(),
             drops: Default::default(),
         }
     }
@@ -285,12 +282,7 @@ impl<D: Driver> Links<D> {
         match self.link_of(now, received) {
             // The link has counted what it drops.
             Ok((index, frame)) => {
-                let link = &mut self.links[index as usize].link;
-                let arrival = link.receive(now.0, frame).ok();
-                if link.has_acks() && self.acked.last() != Some(&index) {
-                    self.acked.push(index);
-                }
-                Some((index, arrival))
+                Some((index, self.links[index as usize].link.receive(now.0, frame).ok()))
             }
             Err(reason) => {
                 self.drops.count(reason);
@@ -375,23 +367,6 @@ impl<D: Driver> Links<D> {
         }
         peer.kinds[at] = Some(ours);
         Some(ours)
-    }
-
-    /// Hears what was acknowledged on a link, so that its events say so.
-    #[inline]
-    pub(crate) fn hear_acks(&mut self, link: u32) {
-        self.links[link as usize].link.hear_acks();
-    }
-
-    /// A link that has something acknowledged to be heard, if there is one; each is given once.
-    #[inline]
-    pub(crate) fn next_acked(&mut self) -> Option<u32> {
-        self.acked.pop()
-    }
-
-    /// Whether messages stand in a frame that has not left.
-    pub(crate) fn is_filling(&self, link: u32) -> bool {
-        self.links[link as usize].link.is_filling()
     }
 
     pub(crate) fn next_event(&mut self, link: u32) -> Option<LinkEvent> {

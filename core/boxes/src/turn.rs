@@ -69,8 +69,6 @@ pub struct Turn<D> {
     /// Rings from the other reactors of the box, with the reactor.
     pub(crate) rings: Vec<(u8, RingReceiver)>,
     run_queue: VecDeque<SlotIndex>,
-    /// What was heard when the last turn had ended lets more go.
-    goes_on: bool,
     /// Lives that end for others.
     pub(crate) ending: Vec<Ending>,
     /// Agents that are held for a cut.
@@ -104,7 +102,6 @@ impl<D: Driver> Turn<D> {
             cursor: 0,
             rings: Vec::new(),
             run_queue: VecDeque::new(),
-            goes_on: false,
             ending: Vec::new(),
             holds: Vec::new(),
             heirs: BTreeMap::new(),
@@ -145,7 +142,6 @@ impl<D: Driver> Turn<D> {
             || self.reading.from(self.cursor).is_some()
             || !self.run_queue.is_empty()
             || !self.plane.unanswered.is_empty()
-            || self.goes_on
     }
 
     /// When the next timer is due, of agents or links, or a life that ends is waited for no longer.
@@ -346,9 +342,7 @@ impl<D: Driver> Turn<D> {
         self.give_up_links();
         // They have told other reactors something, too.
         self.plane.flush_rings();
-        let any = self.plane.links.flush(self.plane.now) || any;
-        self.goes_on = self.hear_acks();
-        any
+        self.plane.links.flush(self.plane.now) || any
     }
 
     fn wake_relieved(&mut self) {

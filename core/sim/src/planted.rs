@@ -28,7 +28,7 @@ pub enum Bug {
 impl Bug {
     /// All that there are, each with a seed that finds it: the first one.
     pub fn all() -> Vec<(Bug, u64)> {
-        let all = vec![(Bug::RepeatsStop, 6), (Bug::JournalForgets, 8)];
+        let all = vec![(Bug::RepeatsStop, 4), (Bug::JournalForgets, 8)];
         #[cfg(feature = "planted")]
         let all = {
             use turn::Bug::*;
@@ -56,7 +56,7 @@ impl Bug {
                 (FullIsDone, 26),
                 (FullStaysDone, 26),
                 (FullPasses, 52),
-                (FullStaysFull, 174),
+                (FullStaysFull, 26),
             ];
             all.into_iter().chain(of_turn.map(|(bug, seed)| (Bug::Turn(bug), seed))).collect()
         };

@@ -40,9 +40,6 @@ impl Link {
     }
 
     fn end_turn(&mut self, now: u64, pool: &Pool, out: &mut VecDeque<Outgoing>, to: SocketAddr) {
-        if self.has_acks() && self.depends_on_acks(now) {
-            self.hear_acks();
-        }
         // What the link says goes through the guard, if there is one.
         let mut guard = self.guard.take();
         let mut unsealed = 0;
@@ -69,12 +66,6 @@ impl Link {
         if self.has_reserve() {
             self.rests_until = self.next_deadline().unwrap_or(u64::MAX);
         }
-    }
-
-    /// Whether what is to be said is another when it is heard what was acknowledged: more than messages is to be sent,
-    /// or something is due.
-    fn depends_on_acks(&self, now: u64) -> bool {
-        !self.is_open() || self.has_more() || self.next_deadline().is_some_and(|due| due <= now)
     }
 
     fn speak(&mut self, now: u64, pool: &Pool, mut send: impl FnMut(Frame)) {

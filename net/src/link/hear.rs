@@ -9,7 +9,7 @@ use super::receive::Inbound;
 use super::segment::Cutter;
 use super::send::{Heard, Outbound};
 use super::session::{Greeting, Session};
-use super::{Acked, Arrival, Link, LinkConfig, LinkEvent, Live, Named, PacketId, Undone};
+use super::{Arrival, Link, LinkConfig, LinkEvent, Live, Named, PacketId, Undone};
 use crate::error::DropReason;
 use crate::frame::Frame;
 use crate::limits::{PAYLOAD_BYTES_MIN, RECORD_ALIGN, SCHEMAS_MAX};
@@ -27,8 +27,7 @@ struct Summary {
 }
 
 impl Link {
-    /// Takes in a frame from the peer, and hands its messages out in place. What its header acknowledges waits for
-    /// [`Link::hear_acks`].
+    /// Takes in a frame from the peer, and hands its messages out in place.
     /// # Errors
     /// Why the frame was dropped, counted; nothing in it was heard, unless it is a duplicate, which
     /// is answered again.
@@ -74,9 +73,14 @@ impl Link {
         }
         let summary = live.check(area, is_control)?;
         live.inbound.owes_status |= header.has(ASK);
+        let ack = header.ack.get();
+        live.outbound.hear_received(now, ack, &[], &mut self.rtt, &mut self.heard);
         // What asks may be said by one who hears nothing.
-        live.is_answered |= is_control && !header.has(ASK);
-        live.note_ack(now, header.ack.get(), header.has(DONE));
+        live.is_answered |= !self.heard.is_empty() || is_control && !header.has(ASK);
+        if header.has(DONE) {
+            live.outbound.hear_done(ack, &[], &mut self.events);
+            live.hear_credit(ack.saturating_add(live.credit_frames));
+        }
         if !is_control {
             live.inbound.take(number, summary.messages > 0);
         }
@@ -86,37 +90,6 @@ impl Link {
         self.settle();
         let packet = (summary.messages > 0).then_some(PacketId { session, number });
         Ok(Arrival { frame, packet })
-    }
-
-    /// Whether something was acknowledged that is not heard.
-    #[inline]
-    pub fn has_acks(&self) -> bool {
-        self.live.as_ref().is_some_and(|live| live.acked.is_some())
-    }
-
-    /// Hears what the frames that came have acknowledged. The caller does so when it has ended the turn that they came
-    /// in, for their answers need not wait for it; sooner what is to be sent finds no credit, or may be due again.
-    pub fn hear_acks(&mut self) {
-        let Some(live) = &mut self.live else { return };
-        let Some(Acked { at, received, done }) = live.acked.take() else { return };
-        live.outbound.hear_received(at, received, &[], &mut self.rtt, &mut self.heard);
-        live.is_answered |= !self.heard.is_empty();
-        if done > 0 {
-            live.outbound.hear_done(done, &[], &mut self.events);
-            live.hear_credit(done.saturating_add(live.credit_frames));
-        }
-        self.settle();
-        // Who has nothing else to say rests until something is due.
-        if self.rests_until > 0 {
-            let is_quiet = |live: &Live| live.is_open && !live.outbound.is_waiting();
-            let rests = self.live.as_ref().is_some_and(is_quiet) && !self.has_more();
-            self.rests_until = if rests { self.next_deadline().unwrap_or(u64::MAX) } else { 0 };
-        }
-    }
-
-    /// Whether there are notices or segments to be sent.
-    pub(super) fn has_more(&self) -> bool {
-        !self.notices.is_empty() || self.live.as_ref().is_some_and(|live| live.cutter.has_more())
     }
 
     fn is_addressed(&self, header: &LinkHeader) -> bool {
@@ -252,7 +225,6 @@ impl Link {
     /// A new session: what the old one had not done goes back to the caller.
     fn begin(&mut self, hello: &Hello) {
         let life = hello.life.get();
-        self.hear_acks();
         if let Some(live) = self.live.take() {
             self.end(live, life != self.peer_life);
         }
@@ -309,25 +281,7 @@ impl Live {
             silence: 0,
             is_answered: true,
             sealed_ack: 0,
-            acked: None,
         }
-    }
-
-    /// A frame says that packets up to this one were received, and perhaps that they are done.
-    #[inline]
-    fn note_ack(&mut self, at: u64, through: u64, is_done: bool) {
-        let through = through.min(self.outbound.sent());
-        if !self.outbound.is_news(through, is_done) {
-            return;
-        }
-        let before = self.acked.unwrap_or(Acked { at, received: 0, done: 0 });
-        let done = if is_done { before.done.max(through) } else { before.done };
-        self.acked = Some(Acked { at, received: before.received.max(through), done });
-    }
-
-    /// Whether peer and network take one more packet, as far as that is heard.
-    pub(super) fn has_way(&self) -> bool {
-        self.outbound.has_credit(0) && self.outbound.has_window()
     }
 
     /// Whether all of our table, of `count` entries, went out. An empty one goes out too: it tells

@@ -85,18 +85,6 @@ struct Live {
     is_answered: bool,
     /// Acknowledged by the last packet that was sealed.
     sealed_ack: u64,
-    /// What the frames that came have acknowledged, while it is not heard.
-    acked: Option<Acked>,
-}
-
-/// What the headers of some frames say of ours.
-#[derive(Clone, Copy, Debug)]
-struct Acked {
-    /// When the last of them came.
-    at: u64,
-    /// Packets up to these were received, and are done.
-    received: u64,
-    done: u64,
 }
 
 /// Joins two reactors. Each end has its own.
@@ -202,11 +190,8 @@ impl Link {
 
     fn begin_frame(&mut self, pool: &Pool) -> bool {
         self.rests_until = 0;
-        if self.is_filling() {
+        if self.live.as_ref().is_some_and(|live| live.outbound.is_filling()) {
             self.seal(Content::Messages);
-        }
-        if self.live.as_ref().is_some_and(|live| !live.has_way()) || pool.frames_free() == 0 {
-            self.hear_acks();
         }
         let Some(live) = &mut self.live else { return false };
         if !live.has_credit() || !live.outbound.has_window() {
@@ -323,8 +308,7 @@ impl Link {
         self.live.as_ref().is_none_or(is_quiet) && self.notices.is_empty()
     }
 
-    /// Ends for good: frames go back to their pool, and what was not done to the caller, as far as that is heard
-    /// ([`Link::hear_acks`]). Nothing is called after.
+    /// Ends for good: frames go back to their pool, and what was not done to the caller. Nothing is called after.
     pub fn give_up(&mut self) -> Vec<Undone> {
         if let Some(live) = self.live.take() {
             self.end(live, true);
@@ -362,11 +346,6 @@ impl Link {
     /// What `kind` stands for in messages from the peer; `None`: its table has no such entry.
     pub fn peer_schema(&self, kind: u16) -> Option<Schema> {
         self.live.as_ref()?.inbound.schema(kind)
-    }
-
-    /// Whether messages stand in a frame that leaves with the next flush.
-    pub fn is_filling(&self) -> bool {
-        self.live.as_ref().is_some_and(|live| live.outbound.is_filling())
     }
 
     /// This end and the other.

@@ -158,11 +158,6 @@ impl Outbound {
         self.timer
     }
 
-    /// Packets up to this one went to the driver.
-    pub(super) fn sent(&self) -> u64 {
-        self.sent
-    }
-
     /// How many packets wait to be sent for the first time.
     pub(super) fn unsent(&self) -> usize {
         (self.next() - 1 - self.sent) as usize
@@ -310,12 +305,6 @@ impl Outbound {
         }
         self.timer = timer;
         budget < REPEATS_PER_FLUSH
-    }
-
-    /// Whether it is new that packets up to `through` were received, or are done.
-    #[inline]
-    pub(super) fn is_news(&self, through: u64, is_done: bool) -> bool {
-        through > self.received || is_done && through >= self.base
     }
 
     /// Packets up to `through` were received, and those that `words` name above it.

@@ -73,7 +73,6 @@ impl<D: Driver> End<D> {
             self.link.close(RECORD_BYTES, 0, number);
         }
         self.link.flush(tick(), &pool, &mut self.peer.queue, at);
-        self.link.hear_acks();
         let mut sent = self.peer.queue.iter().map(|out| lies(&out.frame));
         assert!(written.is_none_or(|it| sent.any(|frame| frame.contains(&it))), "it was copied");
         self.peer.transmit();

@@ -122,7 +122,6 @@ impl Flow {
     fn flush(&mut self, end: usize, now: u64) -> impl Iterator<Item = Vec<u8>> + use<> {
         let (mut out, to) = (VecDeque::new(), SocketAddr::from(([127, 0, 0, 1], 1)));
         self.links[end].flush(now, &self.pools[end], &mut out, to);
-        self.links[end].hear_acks();
         out.into_iter().map(|Outgoing { frame, .. }| frame.to_vec())
     }
 }

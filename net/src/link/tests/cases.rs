@@ -72,13 +72,6 @@ impl Pair {
     }
 
     pub(super) fn receive(&mut self, index: usize, bytes: &[u8]) -> Result<Arrival, DropReason> {
-        let arrival = self.take_in(index, bytes);
-        self.links[index].hear_acks();
-        arrival
-    }
-
-    /// As [`Pair::receive`], but what is acknowledged waits.
-    fn take_in(&mut self, index: usize, bytes: &[u8]) -> Result<Arrival, DropReason> {
         let mut frame = self.rx.take().unwrap();
         frame.bytes_mut().unwrap()[..bytes.len()].copy_from_slice(bytes);
         frame.truncate(bytes.len());
@@ -164,51 +157,6 @@ fn a_reply_says_in_its_header_that_the_request_is_done() {
         pair.links[0].finish(packet, &[]);
         assert_eq!(pair.events(0), [done(number, 1)]);
     }
-}
-
-/// Message 0 of the first end, which has credit for two, is done: it was told so, and has not heard it.
-fn told() -> Pair {
-    let mut pair = Pair::opened(20, 2);
-    assert!(pair.send(0, 0, 3));
-    let request = pair.exchange().remove(0).1;
-    assert!(pair.send(1, 0, 3));
-    pair.links[1].finish(request.packet.unwrap(), &[]);
-    let [reply] = &pair.flush(1)[..] else { panic!("one frame") };
-    let packet = pair.take_in(0, reply).unwrap().packet.unwrap();
-    pair.links[0].finish(packet, &[]);
-    assert_eq!((pair.events(0), pair.links[0].has_acks()), (vec![], true));
-    pair
-}
-
-#[test]
-fn what_is_sent_need_not_wait_for_what_was_acknowledged() {
-    let mut pair = told();
-    assert!(pair.send(0, 1, 3));
-    assert_eq!((pair.flush(0).len(), pair.events(0)), (1, vec![]));
-    pair.links[0].hear_acks();
-    assert_eq!((pair.events(0), pair.links[0].has_acks()), (vec![done(0, 1)], false));
-    assert_eq!(pair.links[0].packets_undone(), 1);
-}
-
-#[test]
-fn what_has_no_credit_hears_what_was_acknowledged() {
-    let mut pair = told();
-    assert!(pair.send(0, 1, 3));
-    assert_eq!((pair.flush(0).len(), pair.events(0)), (1, vec![]));
-    assert!(pair.send(0, 2, 3), "one of two is done");
-    assert_eq!(pair.events(0), [done(0, 1)]);
-}
-
-#[test]
-fn what_was_acknowledged_is_heard_before_its_session_ends() {
-    let mut pair = told();
-    pair.links[1] = Link::new(config(1, 99, 2), &pair.pools[1], pair.now);
-    for _ in 0..4 {
-        pair.flush(1).iter().for_each(|bytes| drop(pair.take_in(0, bytes)));
-        pair.flush(0).iter().for_each(|bytes| drop(pair.receive(1, bytes)));
-    }
-    let broken = LinkEvent::Broken { undone: vec![], is_other: true };
-    assert_eq!(pair.events(0)[..2], [done(0, 1), broken]);
 }
 
 #[test]

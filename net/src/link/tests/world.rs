@@ -449,7 +449,6 @@ impl World {
         let to = SocketAddr::from(([127, 0, 0, 1], 1));
         let side = &mut self.sides[index];
         side.link.flush(self.now, &side.pool, &mut side.out, to);
-        side.link.hear_acks();
         for Outgoing { frame, .. } in side.out.drain(..) {
             self.sent_frames += 1;
             self.trace = frame.iter().fold(self.trace, |trace, byte| {
