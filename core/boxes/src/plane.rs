@@ -464,7 +464,12 @@ impl<D: Driver> Plane<D> {
             (Some(Via::Nowhere), _) => Err(Detour::Refuse(Refusal::UnknownAgent)),
             (Some(via), _) => Ok(Leaf { physical: conversation.to, via }),
             (None, Some(range)) => way.leaf_of_all(range, turn),
-            (None, None) => way.leaf(record.point(), turn),
+            (None, None) => {
+                // Who has come back from a copy goes there again: others that it had have their places behind.
+                let has_left = record.place().is_some_and(|place| place != NO_PLACE);
+                let back = has_left.then(|| way.copy(record.destination(), record.point()));
+                back.flatten().map_or_else(|| way.leaf(record.point(), turn), Ok)
+            }
         }
     }
 

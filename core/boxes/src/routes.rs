@@ -76,6 +76,22 @@ impl Way {
         }
     }
 
+    /// The leaf of this id, if it is one of several that are alike, and is there.
+    pub fn copy(&self, physical: AgentId, point: Option<Point>) -> Option<Leaf> {
+        match self {
+            Way::Pick(among) => {
+                let at = among.partition_point(|(last, _)| point.is_some_and(|it| *last < it));
+                among.get(at)?.1.copy(physical, point)
+            }
+            Way::Spread(_, among) => among.iter().find_map(|way| match way {
+                Way::One(leaf) => Some(*leaf).filter(|it| it.physical == physical),
+                _ => None,
+            }),
+            _ => None,
+        }
+        .filter(|leaf| leaf.via != Via::Nowhere)
+    }
+
     /// The one leaf for a message to all points of a range.
     pub fn leaf_of_all(&self, range: PointRange, turn: u64) -> Result<Leaf, Detour> {
         match self {
@@ -575,5 +591,23 @@ mod tests {
         assert_eq!(told(&mut routes, 5, Action::To(physical)), one);
         routes.forget_route(id, Epoch(5));
         assert_eq!(told(&mut routes, 4, Action::Hold), Way::Closed);
+    }
+
+    #[test]
+    fn who_left_for_a_copy_finds_it_again_while_it_is_there() {
+        let leaf = |id, via| Leaf { physical: AgentId(id), via };
+        let copies = |first: Via| {
+            let all = [leaf(1, first), leaf(2, Via::Ring(0))].map(Way::One);
+            Way::Spread(PickBy::RoundRobin, all.into())
+        };
+        let there = copies(Via::Ring(0));
+        assert_eq!(there.leaf(None, 0), Ok(leaf(1, Via::Ring(0))));
+        // It left while the other was away.
+        assert_eq!(there.copy(AgentId(2), None), Some(leaf(2, Via::Ring(0))));
+        assert_eq!(there.copy(AgentId(3), None), None);
+        assert_eq!(copies(Via::Nowhere).copy(AgentId(1), None), None);
+        let shards = Way::Pick([(Point(7), there), (Point::MAX, copies(Via::Ring(1)))].into());
+        assert_eq!(shards.copy(AgentId(1), Some(Point(8))), Some(leaf(1, Via::Ring(1))));
+        assert_eq!(Way::One(leaf(1, Via::Ring(0))).copy(AgentId(1), None), None, "it has points");
     }
 }
