@@ -13,13 +13,28 @@ pub const PAYLOAD_BYTES_MAX: usize = 65_504;
 /// Largest message: a body of 16 MiB (Redis's largest value here) and 64 KiB of what wraps it.
 pub const LARGE_BYTES_MAX: usize = (16 << 20) + (64 << 10);
 
-/// Large messages of one direction of a link that may be under way at once. A receiver's memory for
-/// half-assembled ones is this times [`LARGE_BYTES_MAX`]; the pages are touched as segments come.
-pub const LARGE_AT_ONCE: usize = 4;
+/// Large messages of one direction of a link that may be under way at once: as many as the default credit has
+/// frames, so that those of a few frames go as fast as small ones.
+pub const LARGE_AT_ONCE: usize = 256;
 
-/// Frames of segments that one flush starts: so much may stand before a small message of the next
+/// Bytes that they may have together, headers among them: four of the largest. A receiver's memory for half-assembled
+/// ones; the pages are touched as segments come.
+pub const LARGE_BYTES_AT_ONCE: usize = 4 * (64 + LARGE_BYTES_MAX);
+
+/// Large messages whose segments are sent in turn, so that a shorter one does not wait for a longer one; and no
+/// more, so that the first is whole before the last is begun.
+pub const LARGE_IN_TURN: usize = 4;
+
+/// Frames of segments that one flush starts beside small messages: so much may stand before one of the next
 /// turn, about 10 µs at 10 Gbit/s.
-pub const LARGE_FRAMES_PER_FLUSH: usize = 8;
+pub const LARGE_FRAMES_BESIDE: usize = 8;
+
+/// And where there are none: one train of the kernel's, under 64 KiB.
+pub const LARGE_FRAMES_ALONE: usize = 44;
+
+/// For how long no small message has gone where there are none, nanoseconds: many turns, and many round trips
+/// within a rack.
+pub const LARGE_ALONE_NS: u64 = 1_000_000;
 
 /// Packets between the lowest that is not done and the highest sent: the receiver's window of
 /// duplicates is three bits for each. Four times the default credit: one packet that is kept for

@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 
 use daedal_net::error::DropReason;
-use daedal_net::limits::{LARGE_AT_ONCE, LARGE_BYTES_MAX};
+use daedal_net::limits::{LARGE_AT_ONCE, LARGE_BYTES_AT_ONCE, LARGE_BYTES_MAX};
 use daedal_net::link::LinkEvent;
 use daedal_net::wire::U48;
 use daedal_net::wire::control::SEGMENT;
@@ -74,7 +74,9 @@ impl Model {
         if !fits || offset + bytes.len() > total {
             return Err(DropReason::BadSegment);
         }
-        if !self.halves.contains_key(&id) && self.halves.len() == LARGE_AT_ONCE {
+        let together: usize = self.halves.values().map(|(_, total, _)| total).sum();
+        let is_full = self.halves.len() == LARGE_AT_ONCE || together + total > LARGE_BYTES_AT_ONCE;
+        if !self.halves.contains_key(&id) && is_full {
             return Err(DropReason::LargeTooMany);
         }
         let kept = || (vec![0; total.min(KEPT_BYTES)], total, 0);

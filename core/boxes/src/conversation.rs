@@ -8,6 +8,7 @@ use daedal_model::id::{AgentId, Number};
 use daedal_model::message::Schema;
 
 use crate::asks::OpenAsks;
+use crate::inbox::Load;
 use crate::kinds::Kind;
 use crate::lines::Stands;
 use crate::ordered::{NO_PLACE, Place};
@@ -68,6 +69,8 @@ pub(crate) struct Conversation {
     pub stands: Stands,
     /// How many of its messages wait in lines.
     pub in_line: usize,
+    /// Bytes of messages that wait to be sent, there or in the outbox.
+    unsent_bytes: usize,
     /// Whether it stands among those that want room.
     pub is_starved: bool,
     /// More messages wait than their sender should add to.
@@ -129,6 +132,7 @@ impl Conversation {
             lines: None,
             stands: Stands::default(),
             in_line: 0,
+            unsent_bytes: 0,
             is_starved: false,
             is_pressed: false,
         }
@@ -219,10 +223,22 @@ impl Conversation {
         self.outbox.get(&(number, physical)).map(|waiting| waiting.record.as_slice())
     }
 
-    /// How many messages wait to be sent.
+    /// What waits to be sent.
     #[inline]
-    pub fn unsent_count(&self) -> usize {
-        self.sendable + self.in_line
+    pub fn unsent(&self) -> Load {
+        Load { messages: self.sendable + self.in_line, bytes: self.unsent_bytes }
+    }
+
+    /// A message waits in a line.
+    pub fn wait_in_line(&mut self, record: &[u8]) {
+        self.in_line += 1;
+        self.unsent_bytes += record.len();
+    }
+
+    /// It was taken out.
+    pub fn left_line(&mut self, record: &[u8]) {
+        self.in_line -= 1;
+        self.unsent_bytes -= record.len();
     }
 
     /// How many messages are not on their way.
@@ -371,7 +387,10 @@ impl Conversation {
             Until::Settled { .. } => Record::of(&waiting.record).destination(),
         };
         self.take(number, part);
-        self.sendable += usize::from(waiting.until == Until::Sendable);
+        if waiting.until == Until::Sendable {
+            self.sendable += 1;
+            self.unsent_bytes += waiting.record.len();
+        }
         self.replies += usize::from(waiting.is_sendable_reply());
         self.outbox.insert((number, part), waiting);
     }
@@ -384,7 +403,10 @@ impl Conversation {
 
     fn take(&mut self, number: Number, part: AgentId) -> Option<Waiting> {
         let waiting = self.outbox.remove(&(number, part))?;
-        self.sendable -= usize::from(waiting.until == Until::Sendable);
+        if waiting.until == Until::Sendable {
+            self.sendable -= 1;
+            self.unsent_bytes -= waiting.record.len();
+        }
         self.replies -= usize::from(waiting.is_sendable_reply());
         Some(waiting)
     }

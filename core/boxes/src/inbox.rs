@@ -26,11 +26,23 @@ struct Waiting {
     refused: Vec<Via>,
 }
 
-/// How much waits for an agent, here, in lines, or for one of many.
+/// How much waits: for an agent, here, in lines, or for one of many; or of what it has sent.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Load {
     pub messages: usize,
     pub bytes: usize,
+}
+
+impl Load {
+    /// So many times as much, divided.
+    pub const fn scaled(self, by: usize, of: usize) -> Load {
+        Load { messages: self.messages * by / of, bytes: self.bytes * by / of }
+    }
+
+    /// Whether it has as many messages as a mark, or as many bytes.
+    pub fn reaches(self, mark: Load) -> bool {
+        self.messages >= mark.messages || self.bytes >= mark.bytes
+    }
 }
 
 impl Inbox {

@@ -252,7 +252,8 @@ impl<D: Driver> Links<D> {
     ) -> bool {
         let it = &mut self.links[link as usize].link;
         if record.len() > it.record_bytes_max() {
-            return it.is_open() && it.send_large(record.to_vec(), at.0, number.0).is_ok();
+            return it.takes_large(record.len())
+                && it.send_large(record.to_vec(), at.0, number.0).is_ok();
         }
         let Some(room) = it.open(self.driver.pool(), record.len()) else { return false };
         room[..record.len()].copy_from_slice(record);

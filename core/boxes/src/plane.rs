@@ -19,6 +19,7 @@ use crate::collect::of_space;
 use crate::conversation::{Conversation, ConversationIndex, RouteIndex, Until, Waiting};
 use crate::conversations::Conversations;
 use crate::gather::{Gathers, Which};
+use crate::inbox::Load;
 use crate::links::Links;
 use crate::local::Arena;
 use crate::matching::Matching;
@@ -47,8 +48,9 @@ pub(crate) use heads::Heads;
 use writing::Begun;
 pub(crate) use writing::Work;
 
-/// Messages that an agent may have waiting to be sent to one destination before it is told that it is pressed.
-const OUTBOX_MARK: usize = 1024;
+/// What an agent may have waiting to be sent to one destination before it is told that it is pressed: as much as
+/// its destination's inbox takes.
+const OUTBOX_MARK: Load = Load { messages: 1024, bytes: 4 << 20 };
 
 /// How another agent is reached.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -324,7 +326,7 @@ impl<D: Driver> Plane<D> {
         }
         self.counts.kept += 1;
         let conversation = &mut self.conversations[at];
-        if conversation.unsent_count() >= OUTBOX_MARK {
+        if conversation.unsent().reaches(OUTBOX_MARK) {
             match std::mem::replace(&mut conversation.is_pressed, true) {
                 false => self.senders[conversation.from.0 as usize].pressed += 1,
                 true => self.bound_cycle(at),
@@ -339,7 +341,7 @@ impl<D: Driver> Plane<D> {
         if !conversation.is_pressed {
             return;
         }
-        if conversation.unsent_count() >= OUTBOX_MARK / 2 {
+        if conversation.unsent().reaches(OUTBOX_MARK.scaled(1, 2)) {
             return self.unbound_cycle(at);
         }
         conversation.is_pressed = false;

@@ -51,7 +51,7 @@ impl Default for Marks {
 
 impl Marks {
     fn is_over(&self, load: Load) -> bool {
-        load.messages >= self.messages || load.bytes >= INBOX_BYTES_MARK
+        load.reaches(Load { messages: self.messages, bytes: INBOX_BYTES_MARK })
     }
 
     fn has_room(&self, load: Load) -> bool {

@@ -16,7 +16,8 @@ use super::{Link, emit_control, header};
 use crate::driver::Outgoing;
 use crate::frame::Frame;
 use crate::limits::{
-    CONTROL_FRAMES, LARGE_FRAMES_PER_FLUSH, NOTICE_PACKETS, REPEATS_BEFORE_HELLO, WATCH_NS,
+    CONTROL_FRAMES, LARGE_ALONE_NS, LARGE_FRAMES_ALONE, LARGE_FRAMES_BESIDE, NOTICE_PACKETS,
+    REPEATS_BEFORE_HELLO, WATCH_NS,
 };
 use crate::pool::Pool;
 use crate::wire::control::{self, Hello, SchemaEntry, Segment};
@@ -229,7 +230,10 @@ impl Link {
     /// Cuts large messages, a bounded part of them each turn, and leaves half of the credit to
     /// others.
     fn send_segments(&mut self, now: u64, pool: &Pool) {
-        for _ in 0..LARGE_FRAMES_PER_FLUSH {
+        let Some(live) = self.live.as_ref().filter(|live| live.cutter.has_more()) else { return };
+        let is_alone = self.turn_at >= live.small_at.saturating_add(LARGE_ALONE_NS);
+        let frames = if is_alone { LARGE_FRAMES_ALONE } else { LARGE_FRAMES_BESIDE };
+        for _ in 0..frames {
             let Some(live) = &mut self.live else { return };
             if !live.cutter.has_more() || live.segments_unheard >= live.segments_unheard_max {
                 return;

@@ -241,9 +241,9 @@ impl Link {
     }
 
     pub(super) fn end(&mut self, live: Live, is_other: bool) {
-        let Live { outbound, mut cutter, .. } = live;
+        let Live { outbound, cutter, .. } = live;
         let (mut undone, notices) = outbound.abandon();
-        undone.extend(cutter.drain().map(|large| Undone {
+        undone.extend(cutter.into_all().map(|large| Undone {
             conversation: large.conversation,
             number: large.number,
             record: large.record,
@@ -273,6 +273,7 @@ impl Live {
             schemas_packets: 0,
             schemas_unheard: 0,
             is_open: false,
+            small_at: 0,
             segments_unheard: 0,
             segments_unheard_max: (credit as usize / 2).max(1),
             is_stalled: false,

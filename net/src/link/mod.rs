@@ -72,6 +72,8 @@ struct Live {
     schemas_unheard: usize,
     /// Both tables are known.
     is_open: bool,
+    /// When the turn ended before the one in which a small message was sealed last.
+    small_at: u64,
     /// Segments on their way, and how many there may be.
     segments_unheard: usize,
     segments_unheard_max: usize,
@@ -222,11 +224,16 @@ impl Link {
         self.live.as_ref().map_or(0, |live| live.outbound.capacity())
     }
 
+    /// Whether [`Link::send_large`] takes a record of so many bytes: there is a session, and less under way than
+    /// [`limits::LARGE_AT_ONCE`] records and [`limits::LARGE_BYTES_AT_ONCE`] bytes.
+    pub fn takes_large(&self, bytes: usize) -> bool {
+        self.live.as_ref().is_some_and(|live| live.is_open && live.cutter.has_room(bytes))
+    }
+
     /// Sends a record that is longer than a frame, in segments. When all of it was received it
     /// comes back as [`LinkEvent::Parked`].
     /// # Errors
-    /// Gives the record back when [`limits::LARGE_AT_ONCE`] are under way, or there is no session:
-    /// the caller keeps it and tries again.
+    /// Gives the record back when it is not taken: the caller keeps it and tries again.
     /// # Panics
     /// When `record` is not one message record, or longer than the wire takes.
     pub fn send_large(
@@ -264,15 +271,6 @@ impl Link {
     pub fn settle_by_name(&mut self, name: Named, outcome: u32) {
         self.rests_until = 0;
         self.notices.settle(name, outcome);
-    }
-
-    /// Moves messages that were received, and are not done, from their frames to the outbox
-    /// ([`LinkEvent::Parked`]): for a pool that runs low.
-    pub fn unload(&mut self) {
-        self.rests_until = 0;
-        if let Some(live) = &mut self.live {
-            live.outbound.unload(&mut self.events);
-        }
     }
 
     /// Whether the caller waits for something that the peer is to send: then a peer that started again is
@@ -398,6 +396,9 @@ impl Link {
         if live.outbound.seal(header, content) {
             live.sealed_ack = ack;
             self.away_ns = 0;
+            if content == Content::Messages {
+                live.small_at = self.turn_at;
+            }
             if is_even {
                 (live.inbound.owes_status, live.inbound.owes_ack) = (false, false);
             }

@@ -1,23 +1,27 @@
 //! Large messages: cut into segments, one to a frame, and put together again.
 //!
-//! Does not repeat anything: segments travel in packets, which the link repeats. Invariants: at
-//! most [`LARGE_AT_ONCE`] under way in each direction; none longer than [`LARGE_BYTES_MAX`] behind
-//! its header.
+//! Does not repeat anything: segments travel in packets, which the link repeats. Invariants: at most
+//! [`LARGE_AT_ONCE`] under way in each direction, of [`LARGE_BYTES_AT_ONCE`] together; none longer than
+//! [`LARGE_BYTES_MAX`] behind its header.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 
 use crate::error::DropReason;
-use crate::limits::{LARGE_AT_ONCE, LARGE_BYTES_MAX};
+use crate::limits::{LARGE_AT_ONCE, LARGE_BYTES_AT_ONCE, LARGE_BYTES_MAX, LARGE_IN_TURN};
 use crate::wire::control::Segment;
 use crate::wire::message::MessageHeader;
 
 /// Longest record: header and all behind it.
 pub(super) const RECORD_BYTES_MAX: usize = MessageHeader::BYTES + LARGE_BYTES_MAX;
 
+/// Whether one more of `bytes` may be under way beside `count` of `together` bytes.
+fn has_room(count: usize, together: usize, bytes: usize) -> bool {
+    count < LARGE_AT_ONCE && together + bytes <= LARGE_BYTES_AT_ONCE
+}
+
 /// A large message that is being sent.
 #[derive(Debug)]
 pub(super) struct Cutting {
-    pub(super) id: u32,
     pub(super) record: Vec<u8>,
     pub(super) conversation: u32,
     pub(super) number: u64,
@@ -25,14 +29,23 @@ pub(super) struct Cutting {
     unheard: usize,
 }
 
-/// Large messages that are being sent; those that still have segments to cut take turns.
+/// Large messages that are being sent, by id.
 #[derive(Debug, Default)]
 pub(super) struct Cutter {
-    under_way: VecDeque<Cutting>,
+    under_way: BTreeMap<u32, Cutting>,
+    /// Bytes of those.
+    bytes: usize,
+    /// Those that have segments to cut: the first [`LARGE_IN_TURN`] take turns, the others follow them.
+    to_cut: VecDeque<u32>,
     next_id: u32,
 }
 
 impl Cutter {
+    /// Whether it takes a record of so many bytes.
+    pub(super) fn has_room(&self, bytes: usize) -> bool {
+        has_room(self.under_way.len(), self.bytes, bytes)
+    }
+
     /// Takes a record, or gives it back when enough are under way.
     pub(super) fn push(
         &mut self,
@@ -40,59 +53,64 @@ impl Cutter {
         conversation: u32,
         number: u64,
     ) -> Result<(), Vec<u8>> {
-        if self.under_way.len() == LARGE_AT_ONCE {
+        if !self.has_room(record.len()) {
             return Err(record);
         }
         let id = self.next_id;
         self.next_id = id.wrapping_add(1);
-        self.under_way.push_back(Cutting { id, record, conversation, number, cut: 0, unheard: 0 });
+        self.bytes += record.len();
+        self.to_cut.push_back(id);
+        self.under_way.insert(id, Cutting { record, conversation, number, cut: 0, unheard: 0 });
         Ok(())
     }
 
     /// Whether segments wait to be cut.
     pub(super) fn has_more(&self) -> bool {
-        self.under_way.iter().any(|large| large.cut < large.record.len())
+        !self.to_cut.is_empty()
     }
 
     /// The next segment, of at most `bytes` bytes: id, total, offset, bytes.
     pub(super) fn cut(&mut self, bytes: usize) -> Option<(u32, usize, usize, &[u8])> {
-        let more = self.under_way.iter().position(|large| large.cut < large.record.len())?;
-        self.under_way.rotate_left(more + 1);
-        let large = self.under_way.back_mut().expect("the one that was found");
-        let offset = large.cut;
-        large.cut = (offset + bytes).min(large.record.len());
+        let id = self.to_cut.pop_front()?;
+        let large = self.under_way.get_mut(&id).expect("what is to be cut is under way");
+        let (offset, total) = (large.cut, large.record.len());
+        large.cut = (offset + bytes).min(total);
         large.unheard += 1;
-        Some((large.id, large.record.len(), offset, &large.record[offset..large.cut]))
+        if large.cut < total {
+            self.to_cut.insert((LARGE_IN_TURN - 1).min(self.to_cut.len()), id);
+        }
+        Some((id, total, offset, &large.record[offset..large.cut]))
     }
 
     /// A segment of `id` was received. The message comes back when that was the last.
     pub(super) fn heard(&mut self, id: u32) -> Option<Cutting> {
-        let index = self.under_way.iter().position(|large| large.id == id)?;
-        let large = &mut self.under_way[index];
+        let large = self.under_way.get_mut(&id)?;
         large.unheard -= 1;
         if large.unheard > 0 || large.cut < large.record.len() {
             return None;
         }
-        self.under_way.remove(index)
+        self.bytes -= large.record.len();
+        self.under_way.remove(&id)
     }
 
-    /// Everything that is under way.
-    pub(super) fn drain(&mut self) -> impl Iterator<Item = Cutting> + '_ {
-        self.under_way.drain(..)
+    /// Everything that was under way, the session being over.
+    pub(super) fn into_all(self) -> impl Iterator<Item = Cutting> {
+        self.under_way.into_values()
     }
 }
 
 #[derive(Debug)]
 struct Half {
-    id: u32,
     got: usize,
     record: Vec<u8>,
 }
 
-/// Large messages that are being received.
+/// Large messages that are being received, by id.
 #[derive(Debug, Default)]
 pub(super) struct Joiner {
-    halves: Vec<Half>,
+    halves: BTreeMap<u32, Half>,
+    /// Bytes that those will have together.
+    bytes: usize,
 }
 
 impl Joiner {
@@ -108,29 +126,31 @@ impl Joiner {
         if bytes.is_empty() || end > total || total < MessageHeader::BYTES {
             return Err(DropReason::BadSegment);
         }
-        match self.halves.iter().find(|half| half.id == id) {
+        match self.halves.get(&id) {
             Some(half) if half.record.len() == total && half.got + bytes.len() <= total => Ok(()),
             Some(_) => Err(DropReason::BadSegment),
-            None if self.halves.len() == LARGE_AT_ONCE => Err(DropReason::LargeTooMany),
+            None if !has_room(self.halves.len(), self.bytes, total) => {
+                Err(DropReason::LargeTooMany)
+            }
             None => Ok(()),
         }
     }
 
     /// Adds a segment that was checked. The record comes out when it is whole.
     pub(super) fn join(&mut self, id: u32, segment: &Segment, bytes: &[u8]) -> Option<Vec<u8>> {
-        let index = match self.halves.iter().position(|half| half.id == id) {
-            Some(index) => index,
-            None => {
-                let record = vec![0; segment.total.get() as usize];
-                self.halves.push(Half { id, got: 0, record });
-                self.halves.len() - 1
-            }
-        };
-        let half = &mut self.halves[index];
+        let total = segment.total.get() as usize;
+        let half = self.halves.entry(id).or_insert_with(|| {
+            self.bytes += total;
+            Half { got: 0, record: vec![0; total] }
+        });
         let offset = segment.offset.get() as usize;
         half.record[offset..offset + bytes.len()].copy_from_slice(bytes);
         half.got += bytes.len();
-        (half.got == half.record.len()).then(|| self.halves.swap_remove(index).record)
+        if half.got < total {
+            return None;
+        }
+        self.bytes -= total;
+        self.halves.remove(&id).map(|half| half.record)
     }
 
     /// How many are half assembled.

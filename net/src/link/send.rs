@@ -468,18 +468,6 @@ impl Outbound {
         grew
     }
 
-    /// Frees the frames of packets that were received and are not done; their messages go to the
-    /// outbox.
-    pub(super) fn unload(&mut self, events: &mut VecDeque<LinkEvent>) {
-        for packet in self.packets.iter_mut().filter(|packet| packet.is_received()) {
-            let Some(frame) = packet.frame.take() else { continue };
-            let names = runs_of(&self.runs, self.runs_base, packet).flat_map(Run::names);
-            events.extend(names.zip(messages(&frame)).map(|((conversation, number), record)| {
-                LinkEvent::Parked { conversation, number, record: record.to_vec() }
-            }));
-        }
-    }
-
     /// Everything that is not done, and not in the outbox already.
     pub(super) fn abandon(mut self) -> (Vec<Undone>, Vec<Frame>) {
         // The caller has gone on: what it was filling counts as sealed.

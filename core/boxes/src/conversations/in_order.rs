@@ -139,14 +139,15 @@ impl Conversations {
             }
             At::Waiting | At::Both(_) | At::Done => return,
         };
-        it.in_line += 1;
-        lines.wait(line, (stand.ticket, at, number), record);
+        let waits = (stand.ticket, at, number);
+        it.wait_in_line(&record);
+        lines.wait(line, waits, record);
     }
 
     /// A record was taken out of its line.
-    pub fn took_from_line(&mut self, at: ConversationIndex, number: Number) {
+    pub fn took_from_line(&mut self, at: ConversationIndex, number: Number, record: &[u8]) {
         let it = &mut self[at];
-        it.in_line -= 1;
+        it.left_line(record);
         let stand = it.stands.find(number).expect("what waits in a line stands in it");
         stand.at = match stand.at {
             At::Both(line) => At::UnderWay(line),
@@ -182,9 +183,9 @@ impl Conversations {
     pub fn give_up(&mut self, at: ConversationIndex, number: Number) {
         if let Some(lines) = self[at].lines
             && let Some(ticket) = self.ticket(at, number)
-            && self.lines(lines).take((ticket, at, number)).is_some()
+            && let Some(record) = self.lines(lines).take((ticket, at, number))
         {
-            self.took_from_line(at, number);
+            self.took_from_line(at, number, &record);
         }
         self[at].give_up(number);
         self.settle_stands(at, number, 1);

@@ -131,10 +131,10 @@ fn what_came_back_leaves_in_the_order_of_sending_whichever_lane_it_is_in() {
     assert!(!conversations.is_open(BASE, 1, TWO), "others wait for it");
     let line = conversations.lines(lines).to_leave()[0];
     for it in sent {
-        let ((_, at, number), _) =
+        let ((_, at, number), record) =
             conversations.lines(lines).next_to_leave(line).expect("it waits");
         assert_eq!((at, number), it);
-        conversations.took_from_line(at, number);
+        conversations.took_from_line(at, number, &record);
         conversations.leave(at, number, TWO);
     }
     assert!(conversations.is_open(BASE, 1, TWO));

@@ -17,14 +17,15 @@ use daedal_net::driver::Driver;
 
 use super::Plane;
 use crate::conversation::ConversationIndex;
+use crate::inbox::Load;
 use crate::record::{FROM_OUTSIDE, Record};
 use crate::slot::SlotIndex;
 use crate::turn::Fate;
 
 /// Agents of the longest cycle that is found: a label that was passed on so often is nobody's any more.
 const HOPS_MAX: u32 = 32;
-/// Messages that an agent of a cycle may have waiting, towards one destination, before it stands still.
-const CYCLE_MARK: usize = 16 * super::OUTBOX_MARK;
+/// What an agent of a cycle may have waiting, towards one destination, before it stands still.
+const CYCLE_MARK: Load = super::OUTBOX_MARK.scaled(16, 1);
 /// How often a cycle that stands still is spoken of.
 const SAY_NS: u64 = 10_000_000_000;
 
@@ -171,7 +172,7 @@ impl<D: Driver> Plane<D> {
     pub fn bound_cycle(&mut self, at: ConversationIndex) {
         let it = &self.conversations[at];
         let slot = it.from;
-        if it.unsent_count() >= CYCLE_MARK
+        if it.unsent().reaches(CYCLE_MARK)
             && let Some(cycle) = self.cycles.found.get_mut(&slot)
             && std::mem::replace(&mut cycle.goes_on, false)
         {
@@ -183,7 +184,7 @@ impl<D: Driver> Plane<D> {
     pub fn unbound_cycle(&mut self, at: ConversationIndex) {
         let it = &self.conversations[at];
         let slot = it.from;
-        if it.unsent_count() < CYCLE_MARK - super::OUTBOX_MARK
+        if !it.unsent().reaches(CYCLE_MARK.scaled(15, 16))
             && let Some(cycle) = self.cycles.found.get_mut(&slot)
             && !std::mem::replace(&mut cycle.goes_on, true)
         {

@@ -53,7 +53,7 @@ impl<D: Driver> Plane<D> {
                     return self.conversations.lines(index).wait(None, waits, record);
                 }
                 Err(detour) => {
-                    self.conversations.took_from_line(at, number);
+                    self.conversations.took_from_line(at, number, &record);
                     match detour {
                         Detour::Refuse(refusal) => self.refuse(at, &Record::of(&record), refusal),
                         _ => drop(self.cut(at, &record)),
@@ -73,7 +73,7 @@ impl<D: Driver> Plane<D> {
                 self.conversations.lines(index).wait(Some(line), waits, record);
                 return Err(Stays::NoRoom);
             }
-            self.conversations.took_from_line(at, number);
+            self.conversations.took_from_line(at, number, &record);
             let sent = match self.leaf_of(at, &Record::of(&record)) {
                 Ok(leaf) => self.send_record(at, leaf, &mut record),
                 Err(Detour::Each) => self.send_each(at, &mut record),
@@ -101,7 +101,7 @@ impl<D: Driver> Plane<D> {
                 break;
             }
             if let Some(record) = self.conversations.lines(lines).take(waits) {
-                self.conversations.took_from_line(at, number);
+                self.conversations.took_from_line(at, number, &record);
                 taken.push((at, number, record));
             }
         }

@@ -34,6 +34,7 @@ thread_local! {
 pub enum Note {
     Number(u64),
     Tick,
+    Heavy(Vec<u8>),
 }
 
 /// Takes as many notes as it may, and a tick at any time: then it may take all.
@@ -55,6 +56,7 @@ impl Agent for Keeper {
                 HANDLED.set(HANDLED.get() + 1);
             }
             Archived::<Note>::Tick => ALLOWED.set(u64::MAX),
+            Archived::<Note>::Heavy(_) => HANDLED.set(HANDLED.get() + 1),
         }
     }
 
@@ -98,6 +100,7 @@ impl Agent for Neighbour {
         match note {
             Archived::<Note>::Number(_) => NEIGHBOUR.set(NEIGHBOUR.get() + 1),
             Archived::<Note>::Tick => context.reply(&()),
+            Archived::<Note>::Heavy(_) => {}
         }
     }
 }
@@ -171,6 +174,33 @@ impl Agent for Writer {
         self.ticks -= 1;
         if self.ticks > 0 {
             context.after(Duration::from_nanos(TURN_NS), &Note::Tick);
+        }
+    }
+}
+
+/// Sends the keeper so many heavy notes, one each turn.
+#[state(crate = daedal_model)]
+pub struct Hauler {
+    #[combine(forbid)]
+    pub left: u64,
+}
+
+/// Bytes of a heavy note, but for what is around them.
+pub const HEAVY_BYTES: usize = 64 << 10;
+
+impl Agent for Hauler {
+    type Message = Note;
+    type Reply = ();
+
+    fn start(&mut self, context: &mut Context<'_, Self>) {
+        context.after(Duration::from_nanos(TURN_NS), &Note::Tick);
+    }
+
+    fn transition(&mut self, _: &Archived<Note>, context: &mut Context<'_, Self>) {
+        context.send("keeper", &Note::Heavy(vec![0; HEAVY_BYTES]));
+        self.left -= 1;
+        if self.left > 0 {
+            self.start(context);
         }
     }
 }
@@ -388,7 +418,7 @@ impl Agent for Numbered {
     fn number(note: &Archived<Note>) -> Option<u64> {
         match note {
             Archived::<Note>::Number(number) => Some(number.to_native()),
-            Archived::<Note>::Tick => None,
+            _ => None,
         }
     }
 

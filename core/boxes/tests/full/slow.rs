@@ -6,8 +6,8 @@ use daedal_allocations::held_bytes;
 use daedal_model::id::{AgentId, ReactorAddress, Space};
 
 use crate::agents::{
-    HANDLED, Keeper, Lister, NEIGHBOUR, Neighbour, Numbered, Opener, Prober, Slow, TOOK, Waiter,
-    Writer,
+    ALLOWED, HANDLED, HEAVY_BYTES, Hauler, Keeper, Lister, NEIGHBOUR, Neighbour, Numbered, Opener,
+    Prober, Slow, TOOK, Waiter, Writer,
 };
 use crate::world::{MARK, WAYS, World};
 
@@ -41,6 +41,24 @@ fn an_agent_that_wants_nothing_keeps_no_more_than_its_mark_and_delays_nobody() {
             false => assert!(seen.iter().copied().collect::<BTreeSet<_>>().into_iter().eq(expect)),
         }
         assert_eq!(seen.len(), 4096, "something was handled twice");
+    }
+}
+
+/// Of a thousand that few would be too many of: what waits is bounded in bytes, too, at both ends.
+#[test]
+fn who_sends_large_messages_to_an_agent_that_wants_none_is_held_by_their_bytes() {
+    for reactors in WAYS {
+        let last = reactors.len() - 1;
+        let mut world = World::new(reactors, &[("keeper", last), ("hauler", 0)]);
+        world.host(last, "keeper", Keeper::default());
+        world.host(0, "hauler", Hauler { left: 500 });
+        world.run(2_000);
+        let sent = 500 - world.state::<Hauler>(0, "hauler").left;
+        let at_one_end = (4 << 20) / HEAVY_BYTES as u64;
+        assert!((at_one_end..4 * at_one_end).contains(&sent), "{reactors:?}: {sent} of 500");
+        ALLOWED.set(u64::MAX);
+        world.host(0, "opener", Opener::default());
+        world.until("all is handled", |_| HANDLED.get() == 500);
     }
 }
 

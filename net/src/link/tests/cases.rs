@@ -8,8 +8,9 @@ use super::world::{PAYLOAD, record, schemas};
 use crate::driver::Outgoing;
 use crate::error::DropReason;
 use crate::limits::{
-    CONTROL_FRAMES, LARGE_AT_ONCE, LARGE_FRAMES_PER_FLUSH, RENEWAL_PACKETS, SESSION_PACKETS,
-    TIMEOUT_NS_FIRST, TIMEOUT_NS_MIN, WATCH_NS,
+    CONTROL_FRAMES, LARGE_ALONE_NS, LARGE_AT_ONCE, LARGE_BYTES_MAX, LARGE_FRAMES_ALONE,
+    LARGE_FRAMES_BESIDE, LARGE_IN_TURN, RENEWAL_PACKETS, SESSION_PACKETS, TIMEOUT_NS_FIRST,
+    TIMEOUT_NS_MIN, WATCH_NS,
 };
 use crate::wire::link::{CONTROL, DONE};
 use crate::wire::record::{Record, Records};
@@ -374,52 +375,91 @@ fn a_peer_that_starts_again_before_its_table_came_is_found() {
 #[test]
 fn a_small_message_overtakes_a_large_one() {
     let mut pair = Pair::opened(1000, 256);
+    pair.now += LARGE_ALONE_NS;
     let large = record(0, 1, 0, 0, 200_000);
     pair.links[0].send_large(large.clone(), 0, 0).unwrap();
-    assert_eq!(pair.flush(0).len(), LARGE_FRAMES_PER_FLUSH);
-    assert_eq!(pair.links[0].next_deadline(), Some(pair.now), "there is more to send");
     assert!(pair.send(0, 1, 3));
     let frames = pair.flush(0);
+    assert_eq!(frames.len(), 1 + LARGE_FRAMES_BESIDE);
     let (header, area) = LinkHeader::parse(&frames[0]).unwrap();
     assert!(matches!(Records::new(area).next(), Some(Ok(Record::Message(..)))), "{header:?}");
+    assert_eq!(pair.links[0].next_deadline(), Some(pair.now), "there is more to send");
+}
+
+#[test]
+fn a_large_message_is_sent_a_train_at_a_time_where_no_small_ones_go() {
+    let mut pair = Pair::opened(1000, 256);
+    for number in 0..4 {
+        pair.links[0].send_large(record(0, 1, 0, number, 200_000), 0, number).unwrap();
+    }
+    // The most segments that one flush sends, beside a small message or without.
+    let mut most = |pauses_ns: u64, is_beside: bool| {
+        pair.now += pauses_ns;
+        let mut rounds = (0..40).map(|_| {
+            pair.now += 1000;
+            assert!(!is_beside || pair.send(0, 0, 3));
+            let frames = [pair.flush(0), pair.flush(1)];
+            for (from, bytes) in
+                (0..2).flat_map(|from| frames[from].iter().map(move |it| (from, it)))
+            {
+                pair.receive(1 - from, bytes).unwrap();
+            }
+            frames[0].len() - usize::from(is_beside)
+        });
+        rounds.by_ref().max()
+    };
+    assert_eq!(most(0, true), Some(LARGE_FRAMES_BESIDE));
+    assert_eq!(most(0, false), Some(LARGE_FRAMES_BESIDE), "one may come at any time");
+    assert_eq!(most(LARGE_ALONE_NS, false), Some(LARGE_FRAMES_ALONE));
 }
 
 #[test]
 fn large_messages_come_whole_and_enough_of_them_are_refused() {
     let mut pair = Pair::opened(1000, 256);
+    let large = |number| record(0, 1, 0, number, 3_000);
     for number in 0..LARGE_AT_ONCE as u64 {
-        pair.links[0].send_large(record(0, 1, 0, number, 30_000), 0, number).unwrap();
+        pair.links[0].send_large(large(number), 0, number).unwrap();
     }
-    let refused = pair.links[0].send_large(record(0, 1, 0, 9, 30_000), 0, 9);
-    assert_eq!(refused, Err(record(0, 1, 0, 9, 30_000)));
-    for _ in 0..100 {
+    assert!(!pair.links[0].takes_large(large(0).len()));
+    assert_eq!(pair.links[0].send_large(large(0), 0, 0), Err(large(0)));
+    for _ in 0..500 {
         pair.exchange();
     }
-    for number in 0..LARGE_AT_ONCE as u64 {
-        let record = record(0, 1, 0, number, 30_000);
-        assert!(pair.events(1).contains(&LinkEvent::Large { record }) || number > 0);
-    }
-    let parked = pair.events(0);
-    assert_eq!(parked.len(), LARGE_AT_ONCE);
-    assert!(pair.links[0].send_large(record(0, 1, 0, 9, 30_000), 0, 9).is_ok());
+    let whole = |number| LinkEvent::Large { record: large(number) };
+    let came = pair.events(1);
+    assert_eq!(came, (0..LARGE_AT_ONCE as u64).map(whole).collect::<Vec<_>>());
+    assert_eq!(pair.events(0).len(), LARGE_AT_ONCE, "all of them are parked");
+    assert!(pair.links[0].send_large(large(0), 0, 0).is_ok());
     assert_eq!(pair.pools[0].frames_free(), 1000 - CONTROL_FRAMES - 1);
 }
 
 #[test]
-fn unloading_frees_received_frames_and_done_still_comes() {
+fn four_of_the_largest_are_under_way_and_nothing_beside_them() {
     let mut pair = Pair::opened(20, 8);
-    (0..2).for_each(|number| assert!(pair.send(0, number, 3)));
-    pair.links[0].unload();
-    let (_, arrival) = pair.exchange().remove(0);
-    pair.links[0].unload();
-    assert_eq!(pair.events(0), [], "what was not received stays");
-    pair.exchange();
-    pair.links[0].unload();
-    assert_eq!(pair.events(0).len(), 2);
-    assert_eq!(pair.pools[0].frames_free(), 20 - CONTROL_FRAMES - 1);
-    pair.links[1].finish(arrival.packet.unwrap(), &[]);
-    pair.exchange();
-    assert_eq!(pair.events(0), [done(0, 2)]);
+    for number in 0..4 {
+        let largest = record(0, 1, 0, number, LARGE_BYTES_MAX);
+        pair.links[0].send_large(largest, 0, number).unwrap();
+    }
+    assert!(!pair.links[0].takes_large(MessageHeader::BYTES + 1));
+}
+
+/// The shorter is not behind all of the longer, and of many the first is whole before the last is begun.
+#[test]
+fn large_messages_take_turns_and_not_all_at_once() {
+    let mut pair = Pair::opened(1000, 256);
+    let bytes = |number: u64| if number == 0 { 60_000 } else { 3_000 };
+    for number in 0..20 {
+        pair.links[0].send_large(record(0, 1, 0, number, bytes(number)), 0, number).unwrap();
+    }
+    let mut most = 0;
+    for _ in 0..200 {
+        pair.exchange();
+        most = most.max(pair.links[1].large_halves());
+    }
+    assert!((2..=LARGE_IN_TURN).contains(&most), "{most}");
+    let came = pair.events(1);
+    assert_eq!(came.len(), 20);
+    assert_eq!(came[19], LinkEvent::Large { record: record(0, 1, 0, 0, 60_000) });
 }
 
 #[test]

@@ -117,13 +117,23 @@ fn segments_outside_the_limits_are_dropped() {
     for id in 0..LARGE_AT_ONCE as u32 {
         check(&segment(id, 100, 0, b"x"), None);
     }
-    check(&segment(9, 100, 0, b"x"), Some(DropReason::LargeTooMany));
+    check(&segment(999, 100, 0, b"x"), Some(DropReason::LargeTooMany));
     check(&segment(0, 101, 0, b"x"), Some(DropReason::BadSegment));
     check(&segment(0, 100, 0, &[0; 100]), Some(DropReason::BadSegment));
     let two = [segment(0, 100, 1, b"x"), segment(1, 100, 1, b"x")].concat();
     check(&two, Some(DropReason::BadControl));
     check(&segment(0, 100, 1, &[0; 99]), None);
     assert_eq!(pair.links[1].drops().of(DropReason::BadMessage), 1, "zeros are no message");
+}
+
+#[test]
+fn half_assembled_messages_have_no_more_bytes_than_four_of_the_largest() {
+    let mut pair = Pair::opened(20, 8);
+    for (id, expect) in (0..5).zip([None, None, None, None, Some(DropReason::LargeTooMany)]) {
+        let largest = segment(id, segment::RECORD_BYTES_MAX, 0, b"x");
+        let bytes = frame(&pair, 50 + u64::from(id), 0, &largest);
+        assert_eq!(drops(&mut pair, &bytes), expect);
+    }
 }
 
 #[test]

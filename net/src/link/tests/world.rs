@@ -431,9 +431,6 @@ impl World {
             let name = Named { source, space: life, destination, number };
             side.link.settle_by_name(name, 0);
         }
-        if self.random.percent(self.faults.park / 10) {
-            side.link.unload();
-        }
         while let Some(event) = side.link.next_event() {
             self.broken += u64::from(matches!(event, LinkEvent::Broken { .. }));
             if let Some(record) = side.hear_event(event, &peer_processed) {
