@@ -31,17 +31,12 @@ impl<D: Driver> Turn<D> {
             self.plane.counts.stray_answers += 1;
             return Fate::Done;
         };
-        if !self.plane.matchings.is_empty()
-            && let Some(matching) = self.plane.matchings.get_mut(&(at, number))
-        {
-            if let Some((schema, body)) = matching.add(record.child().unwrap_or(from), schema, body)
-            {
-                self.plane.matchings.remove(&(at, number));
-                self.plane.close_ask(at, number);
-                let outcome = Outcome::Reply { schema, body: &body };
-                self.answered(to, (at, number), &Answer { from, to: number, outcome });
+        if !self.plane.matchings.is_empty() {
+            let child = record.child().unwrap_or(from);
+            match self.plane.matchings.hear((at, number), child, schema, body) {
+                Some(false) => return Fate::Done,
+                Some(true) | None => {}
             }
-            return Fate::Done;
         }
         // Answered by another life of one part, or given up as unknown: nobody is told twice.
         if !self.plane.close_ask(at, number) {

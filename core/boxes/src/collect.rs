@@ -121,7 +121,7 @@ impl<D: Driver> Plane<D> {
         for number in self.conversations[at].asks.numbers() {
             self.close_ask(at, number);
             self.gathers.forget((at, number));
-            self.matchings.remove(&(at, number));
+            self.matchings.forget((at, number));
             self.askers.remove(&(at, number));
         }
     }

@@ -18,7 +18,7 @@ use crate::slot::SlotIndex;
 
 mod fan;
 
-use fan::Fan;
+use fan::Fans;
 
 /// Index of a conversation in its reactor. Used again only when nothing of it is outstanding.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -63,7 +63,7 @@ pub(crate) struct Conversation {
     pub is_asked_for: bool,
     pub asks: OpenAsks,
     /// Messages that go to several, until all have done them.
-    fanned: BTreeMap<Number, Fan>,
+    fanned: Option<Box<Fans>>,
     /// Once a message was to stay in order: the lines to the destination's leaves, which all lanes share.
     pub lines: Option<LinesIndex>,
     pub stands: Stands,
@@ -128,7 +128,7 @@ impl Conversation {
             replies: 0,
             is_asked_for: false,
             asks: OpenAsks::default(),
-            fanned: BTreeMap::new(),
+            fanned: None,
             lines: None,
             stands: Stands::default(),
             in_line: 0,
@@ -206,7 +206,7 @@ impl Conversation {
     pub fn is_idle(&self) -> bool {
         self.outstanding() == 0
             && self.outbox.is_empty()
-            && self.fanned.is_empty()
+            && self.is_fanless()
             && self.stands.is_empty()
             && self.in_line == 0
             && !self.is_starved
@@ -265,21 +265,19 @@ impl Conversation {
     /// case. `false`: it is not.
     #[inline]
     pub fn done_next(&mut self, number: Number) -> bool {
-        let is_plain = self.outbox.is_empty() & self.fanned.is_empty() & self.stands.is_empty();
+        let is_plain = self.outbox.is_empty() & self.is_fanless() & self.stands.is_empty();
         is_plain && self.done.push(number)
     }
 
     /// `number` was processed by one who had it; once by all, it need not be kept any longer.
     #[inline]
     pub fn done(&mut self, number: Number) {
-        if !self.fanned.is_empty()
-            && let Some(fan) = self.fanned.get_mut(&number)
-        {
+        if let Some(fan) = self.fan_mut(number) {
             fan.done += 1;
             if !fan.is_over() {
                 return;
             }
-            self.fanned.remove(&number);
+            self.forget_fan(number);
         }
         self.all_done(number);
     }
@@ -288,12 +286,12 @@ impl Conversation {
     /// was told of by [`Conversation::take_back`].
     pub fn give_up(&mut self, number: Number) {
         self.take(number, WHOLE);
-        if let Some(fan) = self.fanned.get_mut(&number) {
+        if let Some(fan) = self.fan_mut(number) {
             fan.is_given_up = true;
             if !fan.is_over() {
                 return;
             }
-            self.fanned.remove(&number);
+            self.forget_fan(number);
         }
         self.all_done(number);
     }
@@ -311,7 +309,7 @@ impl Conversation {
     /// `count` messages from `first` on were processed by those who had them.
     #[inline]
     pub fn done_run(&mut self, first: Number, count: u64) {
-        if self.fanned.is_empty() && self.outbox.is_empty() {
+        if self.is_fanless() && self.outbox.is_empty() {
             self.done.insert_run(first, count).expect("numbers are sent only within the window");
         } else {
             (first.0..first.0 + count).for_each(|number| self.done(Number(number)));
@@ -322,11 +320,6 @@ impl Conversation {
     pub fn part_done(&mut self, number: Number, physical: AgentId) {
         self.take(number, physical);
         self.done(number);
-    }
-
-    /// Who of several has done a message matters no longer.
-    pub fn forget_fan(&mut self, number: Number) {
-        self.fanned.remove(&number);
     }
 
     /// The numbers that are not done.
@@ -370,7 +363,7 @@ impl Conversation {
         leaf: AgentId,
         before: (AgentId, Place),
     ) -> Option<Place> {
-        let fan = self.fanned.get(&number);
+        let fan = self.fan(number);
         let by_fan = fan.into_iter().flat_map(|fan| &fan.leaves);
         let by_fan = by_fan.filter(|it| it.place != NO_PLACE && it.physical == leaf);
         let by_record = (before.0 == leaf && before.1 != NO_PLACE).then_some(before.1);

@@ -4,7 +4,7 @@
 //! they leave from: the local queue, or the frame that a link is filling. Only what must wait, or goes to
 //! several agents, or through a ring, is written to scratch first and copied.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use daedal_model::agent::Refusal;
@@ -22,7 +22,7 @@ use crate::gather::{Gathers, Which};
 use crate::inbox::Load;
 use crate::links::Links;
 use crate::local::Arena;
-use crate::matching::Matching;
+use crate::matching::Matchings;
 use crate::mesh::RingSender;
 use crate::metrics::Counts;
 use crate::ordered::NO_PLACE;
@@ -119,7 +119,7 @@ pub(crate) struct Plane<D> {
     pub timers: Timers,
     pub gathers: Gathers,
     /// Asks that went to each of several, which all are to say the same.
-    pub matchings: BTreeMap<Which, Matching>,
+    pub matchings: Matchings,
     /// Which of many agents of one name asked what is not answered.
     pub askers: HashMap<Which, u32, foldhash::fast::FixedState>,
     pub unanswered: VecDeque<Unanswered>,
@@ -158,7 +158,7 @@ impl<D: Driver> Plane<D> {
             links,
             timers: Timers::default(),
             gathers: Gathers::default(),
-            matchings: BTreeMap::new(),
+            matchings: Matchings::default(),
             askers: HashMap::default(),
             unanswered: VecDeque::new(),
             full: FullLeaves::default(),
@@ -309,7 +309,7 @@ impl<D: Driver> Plane<D> {
         if !self.close_ask(at, number) {
             return;
         }
-        self.matchings.remove(&(at, number));
+        self.matchings.forget((at, number));
         let it = &self.conversations[at];
         let (slot, from) = (it.from, it.to);
         self.unanswered.push_back(Unanswered { slot, from, ask: (at, number), refusal });
@@ -530,19 +530,21 @@ impl<D: Driver> Plane<D> {
         let read = Record::of(record);
         let (number, asks) = (read.number(), read.has(ASKS));
         let route = self.conversations[at].route;
-        let leaves = self.routes[route].way.each(read.point(), number.0).ok_or(Stays::Away)?;
-        let is_new = self.conversations[at].fan_out(number, leaves.len());
-        if is_new
+        let destination = &self.routes[route];
+        let count = destination.way.each_count(read.point(), number.0).ok_or(Stays::Away)?;
+        if self.conversations[at].fan_out(number, count)
             && asks
-            && let Some(merge) = self.routes.merge(route)
+            && let Some(merge) = &destination.merge
         {
-            self.matchings.insert((at, number), Matching::new(merge));
+            self.matchings.begin((at, number), merge);
         }
         let mut sent = Ok(());
-        for (index, leaf) in leaves.into_iter().enumerate() {
+        for index in 0..count {
             if self.conversations[at].is_on_its_way(number, index) {
                 continue;
             }
+            let point = Record::of(record).point();
+            let leaf = self.routes[route].way.each(point, number.0, index).ok_or(Stays::Away)?;
             match self.send_record(at, leaf, record) {
                 Ok(()) => {}
                 // The others need not wait for it.

@@ -49,8 +49,8 @@ pub(crate) enum Way {
     Pick(Box<[(Point, Way)]>),
     /// One of them, whichever: the sender chooses.
     Spread(PickBy, Box<[Way]>),
-    /// All of them, and so many replies that say the same.
-    Each(u32, Box<[Way]>),
+    /// All of them.
+    Each(Box<[Way]>),
 }
 
 impl Way {
@@ -140,7 +140,7 @@ impl Way {
                 }
             }
             Way::Spread(_, among) => among.iter().for_each(|way| way.add_lines(None, all)),
-            Way::Each(_, among) => among.iter().for_each(|way| way.add_lines(range, all)),
+            Way::Each(among) => among.iter().for_each(|way| way.add_lines(range, all)),
             Way::Closed | Way::Held | Way::Refused(_) => {}
         }
     }
@@ -161,7 +161,7 @@ impl Way {
         match self {
             Way::One(leaf) if leaf.via == Via::Link(link) => all.push(leaf.physical),
             Way::Pick(among) => among.iter().for_each(|(_, way)| way.add_leaves_over(link, all)),
-            Way::Spread(_, among) | Way::Each(_, among) => {
+            Way::Spread(_, among) | Way::Each(among) => {
                 among.iter().for_each(|way| way.add_leaves_over(link, all));
             }
             Way::One(_) | Way::Closed | Way::Held | Way::Refused(_) => {}
@@ -175,7 +175,7 @@ impl Way {
             Way::Held | Way::Refused(_) => false,
             Way::One(leaf) => leaf.via == Via::Nowhere,
             Way::Pick(among) => among.iter().any(|(_, way)| way.is_missing()),
-            Way::Spread(_, among) | Way::Each(_, among) => among.iter().any(Way::is_missing),
+            Way::Spread(_, among) | Way::Each(among) => among.iter().any(Way::is_missing),
         }
     }
 
@@ -185,14 +185,20 @@ impl Way {
             Way::Closed | Way::Held | Way::Refused(_) => false,
             Way::One(_) => true,
             Way::Pick(among) => among.iter().all(|(_, way)| way.is_whole()),
-            Way::Spread(_, among) | Way::Each(_, among) => among.iter().all(Way::is_whole),
+            Way::Spread(_, among) | Way::Each(among) => among.iter().all(Way::is_whole),
         }
     }
 
-    /// The leaves of a message that goes to all, one for each; `None` unless they are known.
-    pub fn each(&self, point: Option<Point>, turn: u64) -> Option<Vec<Leaf>> {
-        let Way::Each(_, among) = self else { return None };
-        among.iter().map(|way| way.leaf(point, turn).ok()).collect()
+    /// To how many leaves a message goes that goes to all; `None` unless they are known.
+    pub fn each_count(&self, point: Option<Point>, turn: u64) -> Option<usize> {
+        let Way::Each(among) = self else { return None };
+        among.iter().all(|way| way.leaf(point, turn).is_ok()).then_some(among.len())
+    }
+
+    /// One of those.
+    pub fn each(&self, point: Option<Point>, turn: u64, index: usize) -> Option<Leaf> {
+        let Way::Each(among) = self else { return None };
+        among.get(index)?.leaf(point, turn).ok()
     }
 }
 
@@ -217,6 +223,8 @@ pub(crate) struct Destination {
     pub ways: u32,
     /// Whether the way leads through the stage `ordered`.
     pub is_ordered: bool,
+    /// Whose replies count, and how many of them must say the same, where all of several are asked.
+    pub merge: Option<MergeFunction>,
 }
 
 /// Says how an agent is reached that is at a reactor, whose box has an address if it is known.
@@ -467,9 +475,8 @@ impl Routes {
         all
     }
 
-    /// Whose replies count, and how many of them must say the same, where all of several are asked.
-    pub fn merge(&self, destination: RouteIndex) -> Option<MergeFunction> {
-        match &self.decided.get(&self[destination].id)?.action {
+    fn merge(&self, id: AgentId) -> Option<MergeFunction> {
+        match &self.decided.get(&id)?.action {
             Action::Each { among, wait_for_matching } => {
                 MergeFunction::new(*wait_for_matching, among.clone()).ok()
             }
@@ -490,12 +497,14 @@ impl Routes {
             }
             let way = self.way(id, DEPTH_MAX, &mut via);
             let is_ordered = self.is_ordered(id, DEPTH_MAX);
+            let merge = self.merge(id);
             let destination = &mut self.destinations[index];
             if destination.way != way {
                 is_any_new = true;
                 destination.ways += 1;
                 destination.way = way;
             }
+            destination.merge = merge;
             // What was ordered stays so while the route is not known.
             destination.is_ordered =
                 is_ordered || destination.is_ordered && !self.decided.contains_key(&id);
@@ -534,9 +543,7 @@ impl Routes {
             Action::Pick { by, among } => {
                 Way::Spread(*by, among.iter().map(|share| child(&share.child)).collect())
             }
-            Action::Each { among, wait_for_matching } => {
-                Way::Each(*wait_for_matching, among.iter().map(child).collect())
-            }
+            Action::Each { among, .. } => Way::Each(among.iter().map(child).collect()),
             Action::Through { stages, next } => {
                 match stages.iter().all(|stage| Stage::find(*stage).is_some()) {
                     true => child(next),
@@ -551,7 +558,7 @@ impl Routes {
 
 impl Destination {
     fn new(id: AgentId, way: Way) -> Destination {
-        Destination { id, epoch: Epoch(0), way, ways: 0, is_ordered: false }
+        Destination { id, epoch: Epoch(0), way, ways: 0, is_ordered: false, merge: None }
     }
 }
 

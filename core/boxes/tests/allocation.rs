@@ -25,9 +25,11 @@ use daedal_boxes::{Placed, hosted};
 use daedal_model::agent::{Agent, Answer, Archived};
 use daedal_model::context::Context;
 use daedal_model::encode::{Body, Encode, Encoder, Full};
-use daedal_model::id::{BoxId, Point, ReactorAddress, Space, Stamp};
+use daedal_model::id::{BoxId, Epoch, Point, ReactorAddress, Space, Stamp};
 use daedal_model::message;
 use daedal_model::path::AgentPath;
+use daedal_model::point::PointRange;
+use daedal_model::route::{Action, Route};
 use daedal_net::driver::{Counters, Driver, Outgoing, Received};
 use daedal_net::link::Secret;
 use daedal_net::pool::Pool;
@@ -94,6 +96,8 @@ enum How {
     Ask,
     TellInOrder,
     AskInOrder,
+    /// Three that do the same are asked, until two have said the same.
+    AskEach,
     /// As told, but the receiver wants them the other way round each time.
     Parked,
 }
@@ -113,7 +117,7 @@ impl Player {
         match self.how {
             How::Tell | How::Parked => context.send(self.to, &note),
             How::TellInOrder => context.send_in_order(self.to, &note),
-            How::Ask => _ = context.ask(self.to, &note),
+            How::Ask | How::AskEach => _ = context.ask(self.to, &note),
             How::AskInOrder => _ = context.ask_in_order(self.to, &note),
         }
     }
@@ -152,7 +156,7 @@ impl Agent for Partner {
         let same = Traced(NoteRef { number: read(note), text: note.text.as_slice() });
         self.handled += 1;
         match self.how {
-            How::Ask | How::AskInOrder => context.reply(&same),
+            How::Ask | How::AskEach | How::AskInOrder => context.reply(&same),
             How::TellInOrder => context.send_in_order("player", &same),
             How::Tell | How::Parked => context.send("player", &same),
         }
@@ -287,10 +291,32 @@ fn pair(place: Place, how: How) -> Vec<Turn<Pipe>> {
     }
     let last = turns.len() - 1;
     let partner = hosted(Partner { how, handled: 0 });
-    turns[last].host(Placed::alone(path("partner"), Space(2)), partner);
+    match how {
+        How::AskEach => host_copies(&mut turns, there, how),
+        _ => turns[last].host(Placed::alone(path("partner"), Space(2)), partner),
+    }
     let player = hosted(Player { to: "partner", how });
     turns[0].host(Placed::alone(path("player"), Space(1)), player);
     turns
+}
+
+/// Runs three partners as copies of one, each of which is asked.
+fn host_copies(turns: &mut [Turn<Pipe>], there: ReactorAddress, how: How) {
+    let parent = path("partner");
+    let copies = ["one", "two", "three"].map(|name| parent.join(name).expect("a path"));
+    let among = copies.iter().map(AgentPath::logical_id).collect::<Vec<_>>();
+    for turn in turns.iter_mut() {
+        let action = Action::Each { among: among.clone(), wait_for_matching: 2 };
+        copies.iter().for_each(|copy| turn.fix_route(copy.clone(), there));
+        turn.learn_route(parent.clone(), Route { epoch: Epoch(1), action });
+        turn.settle_routes();
+    }
+    let last = turns.last_mut().expect("there is one at least");
+    for (space, path) in (2..).zip(copies) {
+        let (space, range) = (Space(space), PointRange::ALL);
+        let partner = hosted(Partner { how, handled: 0 });
+        last.host(Placed { path, source: parent.clone(), space, range }, partner);
+    }
 }
 
 /// Takes so many rounds; says how many messages were handled.
@@ -325,7 +351,8 @@ fn check(place: Place, how: How) {
         "{place:?}, {how:?}: {count} for {handled}, of which {waited} wait"
     );
     let moved = MOVED.get();
-    let is_copied = how == How::Parked || matches!(place, Place::Ring | Place::Sealed);
+    let is_copied =
+        matches!(how, How::Parked | How::AskEach) || matches!(place, Place::Ring | Place::Sealed);
     assert!(
         if is_copied { moved > 50 } else { moved == 0 },
         "{place:?}, {how:?}: {moved} of {handled} were not read where they were written"
@@ -333,6 +360,12 @@ fn check(place: Place, how: How) {
 }
 
 const PROMPT: [How; 4] = [How::Tell, How::Ask, How::TellInOrder, How::AskInOrder];
+
+/// Also those that are merged.
+#[test]
+fn what_is_asked_of_several_and_answered_by_enough_allocates_nothing() {
+    [Place::Local, Place::Ring, Place::Link].into_iter().for_each(|it| check(it, How::AskEach));
+}
 
 #[test]
 fn messages_within_a_reactor_allocate_nothing_and_are_read_where_they_were_written() {

@@ -45,8 +45,10 @@ impl<D: Driver> Plane<D> {
                 Err(Detour::Wait) => None,
                 Err(Detour::Each) => {
                     let way = &self.routes[self.conversations[at].route].way;
-                    let leaves = way.each(Record::of(&record).point(), number.0);
-                    leaves.and_then(|leaves| Some(leaves.first()?.physical))
+                    let point = Record::of(&record).point();
+                    let is_whole = way.each_count(point, number.0).is_some();
+                    let first = way.each(point, number.0, 0).filter(|_| is_whole);
+                    first.map(|leaf| leaf.physical)
                 }
                 // Its number cannot be told apart from others yet, nor said to be done.
                 Err(_) if self.conversations[at].is_beyond(number) => {

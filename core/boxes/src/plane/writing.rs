@@ -39,6 +39,8 @@ pub(super) struct Begun {
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Goes {
     To(Leaf),
+    /// To all of several, at once.
+    Each,
     Wait,
     Refuse(Refusal),
     Alarm(Duration),
@@ -175,6 +177,7 @@ impl<D: Driver> Plane<D> {
             }
             Ok(leaf) => Goes::To(leaf),
             Err(Detour::Refuse(refusal)) => Goes::Refuse(refusal),
+            Err(Detour::Each) if !in_order => Goes::Each,
             Err(Detour::Wait | Detour::Each | Detour::Cut) => Goes::Wait,
         }
     }
@@ -295,7 +298,8 @@ impl<D: Driver> Plane<D> {
                     self.keep_back(at, number, record, stays);
                 }
             }
-            Goes::Wait => {
+            Goes::Each if self.send_each(at, record).is_ok() => {}
+            Goes::Each | Goes::Wait => {
                 self.keep(at, number, record, Until::Sendable);
                 self.release(at);
             }
