@@ -271,11 +271,6 @@ impl Draft {
             + usize::from(self.child.is_some())
     }
 
-    /// Whether there are wrap steps.
-    pub fn has_steps(&self) -> bool {
-        self.steps() > 0
-    }
-
     /// The header, as of a message with an empty body.
     #[inline]
     pub fn head(&self) -> MessageHeader {
@@ -306,7 +301,7 @@ impl Draft {
             rest = write_answers(rest, answers);
         }
         // Most messages have none, and are to pay for none.
-        if self.has_steps() {
+        if self.steps() > 0 {
             self.write_steps(rest);
         }
     }
@@ -329,6 +324,15 @@ pub(crate) fn write_answers(room: &mut [u8], (number, space): (Number, Space)) -
     let it = InReplyTo { number: number.0.into(), space: space.0.into(), zero: 0.into() };
     let (extension, rest) = room.split_at_mut(EXTENSION_BYTES);
     extension.copy_from_slice(it.as_bytes());
+    rest
+}
+
+/// Writes to the start of `room`, behind all else that stands before a body, which child sends for its parent;
+/// returns the rest.
+#[inline]
+pub(crate) fn write_child(room: &mut [u8], child: AgentId) -> &mut [u8] {
+    let (at, rest) = room.split_at_mut(WrapStep::BYTES);
+    at.copy_from_slice(step(STEP_MERGE, child.0).as_bytes());
     rest
 }
 

@@ -183,6 +183,7 @@ impl<D: Driver> Turn<D> {
                 self.keep_due(alarm);
             } else {
                 self.deliver(alarm.slot, &Record::of(&alarm.record), Trust::Ours, Via::Nowhere);
+                self.plane.timers.reuse(alarm.record);
             }
         }
         any

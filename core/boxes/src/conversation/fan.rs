@@ -21,8 +21,13 @@ impl Fans {
         self.all.is_empty()
     }
 
+    #[inline]
     fn find(&self, number: Number) -> Result<usize, usize> {
-        self.all.binary_search_by_key(&number, |(it, _)| *it)
+        // Mostly there is one, or it is the first that is done.
+        match self.all.front() {
+            Some((first, _)) if *first == number => Ok(0),
+            _ => self.all.binary_search_by_key(&number, |(it, _)| *it),
+        }
     }
 
     #[inline]

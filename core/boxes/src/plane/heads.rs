@@ -6,14 +6,14 @@ use daedal_model::context::{Addressee, Letter};
 use daedal_model::id::{AgentId, Name, Number};
 use daedal_model::message::Schema;
 use daedal_net::driver::Driver;
-use daedal_net::wire::message::{EXTENSION_BYTES, MessageHeader};
+use daedal_net::wire::message::MessageHeader;
 use zerocopy::FromBytes;
 
 use super::writing::{Begun, FRAME_ROOM_BYTES, Goes};
 use super::{Hand, Plane, Via};
 use crate::conversation::ConversationIndex;
 use crate::links::Links;
-use crate::record::{ASKS, Draft, HAS_POINT, write_answers};
+use crate::record::{ASKS, Draft, HAS_POINT, write_answers, write_child};
 use crate::routes::{Leaf, Way};
 use crate::slot::SlotIndex;
 
@@ -29,6 +29,10 @@ pub(crate) struct Ready {
     settled: u64,
     conversation: ConversationIndex,
     head: MessageHeader,
+    /// Where the body begins.
+    body_at: usize,
+    /// The child that sends for its parent, if the head says that there is a step.
+    child: AgentId,
 }
 
 /// The last of either kind.
@@ -88,10 +92,11 @@ impl<D: Driver> Plane<D> {
     ) -> &mut [u8] {
         let heads = self.senders[slot.0 as usize].heads.as_deref();
         let heads = heads.expect("one of them is ready");
-        let (ready, body_at) = match which {
-            Which::To => (&heads.to, MessageHeader::BYTES),
-            Which::Back(_) => (&heads.back, MessageHeader::BYTES + EXTENSION_BYTES),
+        let ready = match which {
+            Which::To => &heads.to,
+            Which::Back(_) => &heads.back,
         };
+        let (body_at, child) = (ready.body_at, ready.child);
         let conversation = &mut self.conversations[ready.conversation];
         let number = conversation.number();
         self.begun = Some(Begun {
@@ -125,10 +130,12 @@ impl<D: Driver> Plane<D> {
                 self.askers.insert((ready.conversation, number), member);
             }
         }
-        match which {
+        let is_child = head.steps > 0;
+        let rest = match which {
             Which::To => rest,
             Which::Back(name) => write_answers(rest, (name.number, name.space)),
-        }
+        };
+        if is_child { write_child(rest, child) } else { rest }
     }
 
     fn heads_of(&mut self, slot: SlotIndex) -> &mut Heads {
@@ -145,7 +152,7 @@ impl<D: Driver> Plane<D> {
         goes: Goes,
     ) {
         let Goes::To(leaf) = goes else { return };
-        if letter.broadcast || draft.has_steps() {
+        if letter.broadcast || draft.place.is_some() || draft.part.is_some() {
             return;
         }
         let mut head = draft.head();
@@ -153,7 +160,8 @@ impl<D: Driver> Plane<D> {
         head.number = Number::default().0.into();
         head.point = 0.into();
         let (schema, settled) = (letter.schema, self.settled);
-        let ready = |to| Ready { to, schema, leaf, settled, conversation, head };
+        let (body_at, child) = (draft.bytes(), draft.child.unwrap_or_default());
+        let ready = |to| Ready { to, schema, leaf, settled, conversation, head, body_at, child };
         match letter.to {
             Addressee::Agent(to) => {
                 let destination = &self.routes[self.conversations[conversation].route];

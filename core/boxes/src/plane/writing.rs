@@ -324,7 +324,8 @@ impl<D: Driver> Plane<D> {
         let slot = slot.expect("an agent that makes a transition is hosted");
         let timer = Timer(name.number.0);
         let due = Stamp(self.now.0.saturating_add(delay.as_nanos().min(u64::MAX.into()) as u64));
-        self.timers.set(due, Alarm { slot, timer, record: record.to_vec() });
+        let record = self.timers.copied(record);
+        self.timers.set(due, Alarm { slot, timer, record });
     }
 
     /// The head of a message that has a conversation, with the message's number.
