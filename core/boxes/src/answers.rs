@@ -33,9 +33,9 @@ impl<D: Driver> Turn<D> {
         };
         if !self.plane.matchings.is_empty() {
             let child = record.child().unwrap_or(from);
-            match self.plane.matchings.hear((at, number), child, schema, body) {
-                Some(false) => return Fate::Done,
-                Some(true) | None => {}
+            let is_enough = self.plane.matchings.hear((at, number), child, schema, body);
+            if is_enough == Some(false) {
+                return Fate::Done;
             }
         }
         // Answered by another life of one part, or given up as unknown: nobody is told twice.
