@@ -1,13 +1,14 @@
 //! `cargo ci <task>`: what is checked before a change is taken, the same here and on the servers.
 //!
-//! Knows the order of the tasks and nothing of how each is done; depends on nothing of ours, so that it
-//! builds when the rest does not.
+//! Knows the order of the tasks and nothing of how each is done; depends on nothing of ours but `ci/lab`, which
+//! depends on nothing, so that it builds when the rest does not.
 
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
 mod fuzz;
+mod lab;
 mod lint;
 mod memory;
 mod peers;
@@ -70,6 +71,11 @@ enum Task {
         #[arg(long, default_value_t = 5)]
         rounds: u16,
     },
+    /// Hosts of a network, from namespaces, to run boxes in
+    Lab {
+        #[command(subcommand)]
+        act: lab::Act,
+    },
     /// Real processes in network namespaces, under load and trouble; then every counter is accounted for
     Soak {
         /// How long
@@ -100,6 +106,7 @@ fn main() -> ExitCode {
         Task::Asan => memory::asan(&mut report),
         Task::Fuzz { target, seconds } => fuzz::fuzz(&mut report, &target, seconds),
         Task::Peers { rounds } => peers::peers(&mut report, rounds),
+        Task::Lab { act } => lab::lab(&mut report, &act),
         Task::Soak { minutes, seed } => soak::soak(&mut report, minutes, seed),
     }
     print!("{report}");

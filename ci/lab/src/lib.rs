@@ -37,13 +37,55 @@ impl Lab {
     pub fn new(count: usize, script: &str) -> Result<Lab, String> {
         static LABS: AtomicU32 = AtomicU32::new(0);
         let number = LABS.fetch_add(1, Ordering::Relaxed);
-        let name = format!("daedal-{}-{number}", std::process::id());
+        Lab::called(format!("daedal-{}-{number}", std::process::id()), count, script)
+    }
+
+    fn called(name: String, count: usize, script: &str) -> Result<Lab, String> {
         let lab = Lab { name, count, is_ours: true };
         for end in 0..count {
             lab.ip(&format!("netns add {{{end}}}"))?;
         }
         lab.ip(script)?;
         Ok(lab)
+    }
+
+    /// So many hosts on a switch, which stay until they are removed: they see each other as 10.0.0.1, 10.0.0.2 and so
+    /// on, each by an interface called `lab`. The switch is the last namespace.
+    /// # Errors
+    /// As [`Lab::new`], or that some of that name are there; then none are left that were not there before.
+    pub fn lasting(name: &str, hosts: usize) -> Result<Lab, String> {
+        if let Some(there) = Lab::spaces_called(name).first() {
+            return Err(format!("{there} is there already"));
+        }
+        let mut script = format!(
+            "-n {{{hosts}}} link add switch type bridge\n-n {{{hosts}}} link set switch up\n"
+        );
+        for end in 0..hosts {
+            let address = end + 1;
+            script += &format!(
+                "-n {{{end}}} link add lab type veth peer name host{end} netns {{{hosts}}}\n\
+                 -n {{{end}}} address add 10.0.0.{address}/24 dev lab\n\
+                 -n {{{end}}} link set lab up\n\
+                 -n {{{end}}} link set lo up\n\
+                 -n {{{hosts}}} link set host{end} master switch up\n"
+            );
+        }
+        let mut lab = Lab::called(name.to_owned(), hosts + 1, &script)?;
+        lab.is_ours = false;
+        Ok(lab)
+    }
+
+    /// The namespaces that a lab of this name has, in the order of their numbers.
+    pub fn spaces_called(name: &str) -> Vec<String> {
+        let number = |space: &str| {
+            let rest = space.strip_prefix(name)?.strip_prefix('-')?;
+            Some((rest.parse::<usize>().ok()?, space.to_owned()))
+        };
+        let entries = std::fs::read_dir("/run/netns").into_iter().flatten().flatten();
+        let names = entries.filter_map(|entry| entry.file_name().into_string().ok());
+        let mut spaces: Vec<_> = names.filter_map(|space| number(&space)).collect();
+        spaces.sort_unstable();
+        spaces.into_iter().map(|(_, space)| space).collect()
     }
 
     /// Two that see each other as 10.0.0.1 and 10.0.0.2, by interfaces called `lab`, and nothing else.
@@ -144,5 +186,41 @@ fn run_ip(at: &[String], batch: &str) -> Result<(), String> {
     match output.status.success() {
         true => Ok(()),
         false => Err(format!("`ip` for a lab: {}", said.trim().replace('\n', "; "))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::UdpSocket;
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn hosts_on_a_switch_stay_until_they_are_removed_and_see_each_other() {
+        let name = format!("daedal-try-{}", std::process::id());
+        let lab = match Lab::lasting(&name, 3) {
+            Ok(lab) => lab,
+            Err(why) if rustix::process::geteuid().is_root() => panic!("{why}"),
+            Err(why) => return println!("skipped: hosts on a switch: {why}"),
+        };
+        drop(lab);
+        assert_eq!(Lab::spaces_called(&name), [0, 1, 2, 3].map(|end| format!("{name}-{end}")));
+        let again = Lab::lasting(&name, 1).expect_err("its names are taken");
+        assert!(again.contains("there already"), "{again}");
+        let lab = Lab::of(&name, 4);
+        let socket =
+            |end: usize| lab.within(end, || UdpSocket::bind((format!("10.0.0.{}", end + 1), 7000)));
+        let [first, last] = [0, 2].map(|end| socket(end).expect("it has its address"));
+        first.send_to(b"here", "10.0.0.3:7000").expect("there is a way");
+        last.set_read_timeout(Some(Duration::from_secs(10))).expect("more than nothing");
+        let mut buffer = [0; 16];
+        let (bytes, from) = last.recv_from(&mut buffer).expect("it comes");
+        assert_eq!(
+            (&buffer[..bytes], from.to_string()),
+            (&b"here"[..], "10.0.0.1:7000".to_owned())
+        );
+        lab.remove();
+        assert_eq!(Lab::spaces_called(&name), [""; 0]);
     }
 }
