@@ -5,8 +5,9 @@ use super::bar::Bar::{AtLeast, AtMost, PlusNs};
 use super::baseline::Name;
 use super::case::Ours::{Here, Longer, Two};
 use super::case::{Case, Measure, What, ask, measure, stream, tell};
+use super::figure::Found;
 use super::remote::Work;
-use super::{cross, kvs, local, many, pairs};
+use super::{cross, kvs, local, many, pairs, phases};
 
 /// All that carry messages in some case.
 pub const DRIVERS: [&str; 7] =
@@ -27,6 +28,7 @@ pub fn cases() -> Vec<Case> {
     let mut cases = Vec::new();
     cases.extend(in_one_process());
     cases.extend(each(Remote, "kernel", by_kernel()));
+    cases.extend(each(Remote, "kernel", by_phase()));
     cases.extend(each(Shm, "shm", by_shm()));
     cases.extend(over_ethernet());
     cases.extend(by_dpdk());
@@ -99,6 +101,23 @@ fn by_kernel() -> Vec<Measure> {
         measure("sealed", "ns", Two(SEALED)).beside_ours("daedal: ask", Two(ASK), None),
         // No more than the unsealed ask, and 1.3 times what the library takes for the records of two frames.
         measure("sealing", "ns", Longer(SEALED, ASK)).beside("raw seal 128", AtMost(1.3)),
+    ]
+}
+
+/// What each phase of a message's turns takes, beside both turns.
+fn by_phase() -> Vec<Measure> {
+    let phase = |metric, find: fn() -> Found| {
+        measure(metric, "ns", Here(find)).beside_ours(
+            "daedal: both turns",
+            Here(phases::whole),
+            None,
+        )
+    };
+    vec![
+        phase("phase: write", phases::writing),
+        phase("phase: send", phases::sending),
+        phase("phase: receive", phases::receiving),
+        phase("phase: acknowledge", phases::acknowledging),
     ]
 }
 

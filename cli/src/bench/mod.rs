@@ -21,6 +21,7 @@ mod many;
 mod open_loop;
 mod page;
 mod pairs;
+mod phases;
 mod plot;
 mod reactors;
 mod remote;

@@ -107,7 +107,10 @@ pub fn start(
     started.map_err(|error| error.to_string())
 }
 
-fn turn<D: Driver>(
+/// What the reactor of `seats[me]` does, with its agents.
+/// # Errors
+/// A text for people: an agent that cannot be made.
+pub fn turn<D: Driver>(
     seats: [Seat; 2],
     me: usize,
     driver: D,

@@ -60,6 +60,27 @@ pub(crate) enum Fate {
     Refused(Refusal),
 }
 
+/// A part of a turn, in the order in which they come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Phase {
+    /// Timers that are due.
+    Alarms,
+    /// What came by rings.
+    Rings,
+    /// What agents of the reactor sent each other.
+    Local,
+    /// Shims: what comes from outside, and what they send.
+    Shims,
+    /// Frames that the driver received: what is read of them, and the transitions that they cause.
+    Links,
+    /// What waited in inboxes.
+    Waiting,
+    /// Lives that end, and agents that are held.
+    Lives,
+    /// What is sent, by rings and by the driver.
+    Flush,
+}
+
 /// One reactor's agents, and all that carries their messages.
 pub struct Turn<D> {
     pub(crate) slots: Vec<Option<Slot>>,
@@ -118,20 +139,39 @@ impl<D: Driver> Turn<D> {
 
     /// Takes one turn at `now`: whether there was anything to do. `sockets`: whether to visit them.
     pub fn take(&mut self, now: Stamp, sockets: bool) -> bool {
+        self.take_by_phases(now, sockets, |_| {})
+    }
+
+    /// Likewise; `is_over` hears of each phase at its end: who measures reads the clock then.
+    pub fn take_by_phases(
+        &mut self,
+        now: Stamp,
+        sockets: bool,
+        mut is_over: impl FnMut(Phase),
+    ) -> bool {
         self.plane.now = self.plane.now.max(now);
         let mut busy = self.ring_alarms();
+        is_over(Phase::Alarms);
         busy |= self.read_rings(sockets);
+        is_over(Phase::Rings);
         busy |= self.read_local();
+        is_over(Phase::Local);
         if sockets {
-            let found = self.poll_shims() | self.read_links();
+            let mut found = self.poll_shims();
+            is_over(Phase::Shims);
+            found |= self.read_links();
+            is_over(Phase::Links);
             self.plane.counts.visits_found += u64::from(found);
             busy |= found;
         }
         busy |= self.run_parked();
         busy |= self.tell_unanswered();
+        is_over(Phase::Waiting);
         busy |= !self.ending.is_empty() && self.end_lives();
         busy |= !self.holds.is_empty() && self.tend_holds();
+        is_over(Phase::Lives);
         busy |= self.flush() || self.is_runnable();
+        is_over(Phase::Flush);
         self.plane.counts.turns_busy += u64::from(busy);
         busy
     }
