@@ -1,7 +1,7 @@
 //! `cargo ci <task>`: what is checked before a change is taken, the same here and on the servers.
 //!
 //! Knows the order of the tasks and nothing of how each is done; depends on nothing of ours but `ci/lab`, which
-//! depends on nothing, so that it builds when the rest does not.
+//! depends on nothing else of ours, so that it builds when the rest does not.
 
 use std::process::ExitCode;
 
