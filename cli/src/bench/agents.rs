@@ -165,10 +165,10 @@ impl<M: Load> Agent for Teller<M> {
 
 impl<M: Load> Shim for Teller<M> {
     fn poll(&mut self, context: &mut Context<'_, Self>) -> bool {
-        if context.is_pressed() {
-            return false;
-        }
-        for _ in 0..BURST {
+        for sent in 0..BURST {
+            if context.is_pressed() {
+                return sent > 0;
+            }
             context.send(TO_SINK, &self.0);
         }
         true

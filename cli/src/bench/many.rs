@@ -61,14 +61,12 @@ impl Agent for Teller {
 
 impl Shim for Teller {
     fn poll(&mut self, context: &mut Context<'_, Self>) -> bool {
-        if context.is_pressed() {
-            return false;
-        }
         let agent = AgentId::of(COUNTERS);
-        for number in self.next..MANY.min(self.next + BURST) {
-            context.send(Address { agent, number: Some(number) }, &Add(1));
+        let until = MANY.min(self.next + BURST);
+        while self.next < until && !context.is_pressed() {
+            context.send(Address { agent, number: Some(self.next) }, &Add(1));
+            self.next += 1;
         }
-        self.next = MANY.min(self.next + BURST);
         self.next < MANY
     }
 }

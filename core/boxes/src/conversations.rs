@@ -142,6 +142,11 @@ impl Conversations {
         self.about[at.0 as usize].over.replace(link) != Some(link)
     }
 
+    /// The link that the last message of one goes over, if it does.
+    pub fn link_of(&self, at: ConversationIndex) -> Option<u32> {
+        self.about[at.0 as usize].over
+    }
+
     /// How many there are.
     pub fn count(&self) -> usize {
         self.all.len() - self.free.len()

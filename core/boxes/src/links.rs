@@ -396,6 +396,11 @@ impl<D: Driver> Links<D> {
         self.links[link as usize].asks -= 1;
     }
 
+    /// Whether there is a session with the peer.
+    pub(crate) fn is_open(&self, link: u32) -> bool {
+        self.links[link as usize].link.is_open()
+    }
+
     /// Who is at the other end.
     pub(crate) fn peer_address(&self, link: u32) -> SocketAddr {
         self.links[link as usize].at

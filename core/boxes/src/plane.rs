@@ -737,8 +737,21 @@ impl<D: Driver> Plane<D> {
         !sender.is_shim && sender.pressed > u32::from(sender.is_held)
     }
 
+    /// Whether too much waits of what an agent has sent; of a shim, anything to whom it wrote last.
+    #[inline]
     pub fn is_pressed(&self, slot: SlotIndex) -> bool {
-        self.senders[slot.0 as usize].pressed > 0
+        let sender = &self.senders[slot.0 as usize];
+        sender.pressed > 0
+            || sender.is_shim && sender.lately.is_some_and(|(_, at)| self.awaits_room(at))
+    }
+
+    /// Whether something waits for room that there will be soon: what comes from outside stays there meanwhile, for it
+    /// would be copied only to wait behind.
+    #[inline]
+    fn awaits_room(&self, at: ConversationIndex) -> bool {
+        self.conversations.starved_count() > 0
+            && self.conversations[at].is_starved
+            && self.conversations.link_of(at).is_none_or(|link| self.links.is_open(link))
     }
 
     /// Whether an agent's input waits until less of its output does.
@@ -748,11 +761,25 @@ impl<D: Driver> Plane<D> {
         sender.pressed > 0 && !sender.is_shim && (sender.is_held || !self.cycles.lets_on(slot))
     }
 
-    /// Whether too much waits where a message of this point, or to all points, would.
+    /// Whether too much waits where a message of this point, or to all points, would; if a shim sends it, anything.
+    #[inline]
     pub fn is_pressed_towards(&self, slot: SlotIndex, to: AgentId, point: Option<Point>) -> bool {
+        let Sender { pressed, is_shim, .. } = self.senders[slot.0 as usize];
+        let may_be = pressed > 0 || is_shim && self.conversations.starved_count() > 0;
+        may_be && self.is_lane_pressed((slot, is_shim), to, point)
+    }
+
+    fn is_lane_pressed(
+        &self,
+        (slot, is_shim): (SlotIndex, bool),
+        to: AgentId,
+        point: Option<Point>,
+    ) -> bool {
         let Some(base) = self.conversations.find(slot, to) else { return false };
         let is_pressed = |lane: u16| {
-            self.conversations.lane(base, lane).is_some_and(|at| self.conversations[at].is_pressed)
+            self.conversations.lane(base, lane).is_some_and(|at| {
+                self.conversations[at].is_pressed || is_shim && self.awaits_room(at)
+            })
         };
         match (&self.routes[self.conversations[base].route].way, point) {
             (Way::Spread(_, among), _) => (1..=among.len() as u16).all(is_pressed),

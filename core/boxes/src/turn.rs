@@ -234,6 +234,8 @@ impl<D: Driver> Turn<D> {
         if self.rings.is_empty() {
             return false;
         }
+        // Others have read since the last turn: what waits for that goes before what is new.
+        self.plane.feed_the_starved();
         let settles = settles || self.plane.conversations.starved_count() > 0;
         let mut rings = std::mem::take(&mut self.rings);
         let mut any = false;
@@ -281,6 +283,10 @@ impl<D: Driver> Turn<D> {
 
     fn poll_shims(&mut self) -> bool {
         let mut any = false;
+        // Each in its turn is first where there is room for few.
+        if self.shims.len() > 1 {
+            self.shims.rotate_left(1);
+        }
         for index in 0..self.shims.len() {
             let slot_index = self.shims[index];
             let Some(slot) = &mut self.slots[slot_index.0 as usize] else { continue };

@@ -195,16 +195,23 @@ impl<'a, A: Agent> Context<'a, A> {
         self.ask(CONTROLLER, &ToControllerRef::Stop { path })
     }
 
-    /// Whether messages that this agent sent wait for want of room. A shim that takes load from outside
-    /// stops taking it while this is so (`Agent`s need not look: their input is held back for them).
+    /// Whether messages that this agent sent wait for want of room: many, or, of a shim, any to whom it wrote last. A
+    /// shim that takes load from outside asks before each message, and stops while this is so: what it does not send is
+    /// not copied to wait (`Agent`s need not look: their input is held back for them).
     pub fn is_pressed(&self) -> bool {
         self.effects.is_pressed()
     }
 
-    /// Whether messages wait in such a number where `body` would go: a shim goes on taking other load.
+    /// Likewise of messages where `body` would go: a shim goes on taking other load.
     pub fn is_pressed_towards<B: Body>(&self, to: impl Into<Address>, body: &B) -> bool {
         let to: Address = to.into();
-        self.is_pressed() && self.effects.is_pressed_towards(to.agent, to.point(body.point()))
+        self.effects.is_pressed_towards(to.agent, to.point(body.point()))
+    }
+
+    /// [`Context::is_pressed_towards`] of a message that was encoded elsewhere.
+    pub fn is_pressed_towards_encoded(&self, to: impl Into<Address>, message: &Encoded) -> bool {
+        let to: Address = to.into();
+        self.effects.is_pressed_towards(to.agent, to.point(message.point()))
     }
 
     /// [`Context::send`] of a message that was encoded elsewhere: what shims bring in for others.

@@ -91,7 +91,9 @@ impl Shim for HandleShim {
             popped += usize::from(kept.is_none());
             let Some(call) = kept.or_else(|| self.desk.calls.pop()) else { break };
             let is_given_up = call.ticket.as_ref().is_some_and(Ticket::is_abandoned);
-            is_held = !is_given_up && (context.is_pressed() || self.pending.len() >= PENDING_MAX);
+            is_held = !is_given_up
+                && (self.pending.len() >= PENDING_MAX
+                    || context.is_pressed_towards_encoded(call.to, &call.message));
             if is_held {
                 self.next = Some(call);
             } else {

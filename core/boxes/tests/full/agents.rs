@@ -426,3 +426,63 @@ impl Agent for Numbered {
         self.next
     }
 }
+
+/// Load from outside: has ever more notes for each of these agents in turn, as many as `BURST` a visit, and stops where
+/// the next one may not go.
+pub struct Feeder {
+    pub to: &'static [&'static str],
+    /// In each note.
+    pub me: u64,
+    sent: usize,
+}
+
+impl Feeder {
+    const BURST: usize = 256;
+
+    pub fn new(to: &'static [&'static str], me: u64) -> Feeder {
+        Feeder { to, me, sent: 0 }
+    }
+}
+
+impl Agent for Feeder {
+    type Message = Note;
+    type Reply = ();
+
+    fn transition(&mut self, _: &Archived<Note>, _: &mut Context<'_, Self>) {}
+}
+
+impl Shim for Feeder {
+    fn poll(&mut self, context: &mut Context<'_, Self>) -> bool {
+        let (note, before) = (Note::Number(self.me), self.sent);
+        while self.sent < before + Feeder::BURST {
+            let to = self.to[self.sent % self.to.len()];
+            if context.is_pressed_towards(to, &note) {
+                break;
+            }
+            context.send(to, &note);
+            self.sent += 1;
+        }
+        self.sent > before
+    }
+}
+
+/// Counts notes by their numbers.
+#[state(crate = daedal_model)]
+#[derive(Default)]
+pub struct Tally {
+    #[combine(forbid)]
+    pub of_each: Vec<u64>,
+}
+
+impl Agent for Tally {
+    type Message = Note;
+    type Reply = ();
+
+    fn transition(&mut self, note: &Archived<Note>, _: &mut Context<'_, Self>) {
+        let Archived::<Note>::Number(number) = note else { return };
+        let number = number.to_native() as usize;
+        self.of_each.resize(self.of_each.len().max(number + 1), 0);
+        self.of_each[number] += 1;
+        HANDLED.set(HANDLED.get() + 1);
+    }
+}

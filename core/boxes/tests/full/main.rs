@@ -6,6 +6,7 @@ mod network;
 
 mod agents;
 mod cycles;
+mod edge;
 mod slow;
 mod wedged;
 mod world;
