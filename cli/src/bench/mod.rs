@@ -108,21 +108,17 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     }
     let open = |file: &Option<PathBuf>| file.as_deref().map(Target::open).transpose();
     let (json, hdr, html) = (open(&arguments.json)?, open(&arguments.hdr)?, open(&arguments.html)?);
-    let cases = cases();
-    let cases: Vec<&Case> = cases.iter().filter(|case| arguments.chooses(case)).collect();
-    let names: Vec<String> =
-        cases.iter().flat_map(|case| case.heads()).map(|head| head.baseline_name).collect();
-    let baselines = Baselines::build(&names)?;
-    if baselines.is_none() {
-        note!(
-            "no baselines: they are built from benches/, which is in no directory above this one; \
-             run this in a checkout of daedal"
-        );
-    }
+    let (cases, mut outcome) = (cases(), Outcome::default());
+    let chosen = cases.iter().filter(|case| arguments.chooses(case));
+    let cases = with_what_they_need(arguments, chosen, &mut outcome);
+    let baselines = match &cases[..] {
+        [] => None,
+        cases => baselines_of(cases)?,
+    };
     if let Some(why) = kvs::lacks_baseline().filter(|_| arguments.wants(Scenario::Kvs)) {
         note!("{why}");
     }
-    let outcome = measure(arguments, &cases, baselines.as_ref());
+    measure(arguments, &cases, baselines.as_ref(), &mut outcome);
     if let Some(file) = json {
         file.write(serde_json::to_string_pretty(&outcome.rows())? + "\n")?;
     }
@@ -140,31 +136,62 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     Ok(())
 }
 
-/// What fails is left out, and the rest is measured.
-fn measure(arguments: &Arguments, cases: &[&Case], baselines: Option<&Baselines>) -> Outcome {
-    let mut outcome = Outcome::default();
-    for case in cases {
-        let mut leave_out = |what, why, is_failure| {
-            note!("{what}: left out: {why}");
-            outcome.left_out.push(LeftOut { what, why, is_failure });
-        };
-        if let Some(why) = case.lacks() {
-            leave_out(case.name(), why, arguments.names(case.scenario));
-            continue;
+/// Those that this machine lacks nothing for; the others are left out, before minutes are spent on building.
+fn with_what_they_need<'a>(
+    arguments: &Arguments,
+    cases: impl Iterator<Item = &'a Case>,
+    outcome: &mut Outcome,
+) -> Vec<&'a Case> {
+    let has_what_it_needs = |case: &&Case| match case.lacks() {
+        None => true,
+        Some(why) => {
+            leave_out(outcome, case.name(), why, arguments.names(case.scenario));
+            false
         }
+    };
+    cases.filter(has_what_it_needs).collect()
+}
+
+fn baselines_of(cases: &[&Case]) -> Result<Option<Baselines>> {
+    let names: Vec<String> =
+        cases.iter().flat_map(|case| case.heads()).map(|head| head.baseline_name).collect();
+    let baselines = Baselines::build(&names)?;
+    if baselines.is_none() {
+        note!(
+            "no baselines: they are built from benches/, which is in no directory above this one; \
+             run this in a checkout of daedal"
+        );
+    }
+    Ok(baselines)
+}
+
+/// What fails is left out, and the rest is measured.
+fn measure(
+    arguments: &Arguments,
+    cases: &[&Case],
+    baselines: Option<&Baselines>,
+    outcome: &mut Outcome,
+) {
+    for case in cases {
         match case.measure(baselines, arguments.rounds.into()) {
             Ok(measured) => {
                 for Head { baseline_name: name, .. } in &measured.heads {
                     if let Some(why) = baselines.and_then(|it| it.lacks(name)) {
-                        leave_out(format!("{} beside {name}", case.name()), why, false);
+                        let what = format!("{} beside {name}", case.name());
+                        leave_out(outcome, what, why, false);
                     }
                 }
                 outcome.measured.push(measured);
             }
-            Err(error) => leave_out(case.name(), format!("{error:#}"), true),
+            Err(error) => leave_out(outcome, case.name(), format!("{error:#}"), true),
         }
     }
-    outcome
+}
+
+/// `is_failure`: it was asked for by its name, or went wrong.
+fn leave_out(outcome: &mut Outcome, what: String, why: String, is_failure: bool) {
+    note!("{what}: left out: {why}");
+    outcome.left_out.push(LeftOut { what, why, is_failure });
 }
 
 impl Scenario {
