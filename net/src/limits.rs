@@ -1,5 +1,7 @@
 //! Every bound of the wire and of a link, with its reason. What is a setting has its default here.
 
+use crate::wire::message::MessageHeader;
+
 /// Records start at multiples of this, in bytes: archives are read fastest where they are aligned.
 pub const RECORD_ALIGN: usize = 16;
 
@@ -19,7 +21,7 @@ pub const LARGE_AT_ONCE: usize = 256;
 
 /// Bytes that they may have together, headers among them: four of the largest. A receiver's memory for half-assembled
 /// ones; the pages are touched as segments come.
-pub const LARGE_BYTES_AT_ONCE: usize = 4 * (64 + LARGE_BYTES_MAX);
+pub const LARGE_BYTES_AT_ONCE: usize = 4 * (MessageHeader::BYTES + LARGE_BYTES_MAX);
 
 /// Large messages whose segments are sent in turn, so that a shorter one does not wait for a longer one; and no
 /// more, so that the first is whole before the last is begun.

@@ -46,8 +46,8 @@ impl<D: Driver> Plane<D> {
                 Err(Detour::Each) => {
                     let way = &self.routes[self.conversations[at].route].way;
                     let point = Record::of(&record).point();
-                    let is_whole = way.each_count(point, number.0).is_some();
-                    let first = way.each(point, number.0, 0).filter(|_| is_whole);
+                    let whole = way.each_count(point, number.0);
+                    let first = whole.and_then(|_| way.each(point, number.0, 0));
                     first.map(|leaf| leaf.physical)
                 }
                 // Its number cannot be told apart from others yet, nor said to be done.
