@@ -11,7 +11,6 @@
 //! it came back, or waits there, and is told of once more when it is done. The receiver counts, and the
 //! sender, who keeps no record but what each was, reads the count once a turn.
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -21,6 +20,11 @@ use rtrb::{Consumer, Producer, RingBuffer};
 use daedal_net::wire::message::MessageHeader;
 
 use crate::conversation::ConversationIndex;
+use crate::gather::Which;
+
+mod under_way;
+
+use under_way::UnderWay;
 
 /// Bytes of a cache line.
 const LINE_BYTES: usize = 64;
@@ -31,7 +35,7 @@ const INLINE_BYTES_MAX: usize = 64 * LINE_BYTES;
 /// Lines of records that are published together at most: as many as fit in a core's nearest cache beside the rest.
 const STAGED_LINES: usize = 64;
 /// Records under way from which on each turn looks at what the receiver has settled.
-const UNDER_WAY_MARK: usize = 64;
+const UNDER_WAY_MARK: u64 = 64;
 /// Large records under way in one ring.
 const LARGE_COUNT_MAX: usize = 64;
 
@@ -48,10 +52,7 @@ pub(crate) struct RingSender {
     large: Producer<Box<[u8]>>,
     /// Length of the longest record that found no room, until there is room for it.
     refused_bytes: Option<usize>,
-    /// What the records are that are not settled, in their order; none that was told of, or tells of one.
-    under_way: VecDeque<Option<(ConversationIndex, Number)>>,
-    /// Records that are no longer in `under_way`.
-    settled: u64,
+    under_way: UnderWay,
     /// Records that the receiver has settled: it writes this.
     taken: Arc<AtomicU64>,
 }
@@ -81,8 +82,7 @@ pub(crate) fn ring() -> (RingSender, RingReceiver) {
             has_published: false,
             large: large_in,
             refused_bytes: None,
-            under_way: VecDeque::new(),
-            settled: 0,
+            under_way: UnderWay::default(),
             taken: taken.clone(),
         },
         RingReceiver { lines: lines_out, large: large_out, whole: Vec::new(), popped: 0, taken },
@@ -92,10 +92,10 @@ pub(crate) fn ring() -> (RingSender, RingReceiver) {
 impl RingSender {
     /// Takes a record, and publishes it with the turn's last at the latest; `false`, and nothing is changed, when there is
     /// no room for it. `name`: which message it is; none, if it tells what became of one.
-    pub fn push(&mut self, record: &[u8], name: Option<(ConversationIndex, Number)>) -> bool {
+    pub fn push(&mut self, record: &[u8], name: Option<Which>) -> bool {
         let pushed = self.try_push(record);
         if pushed {
-            self.under_way.push_back(name);
+            self.under_way.push(name);
         } else {
             self.refused_bytes = self.refused_bytes.max(Some(record.len()));
         }
@@ -105,7 +105,7 @@ impl RingSender {
     /// Whether it is time to see what the receiver has settled. Its count is on a cache line of its own, which
     /// costs as much to fetch as a message, so it is not looked at for each.
     pub fn has_much_under_way(&self) -> bool {
-        self.under_way.len() >= UNDER_WAY_MARK
+        self.under_way.count() >= UNDER_WAY_MARK
     }
 
     /// How many records the receiver has settled by now. What of them came back stands in the other ring.
@@ -115,26 +115,17 @@ impl RingSender {
 
     /// A record was told of: it is not done once it is settled.
     pub fn told_of(&mut self, at: ConversationIndex, number: Number) {
-        let mut under_way = self.under_way.iter_mut();
-        if let Some(it) = under_way.find(|it| **it == Some((at, number))) {
-            *it = None;
-        }
+        self.under_way.told_of(at, number);
     }
 
-    /// The next message that is done, of the first `taken` records.
-    pub fn next_done(&mut self, taken: u64) -> Option<(ConversationIndex, Number)> {
-        while self.settled < taken {
-            self.settled += 1;
-            if let Some(Some(done)) = self.under_way.pop_front() {
-                return Some(done);
-            }
-        }
-        None
+    /// The next messages that are done, of the first `taken` records: the first of them, and how many.
+    pub fn next_done(&mut self, taken: u64) -> Option<(Which, u64)> {
+        self.under_way.next_done(taken)
     }
 
     /// Whether all is settled, as far as is known here.
     pub fn is_settled(&self) -> bool {
-        self.under_way.is_empty()
+        self.under_way.count() == 0
     }
 
     /// Lines that the receiver has not read yet, as far as is known here.
@@ -161,30 +152,32 @@ impl RingSender {
         if record.len() > INLINE_BYTES_MAX {
             return self.push_large(record);
         }
-        let count = record.len().div_ceil(LINE_BYTES);
-        let lines = record.chunks(LINE_BYTES).map(|part| {
-            let mut line = [0; LINE_BYTES];
-            line[..part.len()].copy_from_slice(part);
-            line
-        });
-        if self.has_published {
-            let has_room = self.staged.len() + count <= STAGED_LINES || self.publish();
-            self.staged.extend(lines.take(if has_room { count } else { 0 }));
-            return has_room;
+        let (lines, rest) = record.as_chunks();
+        let count = lines.len() + usize::from(!rest.is_empty());
+        if self.staged.len() + count > STAGED_LINES && !self.publish() {
+            return false;
         }
-        let Ok(chunk) = self.lines.write_chunk_uninit(count) else { return false };
-        chunk.fill_from_iter(lines);
-        self.has_published = true;
+        self.staged.extend_from_slice(lines);
+        if !rest.is_empty() {
+            let mut line = [0; LINE_BYTES];
+            line[..rest.len()].copy_from_slice(rest);
+            self.staged.push(line);
+        }
+        if !std::mem::replace(&mut self.has_published, true) {
+            // If there is no room, it waits with those to come.
+            self.publish();
+        }
         true
     }
 
     /// Publishes what was taken; `false` when there is no room for it.
     fn publish(&mut self) -> bool {
-        if !self.staged.is_empty() {
-            let Ok(chunk) = self.lines.write_chunk_uninit(self.staged.len()) else { return false };
-            chunk.fill_from_iter(self.staged.drain(..));
+        let has_room =
+            self.staged.is_empty() || self.lines.push_entire_slice(&self.staged).is_ok();
+        if has_room {
+            self.staged.clear();
         }
-        true
+        has_room
     }
 
     /// Ends the turn: publishes what was taken, if there is room. Whether anything was published.
@@ -335,7 +328,7 @@ mod tests {
         sender.told_of(ConversationIndex(7), Number(1));
         let taken = sender.taken();
         let done: Vec<_> = std::iter::from_fn(|| sender.next_done(taken)).collect();
-        assert_eq!(done, [name(0), name(2)]);
+        assert_eq!(done, [(name(0), 1), (name(2), 1)]);
         assert!(!sender.is_settled());
     }
 }

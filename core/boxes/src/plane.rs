@@ -717,9 +717,12 @@ impl<D: Driver> Plane<D> {
     /// The first `taken` records of the ring to this reactor are settled, and those of them that came
     /// back are here.
     pub fn settle_ring(&mut self, reactor: u8, taken: u64) {
-        while let Some((at, number)) = self.ring_to(reactor).and_then(|ring| ring.next_done(taken))
-        {
-            self.conversations.done(at, number);
+        let next = |plane: &mut Self| plane.ring_to(reactor)?.next_done(taken);
+        while let Some(((at, first), count)) = next(self) {
+            match count {
+                1 => self.conversations.done(at, first),
+                count => self.conversations.done_run(at, first, count),
+            }
         }
     }
 
