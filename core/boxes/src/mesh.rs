@@ -34,6 +34,8 @@ pub(crate) const RING_LINES: usize = 4096;
 const INLINE_BYTES_MAX: usize = 64 * LINE_BYTES;
 /// Lines of records that are published together at most: as many as fit in a core's nearest cache beside the rest.
 const STAGED_LINES: usize = 64;
+/// Lines of room that a message finds at the least where it is written; a longer one is copied there.
+const ROOM_LINES: usize = 4;
 /// Records under way from which on each turn looks at what the receiver has settled.
 const UNDER_WAY_MARK: u64 = 64;
 /// Large records under way in one ring.
@@ -45,8 +47,9 @@ type Line = [u8; LINE_BYTES];
 #[derive(Debug)]
 pub(crate) struct RingSender {
     lines: Producer<Line>,
-    /// Those of records that are not published yet.
-    staged: Vec<Line>,
+    /// The first of them are those of records that are not published yet; the next record is written behind them.
+    staged: Box<[Line; STAGED_LINES]>,
+    staged_count: usize,
     /// Whether one was published since the turn began.
     has_published: bool,
     large: Producer<Box<[u8]>>,
@@ -78,7 +81,8 @@ pub(crate) fn ring() -> (RingSender, RingReceiver) {
     (
         RingSender {
             lines: lines_in,
-            staged: Vec::with_capacity(STAGED_LINES),
+            staged: Box::new([[0; LINE_BYTES]; STAGED_LINES]),
+            staged_count: 0,
             has_published: false,
             large: large_in,
             refused_bytes: None,
@@ -100,6 +104,22 @@ impl RingSender {
             self.refused_bytes = self.refused_bytes.max(Some(record.len()));
         }
         pushed
+    }
+
+    /// Whether [`RingSender::room`] has as much as a message finds at the least: there is, or was made.
+    pub fn make_room(&mut self) -> bool {
+        self.staged_count + ROOM_LINES <= STAGED_LINES || self.publish()
+    }
+
+    /// The room that was made, to write a record to, header first.
+    pub fn room(&mut self) -> &mut [u8] {
+        self.staged[self.staged_count..].as_flattened_mut()
+    }
+
+    /// Takes a record of so many bytes that was written to the room: this message.
+    pub fn written(&mut self, bytes: usize, name: Which) {
+        self.under_way.push(Some(name));
+        self.stage(bytes.div_ceil(LINE_BYTES));
     }
 
     /// Whether it is time to see what the receiver has settled. Its count is on a cache line of its own, which
@@ -136,7 +156,7 @@ impl RingSender {
     /// Whether a record waits for room, as far as is known here. Once there is room for it, this is so
     /// one last time: for the turn that tries again.
     pub fn is_waited_for(&mut self) -> bool {
-        let Some(bytes) = self.refused_bytes else { return !self.staged.is_empty() };
+        let Some(bytes) = self.refused_bytes else { return self.staged_count > 0 };
         let has_room = if bytes > INLINE_BYTES_MAX {
             !self.large.is_full() && !self.lines.is_full()
         } else {
@@ -152,37 +172,37 @@ impl RingSender {
         if record.len() > INLINE_BYTES_MAX {
             return self.push_large(record);
         }
-        let (lines, rest) = record.as_chunks();
-        let count = lines.len() + usize::from(!rest.is_empty());
-        if self.staged.len() + count > STAGED_LINES && !self.publish() {
+        let count = record.len().div_ceil(LINE_BYTES);
+        if self.staged_count + count > STAGED_LINES && !self.publish() {
             return false;
         }
-        self.staged.extend_from_slice(lines);
-        if !rest.is_empty() {
-            let mut line = [0; LINE_BYTES];
-            line[..rest.len()].copy_from_slice(rest);
-            self.staged.push(line);
-        }
+        self.staged.as_flattened_mut()[self.staged_count * LINE_BYTES..][..record.len()]
+            .copy_from_slice(record);
+        self.stage(count);
+        true
+    }
+
+    /// Lines of one more record are there. If there is no room for the first of a turn, it waits with those to come.
+    fn stage(&mut self, count: usize) {
+        self.staged_count += count;
         if !std::mem::replace(&mut self.has_published, true) {
-            // If there is no room, it waits with those to come.
             self.publish();
         }
-        true
     }
 
     /// Publishes what was taken; `false` when there is no room for it.
     fn publish(&mut self) -> bool {
-        let has_room =
-            self.staged.is_empty() || self.lines.push_entire_slice(&self.staged).is_ok();
+        let staged = &self.staged[..self.staged_count];
+        let has_room = staged.is_empty() || self.lines.push_entire_slice(staged).is_ok();
         if has_room {
-            self.staged.clear();
+            self.staged_count = 0;
         }
         has_room
     }
 
     /// Ends the turn: publishes what was taken, if there is room. Whether anything was published.
     pub fn flush(&mut self) -> bool {
-        let has_staged = !self.staged.is_empty();
+        let has_staged = self.staged_count > 0;
         // What there is no room for stays in front.
         self.has_published = !self.publish();
         has_staged && !self.has_published

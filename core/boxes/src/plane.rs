@@ -1,8 +1,8 @@
 //! The sending half of a reactor: what an agent's outputs become, and what is kept of them.
 //!
 //! A message's way is found before its bytes exist, so that they are serialised into the very place that
-//! they leave from: the local queue, or the frame that a link is filling. Only what must wait, or goes to
-//! several agents, or through a ring, is written to scratch first and copied.
+//! they leave from: the local queue, the frame that a link is filling, or the next lines of a ring. Only what must wait,
+//! or goes to several agents, is written to scratch first and copied.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -653,8 +653,7 @@ impl<D: Driver> Plane<D> {
 
     /// Puts a whole record into the ring to another reactor; `false` when there is no room.
     fn push_to_ring(&mut self, reactor: u8, record: &[u8], name: Which) -> bool {
-        let ring = self.rings[usize::from(reactor)].as_mut();
-        let sent = ring.expect("routes lead to reactors that there are").push(record, Some(name));
+        let sent = self.ring(reactor).push(record, Some(name));
         if sent {
             self.counts.rung |= 1 << (reactor % 64);
         }
@@ -709,7 +708,14 @@ impl<D: Driver> Plane<D> {
         self.bounced.iter().any(|(to, _)| *to == reactor)
     }
 
-    /// The ring to another reactor.
+    /// The ring to another reactor, which a route leads to.
+    #[inline]
+    fn ring(&mut self, reactor: u8) -> &mut RingSender {
+        let ring = self.rings[usize::from(reactor)].as_mut();
+        ring.expect("routes lead to reactors that there are")
+    }
+
+    /// The ring to another reactor, if there is one.
     pub fn ring_to(&mut self, reactor: u8) -> Option<&mut RingSender> {
         self.rings.get_mut(usize::from(reactor))?.as_mut()
     }

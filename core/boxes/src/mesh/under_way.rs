@@ -71,7 +71,8 @@ impl UnderWay {
             let (_, first) = run.first.filter(|(its, _)| *its == at)?;
             number.0.checked_sub(first.0).filter(|place| *place < run.count)
         };
-        let found = self.runs.iter().enumerate().find_map(|(index, run)| Some((index, place(run)?)));
+        let found =
+            self.runs.iter().enumerate().find_map(|(index, run)| Some((index, place(run)?)));
         let Some((index, place)) = found else { return };
         let run = self.runs[index];
         let behind = Run { first: run.name(place + 1), count: run.count - place - 1 };

@@ -13,6 +13,7 @@ use super::writing::{Begun, FRAME_ROOM_BYTES, Goes};
 use super::{Hand, Plane, Via};
 use crate::conversation::ConversationIndex;
 use crate::links::Links;
+use crate::mesh::RingSender;
 use crate::record::{ASKS, Draft, HAS_POINT, write_answers, write_child};
 use crate::routes::{Leaf, Way};
 use crate::slot::SlotIndex;
@@ -76,6 +77,7 @@ impl<D: Driver> Plane<D> {
         let is_free = holds && is_plain && self.conversations[ready.conversation].is_free();
         let has_room = match ready.leaf.via {
             Via::Link(link) => is_free && self.links.make_room(link, FRAME_ROOM_BYTES),
+            Via::Ring(to) => is_free && self.ring(to).make_room(),
             _ => is_free,
         };
         has_room.then_some(which)
@@ -105,12 +107,13 @@ impl<D: Driver> Plane<D> {
             goes: Goes::To(ready.leaf),
             body_at,
             asks: letter.asks,
+            is_in_ring: matches!(ready.leaf.via, Via::Ring(_)),
             is_widest: false,
         });
         let (room, floor) = match ready.leaf.via {
             Via::Local(_) => (self.filling.room(), ready.head.floor),
             via => {
-                let room = room_afar(&mut self.links, &mut self.scratch, via);
+                let room = room_afar(&mut self.links, &mut self.rings, via);
                 (room, conversation.floor_below(number).into())
             }
         };
@@ -175,16 +178,16 @@ impl<D: Driver> Plane<D> {
     }
 }
 
-/// Where a message that leaves the reactor is written: in the frame of its link, which has room for it, or in
-/// scratch.
+/// The room of a message that leaves the reactor: in the frame of its link or the next lines of its ring, which have it.
 #[inline(never)]
 fn room_afar<'a, D: Driver>(
     links: &'a mut Links<D>,
-    scratch: &'a mut [u8],
+    rings: &'a mut [Option<RingSender>],
     via: Via,
 ) -> &'a mut [u8] {
     match via {
         Via::Link(link) => links.room(link, FRAME_ROOM_BYTES),
-        _ => scratch,
+        Via::Ring(to) => rings[usize::from(to)].as_mut().expect("it has room").room(),
+        Via::Local(_) | Via::Nowhere => unreachable!("there is no head for that"),
     }
 }

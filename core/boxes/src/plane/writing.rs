@@ -32,6 +32,8 @@ pub(super) struct Begun {
     pub goes: Goes,
     pub body_at: usize,
     pub asks: bool,
+    /// It is written to the next lines of its ring; what goes elsewhere and has no frame is in scratch.
+    pub is_in_ring: bool,
     /// It was given a whole frame, or was to be, and there is nothing larger; its head is in scratch.
     pub is_widest: bool,
 }
@@ -72,21 +74,32 @@ impl<D: Driver> Plane<D> {
             }
             Addressee::Myself(delay) => return self.begin_alarm((slot, hand), delay, letter),
         };
-        if let Goes::To(Leaf { via: Via::Link(link), .. }) = goes {
-            self.note_link(conversation, link);
-            if !self.links.make_room(link, FRAME_ROOM_BYTES) {
-                goes = Goes::Wait;
+        let mut is_in_ring = false;
+        match goes {
+            Goes::To(Leaf { via: Via::Link(link), .. }) => {
+                self.note_link(conversation, link);
+                if !self.links.make_room(link, FRAME_ROOM_BYTES) {
+                    goes = Goes::Wait;
+                }
             }
+            // What stays in order takes its place when it leaves.
+            Goes::To(Leaf { via: Via::Ring(to), .. }) if !in_order => {
+                is_in_ring = self.ring(to).make_room();
+            }
+            _ => {}
         }
         let draft = self.draft(slot, hand, letter, (conversation, in_order), goes, answers);
         self.keep_head(slot, letter, conversation, &draft, goes);
         let number = Number(draft.header.number.get());
         let body_at = draft.bytes();
         let asks = letter.asks;
-        self.begun = Some(Begun { conversation, number, goes, body_at, asks, is_widest: false });
+        let is_widest = false;
+        let begun = Begun { conversation, number, goes, body_at, asks, is_in_ring, is_widest };
+        self.begun = Some(begun);
         let room = match goes {
             Goes::To(Leaf { via: Via::Local(_), .. }) => self.filling.room(),
             Goes::To(Leaf { via: Via::Link(link), .. }) => self.links.room(link, FRAME_ROOM_BYTES),
+            Goes::To(Leaf { via: Via::Ring(to), .. }) if is_in_ring => self.ring(to).room(),
             _ => &mut self.scratch[..],
         };
         draft.write(room);
@@ -123,6 +136,7 @@ impl<D: Driver> Plane<D> {
             goes: Goes::Alarm(delay),
             body_at,
             asks: false,
+            is_in_ring: false,
             is_widest: false,
         });
         draft.write(&mut self.scratch);
@@ -198,8 +212,9 @@ impl<D: Driver> Plane<D> {
     }
 
     fn widen(&mut self) -> Option<&mut [u8]> {
-        let at = self.begun.expect("a message was begun").body_at;
-        match self.begun.expect("a message was begun").goes {
+        let begun = self.begun.as_mut().expect("a message was begun");
+        let at = begun.body_at;
+        match begun.goes {
             Goes::To(Leaf { via: Via::Local(_), .. }) => Some(&mut self.filling.wider_room()[at..]),
             Goes::To(Leaf { via: Via::Link(link), .. }) => {
                 if !self.take_head_from_frame(link) {
@@ -209,12 +224,22 @@ impl<D: Driver> Plane<D> {
                 room[..at].copy_from_slice(&self.scratch[..at]);
                 Some(&mut room[at..])
             }
+            Goes::To(Leaf { via: Via::Ring(to), .. }) if begun.is_in_ring => {
+                begun.is_in_ring = false;
+                self.take_head_from_ring(to, at);
+                Some(&mut self.scratch[at..])
+            }
             _ => {
                 let bytes = self.scratch.len() * 2;
                 self.scratch.resize(bytes, 0);
                 Some(&mut self.scratch[at..])
             }
         }
+    }
+
+    fn take_head_from_ring(&mut self, to: u8, bytes: usize) {
+        let ring = self.rings[usize::from(to)].as_mut().expect("it was begun there");
+        self.scratch[..bytes].copy_from_slice(&ring.room()[..bytes]);
     }
 
     /// Copies the head of the message that is being written to scratch: the frame where it stands may
@@ -253,6 +278,12 @@ impl<D: Driver> Plane<D> {
                     self.asked(begun.conversation, begun.number, link);
                 }
             }
+            Goes::To(Leaf { via: Via::Ring(to), .. }) if begun.is_in_ring => {
+                let ring = self.ring(to);
+                let end = finish(ring.room(), begun.body_at, bytes);
+                ring.written(end, (begun.conversation, begun.number));
+                self.counts.rung |= 1 << (to % 64);
+            }
             _ => self.end_in_scratch(&begun, bytes),
         }
         begun.number
@@ -267,6 +298,9 @@ impl<D: Driver> Plane<D> {
                 self.scratch[..at].copy_from_slice(&self.filling.room()[..at]);
             }
             Goes::To(Leaf { via: Via::Link(link), .. }) => drop(self.take_head_from_frame(link)),
+            Goes::To(Leaf { via: Via::Ring(to), .. }) if begun.is_in_ring => {
+                self.take_head_from_ring(to, at);
+            }
             _ => {}
         }
         self.begun = None;
