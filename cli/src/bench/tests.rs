@@ -17,7 +17,7 @@ use super::report::{
     Beside, Head, LeftOut, Measured, Outcome, Round, Rounds, Row, human, median, render,
 };
 use super::target::Target;
-use super::{Arguments, Scenario, cases, kvs, log, page, run, with_what_they_need};
+use super::{Arguments, Scenario, cases, kvs, log, page, run};
 
 fn round(ours: f64, theirs: f64, bounces: [f64; 2]) -> Round {
     let pairs = vec![Beside { ours: Figure::each(ours), theirs: Some(Figure::each(theirs)) }];
@@ -274,7 +274,7 @@ fn a_file_that_cannot_be_written_is_found_before_anything_is_measured() {
 fn what_cannot_be_measured_is_found_before_baselines_are_built() {
     let (arguments, cases, mut outcome) = (of("dpdk"), cases(), Outcome::default());
     let chosen = cases.iter().filter(|case| arguments.chooses(case));
-    assert_eq!(with_what_they_need(&arguments, chosen, &mut outcome).len(), 0);
+    assert_eq!(super::with_what_they_need(&arguments, chosen, &mut outcome).len(), 0);
     assert!(!outcome.left_out.is_empty() && outcome.left_out.iter().all(|it| it.is_failure));
 }
 
