@@ -103,7 +103,7 @@ impl<D: Driver> Turn<D> {
                 }
                 LinkEvent::Parked { conversation, number, record } => {
                     let at = ConversationIndex(conversation);
-                    self.hear_parked(link, at, Number(number), &record);
+                    self.hear_parked(link, at, Number(number), record);
                 }
                 LinkEvent::SettledByName {
                     name, outcome: it @ (RETIRED | ASKED_AFTER), ..
@@ -143,12 +143,12 @@ impl<D: Driver> Turn<D> {
     }
 
     /// The peer has a message, but has not done it: it is kept here until it is settled.
-    fn hear_parked(&mut self, link: u32, at: ConversationIndex, number: Number, record: &[u8]) {
-        let kept = Record::of(record);
+    fn hear_parked(&mut self, link: u32, at: ConversationIndex, number: Number, record: Vec<u8>) {
+        let kept = Record::of(&record);
         let key = (link, kept.space(), kept.destination(), number);
         match self.early.remove(&key) {
             None => self.plane.keep(at, number, record, Until::Settled { link }),
-            Some(outcome) => self.settle_kept(link, at, record, outcome),
+            Some(outcome) => self.settle_kept(link, at, &record, outcome),
         }
     }
 
@@ -209,7 +209,7 @@ impl<D: Driver> Turn<D> {
                 self.done(at, it.number, 1);
             } else {
                 self.plane.conversations[at].take_back(record.number(), record.destination());
-                self.plane.keep(at, Number(it.number), &it.record, Until::Sendable);
+                self.plane.keep(at, Number(it.number), it.record, Until::Sendable);
             }
         }
         self.plane.conversations.unsettle(link);
@@ -266,7 +266,7 @@ mod tests {
         let name = Named { source: 0, space: 7, destination: to.0, number: number.0 };
         turn.hear_settled(1, &name, DONE);
         turn.mend(0, Vec::new(), true);
-        turn.hear_parked(1, at, number, &record);
+        turn.hear_parked(1, at, number, record);
         assert_eq!(turn.plane.conversations[at].kept_count(), 0);
         assert_eq!(turn.plane.conversations[at].floor(), Number(1));
     }

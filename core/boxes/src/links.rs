@@ -22,7 +22,7 @@ use hashbrown::HashMap;
 use crate::collect::RETIRED;
 use crate::conversation::ConversationIndex;
 use crate::kinds::{Kind, Kinds};
-use crate::plane::Via;
+use crate::plane::{Parcel, Via};
 
 /// Links of one reactor: more peers than that, and frames of new ones are dropped.
 pub(crate) const LINKS_MAX: usize = 1024;
@@ -242,18 +242,18 @@ impl<D: Driver> Links<D> {
         self.links[link as usize].link.close(bytes, at.0, number.0);
     }
 
-    /// Sends a copy of a whole record; `false` when there is no room.
+    /// Sends a whole record; `false`, and nothing is taken, when there is no room.
     pub(crate) fn send(
         &mut self,
         link: u32,
-        record: &[u8],
+        record: &mut Parcel<'_>,
         at: ConversationIndex,
         number: Number,
     ) -> bool {
         let it = &mut self.links[link as usize].link;
         if record.len() > it.record_bytes_max() {
             return it.takes_large(record.len())
-                && it.send_large(record.to_vec(), at.0, number.0).is_ok();
+                && it.send_large(record.take(), at.0, number.0).is_ok();
         }
         let Some(room) = it.open(self.driver.pool(), record.len()) else { return false };
         room[..record.len()].copy_from_slice(record);

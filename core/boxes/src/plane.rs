@@ -39,12 +39,14 @@ mod cycles;
 mod full;
 mod heads;
 mod in_order;
+mod parcel;
 mod writing;
 
 use cycles::Cycles;
 pub(crate) use cycles::Label;
 use full::FullLeaves;
 pub(crate) use heads::Heads;
+pub(crate) use parcel::Parcel;
 use writing::Begun;
 pub(crate) use writing::Work;
 
@@ -315,9 +317,8 @@ impl<D: Driver> Plane<D> {
         self.unanswered.push_back(Unanswered { slot, from, ask: (at, number), refusal });
     }
 
-    /// Keeps a copy of a record in its conversation's outbox.
-    pub fn keep(&mut self, at: ConversationIndex, number: Number, record: &[u8], until: Until) {
-        let record = record.to_vec();
+    /// Keeps a record in its conversation's outbox.
+    pub fn keep(&mut self, at: ConversationIndex, number: Number, record: Vec<u8>, until: Until) {
         match until {
             Until::Sendable => self.conversations.put_back(at, number, record),
             Until::Settled { .. } => {
@@ -395,7 +396,7 @@ impl<D: Driver> Plane<D> {
             let sent = if self.conversations[at].is_beyond(number) {
                 Err(Stays::NoRoom)
             } else {
-                self.release_one(at, &mut record, &mut crowded)
+                self.release_one(at, &mut Parcel::Given(&mut record), &mut crowded)
             };
             if let Err(stays) = sent {
                 self.conversations.put_back(at, number, record);
@@ -433,7 +434,7 @@ impl<D: Driver> Plane<D> {
     fn release_one(
         &mut self,
         at: ConversationIndex,
-        record: &mut [u8],
+        record: &mut Parcel<'_>,
         crowded: &mut Vec<AgentId>,
     ) -> Result<(), Stays> {
         let leaf = self.leaf_of(at, &Record::of(record));
@@ -503,7 +504,7 @@ impl<D: Driver> Plane<D> {
             if read.place().is_some() {
                 self.conversations.line_up(lane, number, ticket);
             }
-            self.keep(lane, number, &read.cut(*part, number), Until::Sendable);
+            self.keep(lane, number, read.cut(*part, number), Until::Sendable);
             parts.push((part.first, (lane, number)));
         }
         if read.has(ASKS) {
@@ -526,7 +527,7 @@ impl<D: Driver> Plane<D> {
     /// Sends a record to every leaf of its destination to which it is not on its way.
     /// # Errors
     /// Why it does not go to some of them: it is to be sent again then.
-    fn send_each(&mut self, at: ConversationIndex, record: &mut [u8]) -> Result<(), Stays> {
+    fn send_each(&mut self, at: ConversationIndex, record: &mut Parcel<'_>) -> Result<(), Stays> {
         let read = Record::of(record);
         let (number, asks) = (read.number(), read.has(ASKS));
         let route = self.conversations[at].route;
@@ -545,7 +546,7 @@ impl<D: Driver> Plane<D> {
             }
             let point = Record::of(record).point();
             let leaf = self.routes[route].way.each(point, number.0, index).ok_or(Stays::Away)?;
-            match self.send_record(at, leaf, record) {
+            match self.send_record(at, leaf, &mut record.lend()) {
                 Ok(()) => {}
                 // The others need not wait for it.
                 Err(Stays::Full) => {
@@ -561,7 +562,7 @@ impl<D: Driver> Plane<D> {
     }
 
     /// Keeps a record that was to leave at once.
-    fn keep_back(&mut self, at: ConversationIndex, number: Number, record: &[u8], stays: Stays) {
+    fn keep_back(&mut self, at: ConversationIndex, number: Number, record: Vec<u8>, stays: Stays) {
         self.keep(at, number, record, Until::Sendable);
         if let Stays::NoRoom = stays {
             self.conversations.starve(at);
@@ -575,7 +576,7 @@ impl<D: Driver> Plane<D> {
         &mut self,
         at: ConversationIndex,
         leaf: Leaf,
-        record: &mut [u8],
+        record: &mut Parcel<'_>,
     ) -> Result<(), Stays> {
         let read = Record::of(record);
         if read.answers().is_none() && !self.full.lets(leaf.physical, at, read.number()) {
@@ -585,7 +586,7 @@ impl<D: Driver> Plane<D> {
     }
 
     /// Puts a record on its way by the next place in its line, if it has one; `false` when there is no room.
-    fn place_record(&mut self, at: ConversationIndex, leaf: Leaf, record: &mut [u8]) -> bool {
+    fn place_record(&mut self, at: ConversationIndex, leaf: Leaf, record: &mut Parcel<'_>) -> bool {
         let read = Record::of(record);
         let conversation = &self.conversations[at];
         let (mut header, number) = (*read.header(), read.number());
@@ -620,7 +621,7 @@ impl<D: Driver> Plane<D> {
         at: ConversationIndex,
         leaf: Leaf,
         header: &mut MessageHeader,
-        record: &mut [u8],
+        record: &mut Parcel<'_>,
     ) -> bool {
         let number = Number(header.number.get());
         let conversation = &mut self.conversations[at];

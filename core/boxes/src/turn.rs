@@ -684,7 +684,7 @@ impl<D: Driver> Turn<D> {
                 self.plane.routes.forget(physical);
                 self.plane.conversations[at].take_back(number, physical);
                 self.settle_routes();
-                self.plane.keep(at, number, record, Until::Sendable);
+                self.plane.keep(at, number, record.to_vec(), Until::Sendable);
                 self.plane.release(at);
             }
             Fate::Refused(refusal) => {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::address::Address;
 use crate::agent::{Agent, ReplyTo};
 use crate::control::ToControllerRef;
-use crate::encode::{Body, Encode, Encoded, Encoder, Full, encode_to_vec};
+use crate::encode::{Body, Encode, Encoded, Encoder, Full, append};
 use crate::id::{AgentId, Number, Point, Stamp, Trace};
 use crate::latt::CONTROLLER;
 use crate::message::{Schema, Wire};
@@ -60,7 +60,7 @@ pub struct Timer(pub u64);
 ///
 /// A message is sent in two steps, so that it is serialised into the very place that it leaves from:
 /// `open` gives room, `close` says how much of it was used. `widen` gives more room to a message that did
-/// not fit; where there is none, `close_with` takes bytes that were written elsewhere.
+/// not fit; where there is none, its body is appended to what `lift` gives, and `close_lifted` takes the whole.
 pub trait Effects {
     /// Begins a message: gives room for its body.
     fn open(&mut self, letter: &Letter) -> &mut [u8];
@@ -68,8 +68,10 @@ pub trait Effects {
     fn widen(&mut self) -> Option<&mut [u8]>;
     /// Ends a message whose body is the first `bytes` of the room that was given last.
     fn close(&mut self, bytes: usize) -> Number;
-    /// Ends a message with a body that did not fit any room.
-    fn close_with(&mut self, body: &[u8]) -> Number;
+    /// What stands ahead of the body of the message that was begun, which fits no room: a multiple of 16 bytes.
+    fn lift(&mut self) -> Vec<u8>;
+    /// Ends a message that was lifted, and has its body now.
+    fn close_lifted(&mut self, message: Vec<u8>) -> Number;
     /// Forgets a timer; says whether it was pending.
     fn cancel(&mut self, timer: Timer) -> bool;
     /// Whether more messages wait to be sent than the sender should add to.
@@ -238,7 +240,9 @@ impl<'a, A: Agent> Context<'a, A> {
             }
             room = self.effects.widen();
         }
-        self.effects.close_with(bytes)
+        let mut message = self.effects.lift();
+        message.extend_from_slice(bytes);
+        self.effects.close_lifted(message)
     }
 
     #[inline]
@@ -277,7 +281,9 @@ fn write<M: Wire, B: Encode<M> + ?Sized>(
             return effects.close(bytes);
         }
     }
-    effects.close_with(&encode_to_vec(body))
+    let mut message = effects.lift();
+    append(body, &mut message);
+    effects.close_lifted(message)
 }
 
 #[cfg(test)]

@@ -81,8 +81,15 @@ pub struct Encoder<'a> {
 
 #[derive(Debug)]
 enum Out<'a> {
-    Slice { bytes: &'a mut [u8], written: usize },
-    Heap(&'a mut Vec<u8>),
+    Slice {
+        bytes: &'a mut [u8],
+        written: usize,
+    },
+    /// Behind its first `from` bytes.
+    Heap {
+        bytes: &'a mut Vec<u8>,
+        from: usize,
+    },
 }
 
 /// Serializer over a slice: no allocation.
@@ -110,7 +117,7 @@ impl<'a> Encoder<'a> {
     pub fn written(&self) -> &[u8] {
         match &self.out {
             Out::Slice { bytes, written } => &bytes[..*written],
-            Out::Heap(bytes) => bytes,
+            Out::Heap { bytes, from } => &bytes[*from..],
         }
     }
 
@@ -133,8 +140,8 @@ impl<'a> Encoder<'a> {
                     .map_err(|_| Full)?;
                 *written = serializer.into_writer().len();
             }
-            Out::Heap(bytes) => {
-                bytes.clear();
+            Out::Heap { bytes, from } => {
+                bytes.truncate(*from);
                 let mut arena = Arena::new();
                 let mut serializer = Serializer::new(&mut **bytes, arena.acquire(), ());
                 rkyv::api::serialize_using::<_, Failure>(value, &mut serializer)
@@ -150,9 +157,18 @@ impl<'a> Encoder<'a> {
 /// Above 2 GiB, which relative pointers cannot span; a message's limit is far below.
 pub fn encode_to_vec<M: Wire>(body: &(impl Encode<M> + ?Sized)) -> Vec<u8> {
     let mut bytes = Vec::new();
-    body.encode(&mut Encoder { out: Out::Heap(&mut bytes) })
-        .expect("a Vec and an arena grow; only bytes in place can be full");
+    append(body, &mut bytes);
     bytes
+}
+
+/// Likewise, behind what `bytes` has: a multiple of 16 bytes, so that the archive is the same.
+/// # Panics
+/// As [`encode_to_vec`].
+pub fn append<M: Wire>(body: &(impl Encode<M> + ?Sized), bytes: &mut Vec<u8>) {
+    let from = bytes.len();
+    debug_assert!(from.is_multiple_of(16), "an archive is aligned behind what stands ahead of it");
+    body.encode(&mut Encoder { out: Out::Heap { bytes, from } })
+        .expect("a Vec and an arena grow; only bytes in place can be full");
 }
 
 /// A message that was encoded where it was made, and is sent by another thread's agent. Made from a

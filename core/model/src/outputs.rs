@@ -115,9 +115,14 @@ impl Effects for Outputs {
         self.post(letter, room)
     }
 
-    fn close_with(&mut self, body: &[u8]) -> Number {
+    /// Nothing stands ahead of it.
+    fn lift(&mut self) -> Vec<u8> {
+        Vec::new()
+    }
+
+    fn close_lifted(&mut self, body: Vec<u8>) -> Number {
         let (letter, _) = self.begun();
-        self.post(letter, body.to_vec())
+        self.post(letter, body)
     }
 
     /// A timer that was delivered is not known from one that waits.

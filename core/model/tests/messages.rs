@@ -1,6 +1,6 @@
 //! `#[message]` as a user meets it: round trips, twins, points, schemas; and no allocation.
 
-use daedal_model::encode::{Body, Encode, Encoder, Full, encode_to_vec};
+use daedal_model::encode::{Body, Encode, Encoder, Full, append, encode_to_vec};
 use daedal_model::message::{Message, Wire};
 use daedal_model::point::Point;
 use proptest::prelude::*;
@@ -54,13 +54,16 @@ fn in_place<M: Wire>(body: &impl Encode<M>, bytes: &mut [u8]) -> Result<usize, F
     Ok(out.written().len())
 }
 
-/// Encodes in both ways, accesses at an odd address, and gives back an owned value.
+/// Encodes in all ways, accesses at an odd address, and gives back an owned value.
 fn through<M: Wire>(body: &impl Encode<M>) -> M {
     let long = encode_to_vec(body);
     let mut bytes = vec![0xaa; long.len() + 1];
     if let Ok(written) = in_place(body, &mut bytes[1..]) {
         assert_eq!(&bytes[1..1 + written], long);
     }
+    let mut behind = vec![0xbb; 48];
+    append(body, &mut behind);
+    assert_eq!((&behind[..48], &behind[48..]), (&[0xbb; 48][..], &long[..]));
     bytes.truncate(1);
     bytes.extend(&long);
     M::owned(M::access(&bytes[1..]).expect("what was encoded is valid"))

@@ -7,7 +7,9 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use crate::error::DropReason;
-use crate::limits::{LARGE_AT_ONCE, LARGE_BYTES_AT_ONCE, LARGE_BYTES_MAX, LARGE_IN_TURN};
+use crate::limits::{
+    LARGE_AT_ONCE, LARGE_BYTES_AT_ONCE, LARGE_BYTES_MAX, LARGE_BYTES_UNCUT, LARGE_IN_TURN,
+};
 use crate::wire::control::Segment;
 use crate::wire::message::MessageHeader;
 
@@ -33,8 +35,9 @@ pub(super) struct Cutting {
 #[derive(Debug, Default)]
 pub(super) struct Cutter {
     under_way: BTreeMap<u32, Cutting>,
-    /// Bytes of those.
+    /// Bytes of those, and how many of them are not cut.
     bytes: usize,
+    uncut: usize,
     /// Those that have segments to cut: the first [`LARGE_IN_TURN`] take turns, the others follow them.
     to_cut: VecDeque<u32>,
     next_id: u32,
@@ -43,7 +46,8 @@ pub(super) struct Cutter {
 impl Cutter {
     /// Whether it takes a record of so many bytes.
     pub(super) fn has_room(&self, bytes: usize) -> bool {
-        has_room(self.under_way.len(), self.bytes, bytes)
+        let may_wait = self.to_cut.len() < LARGE_IN_TURN || self.uncut + bytes <= LARGE_BYTES_UNCUT;
+        may_wait && has_room(self.under_way.len(), self.bytes, bytes)
     }
 
     /// Takes a record, or gives it back when enough are under way.
@@ -59,6 +63,7 @@ impl Cutter {
         let id = self.next_id;
         self.next_id = id.wrapping_add(1);
         self.bytes += record.len();
+        self.uncut += record.len();
         self.to_cut.push_back(id);
         self.under_way.insert(id, Cutting { record, conversation, number, cut: 0, unheard: 0 });
         Ok(())
@@ -75,6 +80,7 @@ impl Cutter {
         let large = self.under_way.get_mut(&id).expect("what is to be cut is under way");
         let (offset, total) = (large.cut, large.record.len());
         large.cut = (offset + bytes).min(total);
+        self.uncut -= large.cut - offset;
         large.unheard += 1;
         if large.cut < total {
             self.to_cut.insert((LARGE_IN_TURN - 1).min(self.to_cut.len()), id);

@@ -138,7 +138,7 @@ impl<D: Driver> Plane<D> {
         if planted::is(Bug::FullIsDone) {
             return self.conversations.done(at, number);
         }
-        self.keep(at, number, record, Until::Sendable);
+        self.keep(at, number, record.to_vec(), Until::Sendable);
     }
 
     /// Tries those again whose time has come. Whether there were any.

@@ -3,7 +3,7 @@
 use daedal_model::id::Number;
 use daedal_net::driver::Driver;
 
-use super::{Plane, Stays};
+use super::{Parcel, Plane, Stays};
 use crate::conversation::{ConversationIndex, LinesIndex};
 use crate::lines::LineIndex;
 use crate::record::Record;
@@ -77,8 +77,8 @@ impl<D: Driver> Plane<D> {
             }
             self.conversations.took_from_line(at, number, &record);
             let sent = match self.leaf_of(at, &Record::of(&record)) {
-                Ok(leaf) => self.send_record(at, leaf, &mut record),
-                Err(Detour::Each) => self.send_each(at, &mut record),
+                Ok(leaf) => self.send_record(at, leaf, &mut Parcel::Given(&mut record)),
+                Err(Detour::Each) => self.send_each(at, &mut Parcel::Given(&mut record)),
                 Err(_) => Err(Stays::Away),
             };
             if sent.is_err() {

@@ -12,7 +12,7 @@ use daedal_net::driver::Driver;
 use daedal_net::wire::message::MessageHeader;
 use daedal_net::wire::padded;
 
-use super::{Hand, Plane, Stays, Via};
+use super::{Hand, Parcel, Plane, Stays, Via};
 use crate::conversation::{Conversation, ConversationIndex, RouteIndex, Until};
 use crate::kinds::Kind;
 use crate::ordered::NO_PLACE;
@@ -229,11 +229,7 @@ impl<D: Driver> Plane<D> {
                 self.take_head_from_ring(to, at);
                 Some(&mut self.scratch[at..])
             }
-            _ => {
-                let bytes = self.scratch.len() * 2;
-                self.scratch.resize(bytes, 0);
-                Some(&mut self.scratch[at..])
-            }
+            _ => None,
         }
     }
 
@@ -289,57 +285,62 @@ impl<D: Driver> Plane<D> {
         begun.number
     }
 
-    /// Ends a message that was written elsewhere, for want of room.
-    fn end_with(&mut self, body: &[u8]) -> Number {
+    /// The head of the message that is being written, which finds no room with its body.
+    fn lift(&mut self) -> Vec<u8> {
         let begun = self.begun.expect("a message was begun");
-        let (at, end) = (begun.body_at, begun.body_at + body.len());
+        let at = begun.body_at;
         match begun.goes {
-            Goes::To(Leaf { via: Via::Local(_), .. }) => {
-                self.scratch[..at].copy_from_slice(&self.filling.room()[..at]);
-            }
+            Goes::To(Leaf { via: Via::Local(_), .. }) => return self.filling.room()[..at].to_vec(),
             Goes::To(Leaf { via: Via::Link(link), .. }) => drop(self.take_head_from_frame(link)),
             Goes::To(Leaf { via: Via::Ring(to), .. }) if begun.is_in_ring => {
                 self.take_head_from_ring(to, at);
             }
             _ => {}
         }
-        self.begun = None;
-        if self.scratch.len() < end {
-            self.scratch.resize(end, 0);
-        }
-        self.scratch[at..end].copy_from_slice(body);
-        self.end_in_scratch(&begun, body.len());
+        self.scratch[..at].to_vec()
+    }
+
+    /// Ends a message that was lifted.
+    fn end_lifted(&mut self, mut record: Vec<u8>) -> Number {
+        let begun = self.begun.take().expect("a message was begun");
+        let bytes = record.len() - begun.body_at;
+        finish(&mut record, begun.body_at, bytes);
+        self.end_apart(&begun, &mut Parcel::Given(&mut record));
         begun.number
     }
 
     /// Ends a message that stands in scratch: a copy of it goes where it has to.
     fn end_in_scratch(&mut self, begun: &Begun, bytes: usize) {
-        let (at, number) = (begun.conversation, begun.number);
         let mut scratch = std::mem::take(&mut self.scratch);
         let end = finish(&mut scratch, begun.body_at, bytes);
-        let record = &mut scratch[..end];
+        self.end_apart(begun, &mut Parcel::Lent(&mut scratch[..end]));
+        self.scratch = scratch;
+    }
+
+    /// Ends a message that does not stand where it leaves from.
+    fn end_apart(&mut self, begun: &Begun, record: &mut Parcel<'_>) {
+        let (at, number) = (begun.conversation, begun.number);
         match begun.goes {
             Goes::Refuse(refusal) => self.refuse(at, &Record::of(record), refusal),
             Goes::To(Leaf { via: Via::Ring(reactor), .. })
                 if Record::of(record).place().is_none() =>
             {
                 if !self.push_to_ring(reactor, record, (at, number)) {
-                    self.keep_back(at, number, record, Stays::NoRoom);
+                    self.keep_back(at, number, record.take(), Stays::NoRoom);
                 }
             }
             Goes::To(leaf) => {
                 if let Err(stays) = self.send_record(at, leaf, record) {
-                    self.keep_back(at, number, record, stays);
+                    self.keep_back(at, number, record.take(), stays);
                 }
             }
             Goes::Each if self.send_each(at, record).is_ok() => {}
             Goes::Each | Goes::Wait => {
-                self.keep(at, number, record, Until::Sendable);
+                self.keep(at, number, record.take(), Until::Sendable);
                 self.release(at);
             }
             Goes::Alarm(delay) => self.set_alarm(delay, record),
         }
-        self.scratch = scratch;
     }
 
     /// Sends a body that is encoded already.
@@ -349,7 +350,9 @@ impl<D: Driver> Plane<D> {
             Letter { to, schema, point: None, broadcast: false, asks: false, in_order: false };
         let hand = Hand::default();
         self.begin_anew(from, &hand, &letter);
-        self.end_with(body)
+        let mut record = self.lift();
+        record.extend_from_slice(body);
+        self.end_lifted(record)
     }
 
     fn set_alarm(&mut self, delay: Duration, record: &[u8]) {
@@ -478,8 +481,12 @@ impl<D: Driver> Effects for Work<'_, D> {
         self.note_sent(number)
     }
 
-    fn close_with(&mut self, body: &[u8]) -> Number {
-        let number = self.plane.end_with(body);
+    fn lift(&mut self) -> Vec<u8> {
+        self.plane.lift()
+    }
+
+    fn close_lifted(&mut self, message: Vec<u8>) -> Number {
+        let number = self.plane.end_lifted(message);
         self.note_sent(number)
     }
 
