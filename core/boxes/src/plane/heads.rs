@@ -15,7 +15,7 @@ use crate::conversation::ConversationIndex;
 use crate::links::Links;
 use crate::mesh::RingSender;
 use crate::record::{ASKS, Draft, HAS_POINT, write_answers, write_child};
-use crate::routes::{Leaf, Way};
+use crate::routes::Way;
 use crate::slot::SlotIndex;
 
 /// A head, and what it holds for.
@@ -24,14 +24,14 @@ pub(crate) struct Ready {
     /// Whom it is for, as the sender knows it.
     to: AgentId,
     schema: Schema,
-    /// Which leaf that is, and how it is reached.
-    leaf: Leaf,
+    /// How that is reached.
+    via: Via,
     /// How often the ways had been settled; 0: there is no head.
     settled: u64,
-    conversation: ConversationIndex,
     head: MessageHeader,
-    /// Where the body begins.
-    body_at: usize,
+    /// What all messages with this head are when they begin: copied whole, for a part that is written where it was
+    /// read just now in others waits for all that was written before, and that may be another core's cache line.
+    begun: Begun,
     /// The child that sends for its parent, if the head says that there is a step.
     child: AgentId,
 }
@@ -66,7 +66,7 @@ impl<D: Driver> Plane<D> {
             Addressee::Asker(name)
                 if name.source == heads.back.to
                     && name.space == hand.space
-                    && hand.via == heads.back.leaf.via =>
+                    && hand.via == heads.back.via =>
             {
                 (&heads.back, Which::Back(name))
             }
@@ -74,8 +74,8 @@ impl<D: Driver> Plane<D> {
         };
         let holds = ready.settled == self.settled && ready.schema == letter.schema;
         let is_plain = !letter.broadcast && !letter.in_order;
-        let is_free = holds && is_plain && self.conversations[ready.conversation].is_free();
-        let has_room = match ready.leaf.via {
+        let is_free = holds && is_plain && self.conversations[ready.begun.conversation].is_free();
+        let has_room = match ready.via {
             Via::Link(link) => is_free && self.links.make_room(link, FRAME_ROOM_BYTES),
             Via::Ring(to) => is_free && self.ring(to).make_room(),
             _ => is_free,
@@ -98,19 +98,11 @@ impl<D: Driver> Plane<D> {
             Which::To => &heads.to,
             Which::Back(_) => &heads.back,
         };
-        let (body_at, child) = (ready.body_at, ready.child);
-        let conversation = &mut self.conversations[ready.conversation];
+        let (at, child) = (ready.begun.conversation, ready.child);
+        let conversation = &mut self.conversations[at];
         let number = conversation.number();
-        self.begun = Some(Begun {
-            conversation: ready.conversation,
-            number,
-            goes: Goes::To(ready.leaf),
-            body_at,
-            asks: letter.asks,
-            is_in_ring: matches!(ready.leaf.via, Via::Ring(_)),
-            is_widest: false,
-        });
-        let (room, floor) = match ready.leaf.via {
+        self.begun = Some(Begun { number, asks: letter.asks, ..ready.begun });
+        let (room, floor) = match ready.via {
             Via::Local(_) => (self.filling.room(), ready.head.floor),
             via => {
                 let room = room_afar(&mut self.links, &mut self.rings, via);
@@ -130,7 +122,7 @@ impl<D: Driver> Plane<D> {
             head.flags |= ASKS;
             conversation.asks.open(number);
             if let Some(member) = hand.member {
-                self.askers.insert((ready.conversation, number), member);
+                self.askers.insert((at, number), member);
             }
         }
         let is_child = head.steps > 0;
@@ -162,9 +154,16 @@ impl<D: Driver> Plane<D> {
         head.flags &= !(HAS_POINT | ASKS);
         head.number = Number::default().0.into();
         head.point = 0.into();
-        let (schema, settled) = (letter.schema, self.settled);
-        let (body_at, child) = (draft.bytes(), draft.child.unwrap_or_default());
-        let ready = |to| Ready { to, schema, leaf, settled, conversation, head, body_at, child };
+        let begun = Begun {
+            conversation,
+            goes,
+            body_at: draft.bytes(),
+            is_in_ring: matches!(leaf.via, Via::Ring(_)),
+            ..Begun::default()
+        };
+        let (schema, settled, via) = (letter.schema, self.settled, leaf.via);
+        let child = draft.child.unwrap_or_default();
+        let ready = |to| Ready { to, schema, via, settled, head, begun, child };
         match letter.to {
             Addressee::Agent(to) => {
                 let destination = &self.routes[self.conversations[conversation].route];

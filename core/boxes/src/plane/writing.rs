@@ -25,7 +25,7 @@ use crate::timer::Alarm;
 pub(super) const FRAME_ROOM_BYTES: usize = 160;
 
 /// The message that is being written.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Begun {
     pub conversation: ConversationIndex,
     pub number: Number,
@@ -38,11 +38,12 @@ pub(super) struct Begun {
     pub is_widest: bool,
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub(super) enum Goes {
     To(Leaf),
     /// To all of several, at once.
     Each,
+    #[default]
     Wait,
     Refuse(Refusal),
     Alarm(Duration),
@@ -264,25 +265,31 @@ impl<D: Driver> Plane<D> {
     }
 
     fn end_elsewhere(&mut self, bytes: usize) -> Number {
-        let begun = self.begun.take().expect("a message was begun");
+        // Not taken, which would read all of it: parts of it were just written.
+        let begun = self.begun.as_ref().expect("a message was begun");
+        let (at, number, body_at) = (begun.conversation, begun.number, begun.body_at);
         match begun.goes {
             Goes::To(Leaf { via: Via::Link(link), .. }) => {
-                let room = self.links.room(link, begun.body_at + bytes);
-                let end = finish(room, begun.body_at, bytes);
-                self.links.written(link, end, begun.conversation, begun.number);
-                if begun.asks {
-                    self.asked(begun.conversation, begun.number, link);
+                let asks = begun.asks;
+                let end = finish(self.links.room(link, body_at + bytes), body_at, bytes);
+                self.links.written(link, end, at, number);
+                if asks {
+                    self.asked(at, number, link);
                 }
             }
             Goes::To(Leaf { via: Via::Ring(to), .. }) if begun.is_in_ring => {
                 let ring = self.ring(to);
-                let end = finish(ring.room(), begun.body_at, bytes);
-                ring.written(end, (begun.conversation, begun.number));
+                let end = finish(ring.room(), body_at, bytes);
+                ring.written(end, (at, number));
                 self.counts.rung |= 1 << (to % 64);
             }
-            _ => self.end_in_scratch(&begun, bytes),
+            _ => {
+                let begun = *begun;
+                self.end_in_scratch(&begun, bytes);
+            }
         }
-        begun.number
+        self.begun = None;
+        number
     }
 
     /// The head of the message that is being written, which finds no room with its body.
