@@ -222,33 +222,41 @@ impl RingSender {
 }
 
 impl RingReceiver {
-    /// Hands over the next record, if there is one; says whether there was.
-    pub fn pop(&mut self, take: impl FnOnce(&[u8])) -> bool {
-        let Ok(head) = self.lines.peek() else { return false };
-        let header =
-            MessageHeader::new_checked(head).expect("reactors of a box write whole records");
-        let bytes = MessageHeader::BYTES + header.length.get() as usize;
-        if bytes > INLINE_BYTES_MAX {
-            let record = self.large.pop().expect("it was pushed before its head");
-            self.lines.pop().expect("it was looked at");
-            take(&record);
-            self.popped += 1;
-            return true;
-        }
-        let lines = bytes.div_ceil(LINE_BYTES);
-        let chunk = self.lines.read_chunk(lines).expect("a record's lines are published at once");
+    /// Hands over the next records, `most` of them at most and as many as are published together; says how many.
+    /// Their lines are free after the last of them: the sender, who waits for that in a full ring, would otherwise
+    /// fetch the ring's start anew for each.
+    pub fn pop(&mut self, most: usize, mut take: impl FnMut(&[u8])) -> usize {
+        let there = self.lines.slots();
+        let chunk = self.lines.read_chunk(there).expect("so many are there");
         let (first, second) = chunk.as_slices();
-        if second.is_empty() {
-            take(&first.as_flattened()[..bytes]);
-        } else {
-            self.whole.clear();
-            self.whole.extend_from_slice(first.as_flattened());
-            self.whole.extend_from_slice(second.as_flattened());
-            take(&self.whole[..bytes]);
+        let (mut at, mut count) = (0, 0);
+        while count < most && at < there.min(STAGED_LINES) {
+            let head = first.get(at).unwrap_or_else(|| &second[at - first.len()]);
+            let header =
+                MessageHeader::new_checked(head).expect("reactors of a box write whole records");
+            let bytes = MessageHeader::BYTES + header.length.get() as usize;
+            count += 1;
+            if bytes > INLINE_BYTES_MAX {
+                at += 1;
+                take(&self.large.pop().expect("it was pushed before its head"));
+                continue;
+            }
+            let end = at + bytes.div_ceil(LINE_BYTES);
+            if end <= first.len() {
+                take(&first[at..end].as_flattened()[..bytes]);
+            } else if at >= first.len() {
+                take(&second[at - first.len()..].as_flattened()[..bytes]);
+            } else {
+                self.whole.clear();
+                self.whole.extend_from_slice(first[at..].as_flattened());
+                self.whole.extend_from_slice(second[..end - first.len()].as_flattened());
+                take(&self.whole[..bytes]);
+            }
+            at = end;
         }
-        chunk.commit_all();
-        self.popped += 1;
-        true
+        chunk.commit(at);
+        self.popped += count as u64;
+        count
     }
 
     /// Tells the sender that all that was popped is settled.
@@ -289,10 +297,10 @@ mod tests {
             }
             sender.flush();
             for bytes in sizes {
-                assert!(receiver.pop(|got| assert_eq!(got, record(bytes, round))));
+                assert_eq!(receiver.pop(1, |got| assert_eq!(got, record(bytes, round))), 1);
             }
         }
-        assert!(!receiver.pop(|_| panic!("it is empty")));
+        assert_eq!(receiver.pop(1, |_| panic!("it is empty")), 0);
     }
 
     #[test]
@@ -306,13 +314,10 @@ mod tests {
         assert!(!sender.push(&record(100_000, 1), None));
         assert!(!sender.flush() && sender.is_waited_for());
         let mut popped = 0;
-        while receiver.pop(|_| ()) {
-            popped += 1;
-        }
+        let mut pop_all = || while receiver.pop(usize::MAX, |_| popped += 1) > 0 {};
+        pop_all();
         assert!(sender.flush() && !sender.flush());
-        while receiver.pop(|_| ()) {
-            popped += 1;
-        }
+        pop_all();
         assert_eq!(popped, pushed);
     }
 
@@ -323,15 +328,11 @@ mod tests {
             let mut there = 0;
             for _ in 0..STAGED_LINES {
                 assert!(sender.push(&record(40, 1), None));
-                while receiver.pop(|_| ()) {
-                    there += 1;
-                }
+                there += receiver.pop(usize::MAX, |_| ());
             }
             assert_eq!(there, 1 + STAGED_LINES / 2);
             assert!(sender.flush());
-            while receiver.pop(|_| ()) {
-                there += 1;
-            }
+            there += receiver.pop(usize::MAX, |_| ());
             assert_eq!(there, STAGED_LINES);
         }
     }
@@ -342,7 +343,7 @@ mod tests {
         let name = |number| (ConversationIndex(7), Number(number));
         (0..4).for_each(|number| assert!(sender.push(&record(40, 1), Some(name(number)))));
         sender.flush();
-        (0..3).for_each(|_| assert!(receiver.pop(|_| ())));
+        assert_eq!(receiver.pop(3, |_| ()), 3);
         assert_eq!(sender.taken(), 0);
         receiver.settle();
         sender.told_of(ConversationIndex(7), Number(1));

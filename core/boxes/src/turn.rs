@@ -244,8 +244,12 @@ impl<D: Driver> Turn<D> {
             let settled = sender.filter(|it| settles || it.has_much_under_way());
             let taken = settled.map(|sender| sender.taken());
             let mut left = BUDGET_MESSAGES;
-            while left > 0 && ring.pop(|record| self.arrive_by_ring(*from, record)) {
-                left -= 1;
+            loop {
+                let popped = ring.pop(left, |record| self.arrive_by_ring(*from, record));
+                if popped == 0 {
+                    break;
+                }
+                left -= popped;
                 any = true;
             }
             if let Some(taken) = taken.filter(|_| left > 0) {
