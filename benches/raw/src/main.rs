@@ -9,8 +9,8 @@ use raw::{Figure, bounce, open_loop, report, ring, seal, shm, tcp, udp, xdp};
 
 const USAGE: &str = "usage: raw bounce
        raw ring-ask [BYTES]             BYTES: 16, 64 (default), 256, 1024 or 4096
-       raw ring-tell [BYTES [BATCH]]    BYTES: 16384 or 65536, too; BATCH: 1 (default) to 1024
-                                        published together
+       raw ring-tell [BYTES [BATCH]]    BYTES: 128, 16384 or 65536, too; BATCH: 1
+                                        (default) to 1024 published together
        raw shm-ask [BYTES]              BYTES: 16, 64 (default), 160, 256, 1024 or 4096
        raw udp-ask [BYTES]              BYTES: 1 to 65507, 64 by default
        raw udp-blocking-ask [BYTES [REST]]     REST: microseconds between two, 0 by default

@@ -33,6 +33,7 @@ pub fn ring_tell(bytes: usize, batch: usize) -> Option<Figure> {
     match bytes {
         16 => Some(tell_of::<16>(batch)),
         64 => Some(tell_of::<64>(batch)),
+        128 => Some(tell_of::<128>(batch)),
         256 => Some(tell_of::<256>(batch)),
         1024 => Some(tell_of::<1024>(batch)),
         4096 => Some(tell_of::<4096>(batch)),
