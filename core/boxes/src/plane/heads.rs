@@ -29,8 +29,8 @@ pub(crate) struct Ready {
     /// How often the ways had been settled; 0: there is no head.
     settled: u64,
     head: MessageHeader,
-    /// What all messages with this head are when they begin: copied whole, for a part that is written where it was
-    /// read just now in others waits for all that was written before, and that may be another core's cache line.
+    /// What all messages with this head are when they begin, copied whole: a load of part of what was just stored waits
+    /// until all earlier stores are there, and those to a ring wait for another core.
     begun: Begun,
     /// The child that sends for its parent, if the head says that there is a step.
     child: AgentId,
