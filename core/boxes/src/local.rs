@@ -7,6 +7,10 @@
 /// Room that a message finds at the least, in bytes.
 const ROOM_BYTES: usize = 2 << 10;
 
+/// Room from which on a message that does not fit is written elsewhere: there are those that fit no room, since a list in
+/// them is too long to be written in place.
+const WIDEST_ROOM_BYTES: usize = 1 << 20;
+
 /// What an arena begins with. It grows by doubling, and keeps what it grew to.
 const ARENA_BYTES: usize = 64 << 10;
 
@@ -33,10 +37,13 @@ impl Arena {
         &mut self.bytes[self.end..]
     }
 
-    /// Twice the room that there was.
-    pub fn wider_room(&mut self) -> &mut [u8] {
+    /// More room, unless there is as much as a message is given at the most.
+    pub fn wider_room(&mut self) -> Option<&mut [u8]> {
+        if self.bytes.len() - self.end >= WIDEST_ROOM_BYTES {
+            return None;
+        }
         self.grow();
-        &mut self.bytes[self.end..]
+        Some(&mut self.bytes[self.end..])
     }
 
     #[cold]

@@ -71,6 +71,49 @@ impl Agent for Asker {
     }
 }
 
+/// Names, in a list that may be too long to be written in place.
+#[message(crate = daedal_model)]
+#[derive(Debug)]
+pub struct Names {
+    names: Vec<String>,
+}
+
+/// Says how many names it was told.
+#[state(crate = daedal_model)]
+struct Roll {}
+
+impl Agent for Roll {
+    type Message = Names;
+    type Reply = u64;
+
+    fn transition(&mut self, message: &Archived<Names>, context: &mut Context<'_, Self>) {
+        assert!(message.names.iter().enumerate().all(|(at, name)| *name == *at.to_string()));
+        context.reply(&(message.names.len() as u64));
+    }
+}
+
+/// Tells it ten thousand.
+#[state(crate = daedal_model)]
+struct Caller {
+    #[combine(sum)]
+    heard: u64,
+}
+
+impl Agent for Caller {
+    type Message = Names;
+    type Reply = ();
+
+    fn start(&mut self, context: &mut Context<'_, Self>) {
+        context.ask(BLOB, &Names { names: (0..10_000).map(|at| at.to_string()).collect() });
+    }
+
+    fn transition(&mut self, _: &Archived<Names>, _: &mut Context<'_, Self>) {}
+
+    fn answered(&mut self, answer: &Answer<'_>, _: &mut Context<'_, Self>) {
+        self.heard += answer.open::<u64>().expect("a roll answers").to_native();
+    }
+}
+
 /// Answers when it is told to.
 #[state(crate = daedal_model)]
 #[derive(Default)]
@@ -146,6 +189,29 @@ fn messages_of_all_sizes_come_back() {
     let shown = captured.to_string();
     assert!(shown.contains(&format!("answers: {} (sum)", sizes.len())), "{shown}");
     assert!(shown.contains(&format!("bytes: {} (sum)", sizes.iter().sum::<u64>())), "{shown}");
+}
+
+/// No room is large enough for a list that is too long to be written in place.
+#[test]
+fn a_long_list_arrives_though_it_is_not_written_in_place() {
+    let mut templates = Templates::new();
+    templates.talks_to::<Roll>().talks_to::<Caller>();
+    let templates = Arc::new(templates);
+    let network = SimNetwork::perfect(10_000);
+    let mut turns = [turn(1, &network, &templates), turn(2, &network, &templates)];
+    turns[1].host(Placed::alone(path("blob"), Space(2)), hosted(Roll {}));
+    let caller = || hosted(Caller { heard: 0 });
+    turns[0].host(Placed::alone(path("afar"), Space(1)), caller());
+    turns[1].host(Placed::alone(path("beside"), Space(3)), caller());
+    for step in 1..2_000u64 {
+        for turn in &mut turns {
+            turn.take(Stamp(step * 5_000), true);
+        }
+    }
+    for (turn, caller) in turns.iter_mut().zip(["afar", "beside"]) {
+        let captured = turn.capture(&path(caller)).unwrap().unwrap().to_string();
+        assert!(captured.contains("heard: 10000 (sum)"), "{caller}: {captured}");
+    }
 }
 
 #[test]

@@ -216,7 +216,9 @@ impl<D: Driver> Plane<D> {
         let begun = self.begun.as_mut().expect("a message was begun");
         let at = begun.body_at;
         match begun.goes {
-            Goes::To(Leaf { via: Via::Local(_), .. }) => Some(&mut self.filling.wider_room()[at..]),
+            Goes::To(Leaf { via: Via::Local(_), .. }) => {
+                Some(&mut self.filling.wider_room()?[at..])
+            }
             Goes::To(Leaf { via: Via::Link(link), .. }) => {
                 if !self.take_head_from_frame(link) {
                     return None;
