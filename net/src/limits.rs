@@ -27,7 +27,7 @@ pub const LARGE_BYTES_AT_ONCE: usize = 4 * (MessageHeader::BYTES + LARGE_BYTES_M
 /// more, so that the first is whole before the last is begun.
 pub const LARGE_IN_TURN: usize = 4;
 
-/// Bytes of large messages that may wait to be cut, beside the first [`LARGE_IN_TURN`]: what a core's own cache holds
+/// Bytes of large messages from which on no more than [`LARGE_IN_TURN`] wait to be cut: what a core's own cache holds
 /// beside the frames that they are cut into, so that they are cut where they were written lately.
 pub const LARGE_BYTES_UNCUT: usize = 256 << 10;
 

@@ -224,8 +224,9 @@ impl Link {
         self.live.as_ref().map_or(0, |live| live.outbound.capacity())
     }
 
-    /// Whether [`Link::send_large`] takes a record of so many bytes: there is a session, and less under way than
-    /// [`limits::LARGE_AT_ONCE`] records and [`limits::LARGE_BYTES_AT_ONCE`] bytes.
+    /// Whether [`Link::send_large`] takes a record of so many bytes: there is a session, less under way than
+    /// [`limits::LARGE_AT_ONCE`] records and [`limits::LARGE_BYTES_AT_ONCE`] bytes, and of those less to be cut than
+    /// [`limits::LARGE_IN_TURN`] records or [`limits::LARGE_BYTES_UNCUT`] bytes.
     pub fn takes_large(&self, bytes: usize) -> bool {
         self.live.as_ref().is_some_and(|live| live.is_open && live.cutter.has_room(bytes))
     }

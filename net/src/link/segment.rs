@@ -2,7 +2,8 @@
 //!
 //! Does not repeat anything: segments travel in packets, which the link repeats. Invariants: at most
 //! [`LARGE_AT_ONCE`] under way in each direction, of [`LARGE_BYTES_AT_ONCE`] together; none longer than
-//! [`LARGE_BYTES_MAX`] behind its header.
+//! [`LARGE_BYTES_MAX`] behind its header. One more is taken to be cut while fewer than [`LARGE_IN_TURN`] are, or less
+//! than [`LARGE_BYTES_UNCUT`] is, however long it is: a longer one would wait for ever behind shorter ones.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -46,7 +47,7 @@ pub(super) struct Cutter {
 impl Cutter {
     /// Whether it takes a record of so many bytes.
     pub(super) fn has_room(&self, bytes: usize) -> bool {
-        let may_wait = self.to_cut.len() < LARGE_IN_TURN || self.uncut + bytes <= LARGE_BYTES_UNCUT;
+        let may_wait = self.to_cut.len() < LARGE_IN_TURN || self.uncut < LARGE_BYTES_UNCUT;
         may_wait && has_room(self.under_way.len(), self.bytes, bytes)
     }
 
@@ -162,5 +163,51 @@ impl Joiner {
     /// How many are half assembled.
     pub(super) fn halves(&self) -> usize {
         self.halves.len()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// So many records of so many bytes, of which as many were cut whole.
+    fn cutter((count, bytes): (usize, usize), cut: usize) -> Cutter {
+        let mut cutter = Cutter::default();
+        for number in 0..count as u64 {
+            cutter.push(vec![0; bytes], 0, number).expect("there is room");
+            if number < cut as u64 {
+                cutter.cut(bytes).expect("it was just taken");
+            }
+        }
+        cutter
+    }
+
+    #[test]
+    fn four_of_the_largest_are_under_way_though_they_are_cut() {
+        assert!(!cutter((4, RECORD_BYTES_MAX), 4).has_room(MessageHeader::BYTES + 1));
+        assert!(cutter((3, RECORD_BYTES_MAX), 3).has_room(RECORD_BYTES_MAX));
+    }
+
+    #[test]
+    fn what_waits_to_be_cut_decides_and_not_how_long_the_next_one_is() {
+        let bytes = LARGE_BYTES_UNCUT / LARGE_IN_TURN;
+        let mut full = cutter((LARGE_IN_TURN, bytes), 0);
+        assert!(!full.has_room(1));
+        full.cut(100).expect("there is more");
+        assert!(full.has_room(RECORD_BYTES_MAX), "less than the bound waits");
+        let mut long = cutter((LARGE_IN_TURN, 2 * bytes), 0);
+        assert!(!long.has_room(1));
+        while long.to_cut.len() == LARGE_IN_TURN {
+            long.cut(bytes).expect("there is more");
+        }
+        assert!(long.uncut > LARGE_BYTES_UNCUT / 2 && long.has_room(RECORD_BYTES_MAX));
+        while long.cut(bytes).is_some() {}
+        assert_eq!(long.uncut, 0);
+    }
+
+    #[test]
+    fn so_many_are_under_way_and_no_more() {
+        assert!(!cutter((LARGE_AT_ONCE, 1_000), LARGE_AT_ONCE).has_room(1));
+        assert!(cutter((LARGE_AT_ONCE - 1, 1_000), LARGE_AT_ONCE - 1).has_room(1));
     }
 }

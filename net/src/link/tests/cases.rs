@@ -8,9 +8,8 @@ use super::world::{PAYLOAD, record, schemas};
 use crate::driver::Outgoing;
 use crate::error::DropReason;
 use crate::limits::{
-    CONTROL_FRAMES, LARGE_ALONE_NS, LARGE_AT_ONCE, LARGE_BYTES_MAX, LARGE_BYTES_UNCUT,
-    LARGE_FRAMES_ALONE, LARGE_FRAMES_BESIDE, LARGE_IN_TURN, RENEWAL_PACKETS, SESSION_PACKETS,
-    TIMEOUT_NS_FIRST, TIMEOUT_NS_MIN, WATCH_NS,
+    CONTROL_FRAMES, LARGE_ALONE_NS, LARGE_AT_ONCE, LARGE_FRAMES_ALONE, LARGE_FRAMES_BESIDE,
+    LARGE_IN_TURN, RENEWAL_PACKETS, SESSION_PACKETS, TIMEOUT_NS_FIRST, TIMEOUT_NS_MIN, WATCH_NS,
 };
 use crate::wire::link::{CONTROL, DONE};
 use crate::wire::record::{Record, Records};
@@ -431,35 +430,6 @@ fn large_messages_come_whole_and_enough_of_them_are_refused() {
     assert_eq!(pair.events(0).len(), LARGE_AT_ONCE, "all of them are parked");
     assert!(pair.links[0].send_large(large(0), 0, 0).is_ok());
     assert_eq!(pair.pools[0].frames_free(), 1000 - CONTROL_FRAMES - 1);
-}
-
-#[test]
-fn four_of_the_largest_are_under_way_and_nothing_beside_them() {
-    let mut pair = Pair::opened(20, 8);
-    for number in 0..4 {
-        let largest = record(0, 1, 0, number, LARGE_BYTES_MAX);
-        pair.links[0].send_large(largest, 0, number).unwrap();
-    }
-    assert!(!pair.links[0].takes_large(MessageHeader::BYTES + 1));
-}
-
-/// They would be cold where they are cut.
-#[test]
-fn no_more_large_messages_wait_to_be_cut_than_a_cache_holds() {
-    let mut pair = Pair::opened(1000, 256);
-    let large = |number| record(0, 1, 0, number, 100_000);
-    for number in 0..LARGE_IN_TURN as u64 {
-        pair.links[0].send_large(large(number), 0, number).unwrap();
-    }
-    let bytes = MessageHeader::BYTES + 100_000;
-    assert!(LARGE_IN_TURN * bytes > LARGE_BYTES_UNCUT && !pair.links[0].takes_large(bytes));
-    for _ in 0..300 {
-        pair.exchange();
-    }
-    assert!(
-        pair.links[0].takes_large(bytes),
-        "the first are cut, though nobody was told that they are done"
-    );
 }
 
 /// The shorter is not behind all of the longer, and of many the first is whole before the last is begun.
