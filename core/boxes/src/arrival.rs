@@ -144,11 +144,10 @@ impl<D: Driver> Turn<D> {
 
     /// The peer has a message, but has not done it: it is kept here until it is settled.
     fn hear_parked(&mut self, link: u32, at: ConversationIndex, number: Number, record: Vec<u8>) {
-        let kept = Record::of(&record);
-        let key = (link, kept.space(), kept.destination(), number);
-        match self.early.remove(&key) {
-            None => self.plane.keep(at, number, record, Until::Settled { link }),
-            Some(outcome) => self.settle_kept(link, at, &record, outcome),
+        let (space, to) = (Record::of(&record).space(), Record::of(&record).destination());
+        self.plane.keep(at, number, record, Until::Settled { link });
+        if let Some(outcome) = self.early.remove(&(link, space, to, number)) {
+            self.settle_kept(link, at, (number, to), outcome);
         }
     }
 
@@ -158,7 +157,7 @@ impl<D: Driver> Turn<D> {
         let here = self.plane.spaces.get(&space).copied();
         let Some(slot) = here.or_else(|| self.remains.departed(space)) else { return };
         match self.plane.conversations.keeper(slot, to, number) {
-            Some((at, record)) => self.settle_kept(link, at, &record, outcome),
+            Some(at) => self.settle_kept(link, at, (number, to), outcome),
             // It came before the word that the message was parked, or a second time; the latter
             // leaves an entry that the end of the session clears.
             None if self.early.len() < EARLY_MAX => {
@@ -168,9 +167,13 @@ impl<D: Driver> Turn<D> {
         }
     }
 
-    fn settle_kept(&mut self, link: u32, at: ConversationIndex, record: &[u8], outcome: u32) {
-        let read = Record::of(record);
-        let (number, to) = (read.number(), read.destination());
+    fn settle_kept(
+        &mut self,
+        link: u32,
+        at: ConversationIndex,
+        (number, to): (Number, AgentId),
+        outcome: u32,
+    ) {
         let fate = match outcome.checked_sub(RETURNED) {
             None if outcome == FULL => Fate::Full,
             None => Fate::Done,
@@ -185,9 +188,10 @@ impl<D: Driver> Turn<D> {
                 }
             }
             fate => {
-                self.plane.conversations[at].take_back(number, to);
+                let record = self.plane.conversations[at].take_back(number, to);
+                let record = record.expect("it is kept, or nobody would settle it");
                 self.plane.asked_in_vain(at, number, link);
-                self.came_back(at, (to, Via::Link(link)), record, fate);
+                self.came_back(at, (to, Via::Link(link)), &record, fate);
             }
         }
     }

@@ -218,9 +218,9 @@ impl Conversation {
         !self.is_waiting() && !self.is_full()
     }
 
-    /// The message of this number that went to `physical`, if it is kept.
-    pub fn kept(&self, number: Number, physical: AgentId) -> Option<&[u8]> {
-        self.outbox.get(&(number, physical)).map(|waiting| waiting.record.as_slice())
+    /// Whether the message of this number that went to `physical` is kept.
+    pub fn keeps(&self, number: Number, physical: AgentId) -> bool {
+        self.outbox.contains_key(&(number, physical))
     }
 
     /// What waits to be sent.

@@ -229,15 +229,15 @@ impl Conversations {
         all.filter(|(_, it)| it.from != SlotIndex::NOBODY)
     }
 
-    /// Who of `from`'s conversations keeps a message that went to `physical`, and the message.
+    /// Which of `from`'s conversations keeps a message that went to `physical`.
     pub fn keeper(
         &self,
         from: SlotIndex,
         physical: AgentId,
         number: Number,
-    ) -> Option<(ConversationIndex, Vec<u8>)> {
+    ) -> Option<ConversationIndex> {
         let mut some = self.keepers.get(&(from, physical))?.iter();
-        some.find_map(|at| Some((*at, self[*at].kept(number, physical)?.to_vec())))
+        some.find(|at| self[**at].keeps(number, physical)).copied()
     }
 
     /// Keeps a message that was parked by its leaf.

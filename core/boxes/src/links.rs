@@ -252,8 +252,12 @@ impl<D: Driver> Links<D> {
     ) -> bool {
         let it = &mut self.links[link as usize].link;
         if record.len() > it.record_bytes_max() {
-            return it.takes_large(record.len())
-                && it.send_large(record.take(), at.0, number.0).is_ok();
+            let takes = it.takes_large(record.len());
+            if takes {
+                let taken = it.send_large(record.take(), at.0, number.0);
+                assert!(taken.is_ok(), "it takes one of so many bytes");
+            }
+            return takes;
         }
         let Some(room) = it.open(self.driver.pool(), record.len()) else { return false };
         room[..record.len()].copy_from_slice(record);
