@@ -1,6 +1,6 @@
 //! Message records: header, extensions, wrap steps and body, in one form wherever a message is: in the
 //! local queue, in a ring, in a frame, in an inbox, in an outbox. So a message is read where it lies, and
-//! one that is parked, moved or sent again is a copy of its bytes.
+//! to park, move or send one again is to copy its bytes, or to give them on.
 //!
 //! A record that has not left its reactor has another use for three fields that nobody needs there:
 //! `floor` holds the slot that it is for, `route_epoch` the slot that it is from, `checkpoint` the
