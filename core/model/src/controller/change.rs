@@ -356,7 +356,9 @@ impl Controller {
             }
         }
         self.cuts.insert(id, into);
-        self.epochs.insert(id, Epoch(into.since));
+        // The route gets an epoch when it is told: it may have been told as it was since the change began, by who did not
+        // know of that.
+        self.epochs.remove(&id);
         // It was seen before the change began that there is room; a box that has gone since is waited for.
         let _ = self.place_new(false);
     }

@@ -2,6 +2,7 @@
 //! any moment.
 
 use super::*;
+use crate::control::RouteEntry;
 
 fn reshard(at: &str, shards: u32) -> ToController {
     ToController::Reshard { path: at.to_owned(), shards }
@@ -271,6 +272,33 @@ fn a_part_that_has_not_begun_is_held_under_an_epoch_later_than_all_before_the_ch
     let held = knowledge.routes.iter().filter(|it| it.action == ActionEntry::Hold);
     let held: Vec<u32> = held.map(|it| it.epoch).collect();
     assert!(!held.is_empty() && held.iter().all(|epoch| *epoch >= since), "{held:?} {since}");
+}
+
+/// Who comes in the middle knows the statement alone at first, and may tell of that.
+#[test]
+fn how_an_agent_is_cut_now_is_told_under_a_later_epoch_than_how_it_was_cut_before() {
+    let source = || "gateway".to_owned();
+    let lookup = || ToController::Lookup { destination: AgentId::of("kvs").0, source: source() };
+    let route = |told: &FromController| -> Option<RouteEntry> {
+        let FromController::Learned(knowledge) = told else { return None };
+        knowledge.routes.iter().find(|it| it.path == "kvs").cloned()
+    };
+    for seed in 0..600 {
+        let (mut world, _) = begun(seed);
+        if world.random.below(2) == 0 {
+            world.kill_controller();
+            world.start_controller();
+        }
+        for _ in 0..world.random.below(90) {
+            world.ask(&lookup());
+            world.step();
+        }
+        world.settle();
+        let before: Vec<RouteEntry> = world.told.iter().filter_map(route).collect();
+        let now = world.answer(&lookup()).as_ref().and_then(route).expect("it is there");
+        let is_older = |it: &&RouteEntry| it.epoch < now.epoch || **it == now;
+        assert_eq!(before.iter().find(|it| !is_older(it)), None, "{seed}: {now:?}");
+    }
 }
 
 /// A controller that comes in the middle finishes what the one before began, though it is told of two parts.
