@@ -169,22 +169,31 @@ fn turn_of_life(
     turn
 }
 
+/// Boxes 1 and 2.
+fn two_boxes(templates: Templates) -> [Turn<SimDriver>; 2] {
+    let (templates, network) = (Arc::new(templates), SimNetwork::perfect(10_000));
+    [turn(1, &network, &templates), turn(2, &network, &templates)]
+}
+
+/// So many turns of each.
+fn run(turns: &mut [Turn<SimDriver>; 2], count: u64) {
+    for step in 1..count {
+        for turn in &mut *turns {
+            turn.take(Stamp(step * 5_000), true);
+        }
+    }
+}
+
 #[test]
 fn messages_of_all_sizes_come_back() {
     let sizes = vec![0, 1, 100, 1000, 1300, 1400, 1500, 3000, 20_000, 300_000];
     let mut templates = Templates::new();
     templates.talks_to::<Blob>().talks_to::<Asker>();
-    let templates = Arc::new(templates);
-    let network = SimNetwork::perfect(10_000);
-    let mut turns = [turn(1, &network, &templates), turn(2, &network, &templates)];
+    let mut turns = two_boxes(templates);
     turns[1].host(Placed::alone(path("blob"), Space(2)), hosted(Blob {}));
     let asker = Asker { left: sizes.clone(), answers: 0, bytes: 0 };
     turns[0].host(Placed::alone(path("asker"), Space(1)), hosted(asker));
-    for step in 1..8_000u64 {
-        for turn in &mut turns {
-            turn.take(Stamp(step * 5_000), true);
-        }
-    }
+    run(&mut turns, 8_000);
     let captured = turns[0].capture(&path("asker")).unwrap().unwrap();
     let shown = captured.to_string();
     assert!(shown.contains(&format!("answers: {} (sum)", sizes.len())), "{shown}");
@@ -196,18 +205,12 @@ fn messages_of_all_sizes_come_back() {
 fn a_long_list_arrives_though_it_is_not_written_in_place() {
     let mut templates = Templates::new();
     templates.talks_to::<Roll>().talks_to::<Caller>();
-    let templates = Arc::new(templates);
-    let network = SimNetwork::perfect(10_000);
-    let mut turns = [turn(1, &network, &templates), turn(2, &network, &templates)];
+    let mut turns = two_boxes(templates);
     turns[1].host(Placed::alone(path("blob"), Space(2)), hosted(Roll {}));
     let caller = || hosted(Caller { heard: 0 });
     turns[0].host(Placed::alone(path("afar"), Space(1)), caller());
     turns[1].host(Placed::alone(path("beside"), Space(3)), caller());
-    for step in 1..2_000u64 {
-        for turn in &mut turns {
-            turn.take(Stamp(step * 5_000), true);
-        }
-    }
+    run(&mut turns, 2_000);
     for (turn, caller) in turns.iter_mut().zip(["afar", "beside"]) {
         let captured = turn.capture(&path(caller)).unwrap().unwrap().to_string();
         assert!(captured.contains("heard: 10000 (sum)"), "{caller}: {captured}");
