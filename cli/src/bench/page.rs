@@ -12,13 +12,13 @@ use super::report::{Beside, Measured, Outcome, Row, human};
 
 const STYLE: &str = "body{font:14px sans-serif;margin:2em;max-width:80em}
 table{border-collapse:collapse}
-td,th{padding:.2em .7em;text-align:left;border-bottom:1px solid #ddd}
+td,th{padding:.2em .7em;text-align:left;white-space:nowrap;border-bottom:1px solid #ddd}
 .number{text-align:right}
 .ratio{display:inline-block;height:.7em;background:#4a7ab5}
 svg{display:block;margin:1em 0}";
 
 /// Pixels of a ratio of 1, and of the greatest that is drawn.
-const RATIO_PIXELS: [f64; 2] = [50.0, 200.0];
+const RATIO_PIXELS: [f64; 2] = [25.0, 100.0];
 /// The parts of times that are drawn: 10 to each ninth.
 const PARTS_TO_A_NINE: u32 = 10;
 const NINES: u32 = 4;
