@@ -49,8 +49,10 @@ impl Link {
                 Some(guard) => guard.seal(&frame),
                 None => Some(frame),
             };
-            unsealed += u64::from(sealed.is_none());
-            out.extend(sealed.map(|frame| Outgoing { frame, to }));
+            match sealed {
+                Some(frame) => out.push_back(Outgoing { frame, to }),
+                None => unsealed += 1,
+            }
         };
         self.retry_at = u64::MAX;
         if !self.has_reserve() {

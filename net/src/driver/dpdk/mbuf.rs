@@ -219,18 +219,36 @@ impl Sender {
         self.order.len()
     }
 
-    /// Lets go of frames that the PMD is done with: looks at so many of those that it has.
-    pub(super) fn complete(&mut self, looks: usize) {
-        for _ in 0..looks.min(self.order.len()) {
+    /// Lets go of frames that the PMD is done with, up to the first that it is not: a PMD is done with them in their
+    /// order, or nearly so.
+    pub(super) fn complete(&mut self) {
+        while let Some(index) = self.order.front().copied()
+            && self.is_back(index)
+        {
+            self.order.pop_front();
+            self.let_go(index);
+        }
+    }
+
+    /// Likewise, and looks at all of them.
+    pub(super) fn complete_all(&mut self) {
+        for _ in 0..self.order.len() {
             let Some(index) = self.order.pop_front() else { return };
-            // SAFETY: it is ours.
-            if unsafe { dpdk_sys::daedal_is_back(self.sources.mbufs[index as usize]) } != 0 {
-                self.in_flight[index as usize] = None;
-                self.is_away[index as usize] = false;
-            } else {
-                self.order.push_back(index);
+            match self.is_back(index) {
+                true => self.let_go(index),
+                false => self.order.push_back(index),
             }
         }
+    }
+
+    fn is_back(&self, index: u32) -> bool {
+        // SAFETY: it is ours.
+        unsafe { dpdk_sys::daedal_is_back(self.sources.mbufs[index as usize]) != 0 }
+    }
+
+    fn let_go(&mut self, index: u32) {
+        self.in_flight[index as usize] = None;
+        self.is_away[index as usize] = false;
     }
 
     /// Adds a frame to the burst, with headers before it, in place if that may be: not while it is on its way already,

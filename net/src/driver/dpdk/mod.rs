@@ -321,7 +321,7 @@ impl Driver for Dpdk {
     }
 
     fn transmit(&mut self, now: u64, frames: &mut VecDeque<Outgoing>) {
-        self.sender.complete(BURST);
+        self.sender.complete();
         self.settle(now);
         while let Some(out) = frames.pop_front() {
             if let Err(out) = self.put(out, now, now + WAIT_NS) {
@@ -334,7 +334,7 @@ impl Driver for Dpdk {
                 if !self.send(frames) {
                     return;
                 }
-                self.sender.complete(BURST);
+                self.sender.complete();
             }
         }
         self.send(frames);
@@ -343,7 +343,7 @@ impl Driver for Dpdk {
     fn reclaim(&mut self) {
         if self.sender.in_flight_count() > 0 {
             queue::clean(&self.port, self.queue);
-            self.sender.complete(usize::MAX);
+            self.sender.complete_all();
         }
     }
 
