@@ -8,6 +8,7 @@ use daedal_model::id::{AgentId, Number};
 use daedal_model::message::Schema;
 
 use crate::asks::OpenAsks;
+use crate::conversations::Want;
 use crate::inbox::Load;
 use crate::kinds::Kind;
 use crate::lines::Stands;
@@ -71,8 +72,8 @@ pub(crate) struct Conversation {
     pub in_line: usize,
     /// Bytes of messages that wait to be sent, there or in the outbox.
     unsent_bytes: usize,
-    /// Whether it stands among those that want room.
-    pub is_starved: bool,
+    /// Where it wants room, if it does.
+    pub wants: Option<Want>,
     /// More messages wait than their sender should add to.
     pub is_pressed: bool,
 }
@@ -133,7 +134,7 @@ impl Conversation {
             stands: Stands::default(),
             in_line: 0,
             unsent_bytes: 0,
-            is_starved: false,
+            wants: None,
             is_pressed: false,
         }
     }
@@ -209,7 +210,7 @@ impl Conversation {
             && self.is_fanless()
             && self.stands.is_empty()
             && self.in_line == 0
-            && !self.is_starved
+            && self.wants.is_none()
     }
 
     /// Whether nothing of it is in the way of one more message.

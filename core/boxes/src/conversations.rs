@@ -4,7 +4,7 @@
 //! used, so that no name is used twice. Those whose messages are to stay in order end with their sender alone:
 //! their leaves go on counting.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet};
 
 use daedal_model::id::{AgentId, Number, Stamp};
 use daedal_model::route::PickBy;
@@ -14,6 +14,12 @@ use crate::conversation::{Conversation, ConversationIndex, LinesIndex, RouteInde
 use crate::lines::Lines;
 use crate::record::Record;
 use crate::slot::SlotIndex;
+
+mod in_order;
+mod starved;
+
+use self::starved::Starved;
+pub(crate) use self::starved::Want;
 
 /// What is seldom looked at of a conversation.
 #[derive(Clone, Copy, Debug, Default)]
@@ -41,8 +47,8 @@ pub(crate) struct Conversations {
     free_lines: Vec<LinesIndex>,
     /// How many began since idle ones were looked for.
     begun: usize,
-    /// Conversations with messages that could not be sent for want of room, in the order of want.
-    starved: VecDeque<ConversationIndex>,
+    /// Conversations with messages that could not be sent for want of room.
+    starved: Starved,
 }
 
 impl Conversations {
@@ -203,25 +209,6 @@ impl Conversations {
         }
     }
 
-    /// A conversation wants room.
-    pub fn starve(&mut self, at: ConversationIndex) {
-        if !std::mem::replace(&mut self[at].is_starved, true) {
-            self.starved.push_back(at);
-        }
-    }
-
-    /// How many want room.
-    pub fn starved_count(&self) -> usize {
-        self.starved.len()
-    }
-
-    /// Takes out the one that has wanted room the longest.
-    pub fn next_starved(&mut self) -> Option<ConversationIndex> {
-        let at = self.starved.pop_front()?;
-        self[at].is_starved = false;
-        Some(at)
-    }
-
     /// All of them, in the order of their places.
     pub fn iter(&self) -> impl Iterator<Item = (ConversationIndex, &Conversation)> {
         let all = self.all.iter().enumerate();
@@ -300,8 +287,6 @@ impl Conversations {
         self[at].is_waiting() || self[at].in_line > 0
     }
 }
-
-mod in_order;
 
 impl std::ops::Index<ConversationIndex> for Conversations {
     type Output = Conversation;

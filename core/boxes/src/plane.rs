@@ -18,7 +18,7 @@ use hashbrown::HashMap;
 
 use crate::collect::of_space;
 use crate::conversation::{Conversation, ConversationIndex, RouteIndex, Until, Waiting};
-use crate::conversations::Conversations;
+use crate::conversations::{Conversations, Want};
 use crate::gather::{Gathers, Which};
 use crate::inbox::Load;
 use crate::links::Links;
@@ -29,7 +29,7 @@ use crate::metrics::Counts;
 use crate::ordered::NO_PLACE;
 use crate::planted::{self, Bug};
 use crate::record::{ASKS, RETIRED_BY_RING, Record, put_place};
-use crate::routes::{Detour, Leaf, Routes, Way};
+use crate::routes::{Detour, Leaf, Reach, Routes, Way};
 use crate::slot::{Sender, SlotIndex};
 use crate::template::Templates;
 use crate::timer::Timers;
@@ -56,7 +56,7 @@ pub(crate) use writing::Work;
 const OUTBOX_MARK: Load = Load { messages: 1024, bytes: 4 << 20 };
 
 /// How another agent is reached.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Via {
     /// Not known, or not placed.
     #[default]
@@ -223,7 +223,8 @@ impl<D: Driver> Plane<D> {
         } else {
             let (route, is_new) = self.routes.index(to);
             if is_new {
-                self.settle_routes();
+                self.settled += 1;
+                self.reaching(|routes, reach| routes.settle_one(route, reach));
             }
             route
         };
@@ -233,8 +234,13 @@ impl<D: Driver> Plane<D> {
     /// Derives all ways anew from what is known. Whether some way is another than before.
     pub fn settle_routes(&mut self) -> bool {
         self.settled += 1;
+        self.reaching(Routes::settle)
+    }
+
+    /// Has ways derived, which lead to where agents are.
+    fn reaching(&mut self, settle: impl FnOnce(&mut Routes, &mut Reach<'_>) -> bool) -> bool {
         let (me, now, hosted, links) = (self.me, self.now, &self.hosted, &mut self.links);
-        self.routes.settle(|physical, at, address| {
+        settle(&mut self.routes, &mut |physical, at, address| {
             if at == me {
                 hosted.get(&physical).map_or(Via::Nowhere, |slot| Via::Local(*slot))
             } else if at.agent_box == me.agent_box {
@@ -400,11 +406,12 @@ impl<D: Driver> Plane<D> {
                 self.release_one(at, &mut Parcel::Given(&mut record), &mut crowded)
             };
             if let Err(stays) = sent {
+                let want = self.want_of(at, &Record::of(&record));
                 self.conversations.put_back(at, number, record);
                 let waits_together = !self.goes_several_ways(at);
                 match stays {
                     Stays::NoRoom => {
-                        self.conversations.starve(at);
+                        self.conversations.starve(at, want);
                         if waits_together {
                             return;
                         }
@@ -417,6 +424,16 @@ impl<D: Driver> Plane<D> {
                     }
                 }
             }
+        }
+    }
+
+    /// Where a message wants room that found none.
+    fn want_of(&self, at: ConversationIndex, record: &Record<'_>) -> Want {
+        let is_bound =
+            self.goes_several_ways(at) || self.conversations[at].is_beyond(record.number());
+        match self.leaf_of(at, record) {
+            Ok(leaf) if !is_bound => Want::way(leaf.via, record.bytes()),
+            _ => Want::Any,
         }
     }
 
@@ -564,9 +581,10 @@ impl<D: Driver> Plane<D> {
 
     /// Keeps a record that was to leave at once.
     fn keep_back(&mut self, at: ConversationIndex, number: Number, record: Vec<u8>, stays: Stays) {
+        let want = self.want_of(at, &Record::of(&record));
         self.keep(at, number, record, Until::Sendable);
         if let Stays::NoRoom = stays {
-            self.conversations.starve(at);
+            self.conversations.starve(at, want);
         }
     }
 
@@ -734,11 +752,29 @@ impl<D: Driver> Plane<D> {
         }
     }
 
-    /// Tries again what did not fit, oldest want first.
+    /// Tries again what did not fit, oldest want first; of those that want room in one way up to the first that finds
+    /// none.
     pub fn feed_the_starved(&mut self) {
-        for _ in 0..self.conversations.starved_count() {
-            let Some(at) = self.conversations.next_starved() else { return };
-            self.release(at);
+        if self.conversations.starved_count() == 0 {
+            return;
+        }
+        let mut last = None;
+        while let Some((want, count)) = self.conversations.next_want(last) {
+            last = Some(want);
+            for _ in 0..count {
+                let Some(at) = self.conversations.next_starved(want) else { break };
+                let before = self.conversations[at].unsent().messages;
+                self.release(at);
+                let it = &self.conversations[at];
+                if want == Want::Any || it.wants != Some(want) {
+                    continue;
+                }
+                // Who has sent something goes behind the others.
+                if it.unsent().messages == before {
+                    self.conversations.put_first(want);
+                }
+                break;
+            }
         }
     }
 
@@ -761,7 +797,7 @@ impl<D: Driver> Plane<D> {
     #[inline]
     fn awaits_room(&self, at: ConversationIndex) -> bool {
         self.conversations.starved_count() > 0
-            && self.conversations[at].is_starved
+            && self.conversations[at].wants.is_some()
             && self.conversations.link_of(at).is_none_or(|link| self.links.is_open(link))
     }
 

@@ -228,7 +228,7 @@ pub(crate) struct Destination {
 }
 
 /// Says how an agent is reached that is at a reactor, whose box has an address if it is known.
-type Reach<'a> = dyn FnMut(AgentId, ReactorAddress, Option<SocketAddr>) -> Via + 'a;
+pub(crate) type Reach<'a> = dyn FnMut(AgentId, ReactorAddress, Option<SocketAddr>) -> Via + 'a;
 
 /// What is known of routes, places and addresses.
 #[derive(Clone, Debug)]
@@ -485,32 +485,33 @@ impl Routes {
     }
 
     /// Derives all ways anew. `via` says how a placed agent is reached. Whether some way is another than before.
-    pub fn settle(
-        &mut self,
-        mut via: impl FnMut(AgentId, ReactorAddress, Option<SocketAddr>) -> Via,
-    ) -> bool {
-        let mut is_any_new = false;
-        for index in 0..self.destinations.len() {
-            let id = self.destinations[index].id;
-            if id == NOBODY {
-                continue;
-            }
-            let way = self.way(id, DEPTH_MAX, &mut via);
-            let is_ordered = self.is_ordered(id, DEPTH_MAX);
-            let merge = self.merge(id);
-            let destination = &mut self.destinations[index];
-            if destination.way != way {
-                is_any_new = true;
-                destination.ways += 1;
-                destination.way = way;
-            }
-            destination.merge = merge;
-            // What was ordered stays so while the route is not known.
-            destination.is_ordered =
-                is_ordered || destination.is_ordered && !self.decided.contains_key(&id);
-            destination.epoch = self.decided.get(&id).map_or(Epoch(0), |route| route.epoch);
+    pub fn settle(&mut self, via: &mut Reach<'_>) -> bool {
+        let all = 0..self.destinations.len() as u32;
+        all.fold(false, |is_any_new, index| self.settle_one(RouteIndex(index), via) | is_any_new)
+    }
+
+    /// As [`Routes::settle`], the way to one destination.
+    pub fn settle_one(&mut self, index: RouteIndex, via: &mut Reach<'_>) -> bool {
+        let index = index.0 as usize;
+        let id = self.destinations[index].id;
+        if id == NOBODY {
+            return false;
         }
-        is_any_new
+        let way = self.way(id, DEPTH_MAX, via);
+        let is_ordered = self.is_ordered(id, DEPTH_MAX);
+        let merge = self.merge(id);
+        let destination = &mut self.destinations[index];
+        let is_new = destination.way != way;
+        if is_new {
+            destination.ways += 1;
+            destination.way = way;
+        }
+        destination.merge = merge;
+        // What was ordered stays so while the route is not known.
+        destination.is_ordered =
+            is_ordered || destination.is_ordered && !self.decided.contains_key(&id);
+        destination.epoch = self.decided.get(&id).map_or(Epoch(0), |route| route.epoch);
+        is_new
     }
 
     /// Whether some part of the way leads through the stage `ordered`, which then holds for all of it.
@@ -581,7 +582,7 @@ mod tests {
         let at = ReactorAddress { agent_box: BoxId(1), reactor: 0 };
         let told = |routes: &mut Routes, epoch, action| {
             routes.learn(path.clone(), Route { epoch: Epoch(epoch), action });
-            routes.settle(|_, _, _| Via::Ring(0));
+            routes.settle(&mut |_, _, _| Via::Ring(0));
             let index = routes.by_id[&id];
             routes[index].way.clone()
         };
@@ -598,6 +599,27 @@ mod tests {
         assert_eq!(told(&mut routes, 5, Action::To(physical)), one);
         routes.forget_route(id, Epoch(5));
         assert_eq!(told(&mut routes, 4, Action::Hold), Way::Closed);
+    }
+
+    #[test]
+    fn a_new_destination_is_looked_up_alone() {
+        let mut routes = Routes::default();
+        let mut looked_up = Vec::new();
+        for number in 0..100 {
+            let path = AgentPath::parse(&format!("there{number}")).expect("a path");
+            let physical = path.physical_id();
+            routes.place(physical, ReactorAddress { agent_box: BoxId(1), reactor: 0 });
+            let (index, is_new) = routes.index(path.logical_id());
+            routes.learn(path, Route { epoch: Epoch(1), action: Action::To(physical) });
+            assert!(is_new);
+            routes.settle_one(index, &mut |physical, _, _| {
+                looked_up.push(physical);
+                Via::Ring(0)
+            });
+            assert_eq!(routes[index].way, Way::One(Leaf { physical, via: Via::Ring(0) }));
+            assert_eq!(looked_up.pop(), Some(physical));
+            assert!(looked_up.is_empty());
+        }
     }
 
     #[test]

@@ -5,6 +5,7 @@ use daedal_net::driver::Driver;
 
 use super::{Parcel, Plane, Stays};
 use crate::conversation::{ConversationIndex, LinesIndex};
+use crate::conversations::Want;
 use crate::lines::LineIndex;
 use crate::record::Record;
 use crate::routes::Detour;
@@ -31,7 +32,7 @@ impl<D: Driver> Plane<D> {
             self.miss(base);
         }
         if is_waiting {
-            self.conversations.starve(base);
+            self.conversations.starve(base, Want::Any);
         }
     }
 

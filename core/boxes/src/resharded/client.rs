@@ -202,7 +202,7 @@ impl Client {
 
     /// `plane.rs`, `settle_routes` and `release`: sends what has a way; `hosting.rs`, `ask_for_routes`.
     fn release(&mut self, sent: &mut Vec<Packet>) {
-        self.routes.settle(|_, at, address| {
+        self.routes.settle(&mut |_, at, address| {
             address.map_or(Via::Nowhere, |_| Via::Link(u32::from(at.agent_box.0)))
         });
         let destination = &self.routes[self.route];

@@ -466,6 +466,28 @@ impl Shim for Feeder {
     }
 }
 
+/// Sends so many to `tally` in its first visit, without asking for room.
+pub struct Flood {
+    pub count: u64,
+    /// In each note.
+    pub me: u64,
+}
+
+impl Agent for Flood {
+    type Message = Note;
+    type Reply = ();
+
+    fn transition(&mut self, _: &Archived<Note>, _: &mut Context<'_, Self>) {}
+}
+
+impl Shim for Flood {
+    fn poll(&mut self, context: &mut Context<'_, Self>) -> bool {
+        let count = std::mem::take(&mut self.count);
+        (0..count).for_each(|_| context.send("tally", &Note::Number(self.me)));
+        count > 0
+    }
+}
+
 /// Counts notes by their numbers.
 #[state(crate = daedal_model)]
 #[derive(Default)]

@@ -2,7 +2,7 @@
 
 use daedal_model::id::ReactorAddress;
 
-use crate::agents::{Feeder, HANDLED, Tally};
+use crate::agents::{Feeder, Flood, HANDLED, Tally};
 use crate::network::at;
 use crate::world::{MARK, WAYS, World};
 
@@ -32,6 +32,26 @@ fn who_asks_before_each_message_has_few_copied_and_no_fewer_sent_than_others() {
         let of_each = world.state::<Tally>(reactors.len() - 1, "tally").of_each;
         let (least, most) = (of_each.iter().min().unwrap(), of_each.iter().max().unwrap());
         assert!(of_each.len() as u64 == FEEDERS && 2 * least >= *most, "{reactors:?}: {of_each:?}");
+    }
+}
+
+#[test]
+fn of_those_who_have_much_waiting_none_goes_before_all_others() {
+    const FLOODS: u64 = 8;
+    const EACH: u64 = 10_000;
+    // Within a reactor all that is sent is there at once.
+    for reactors in WAYS.into_iter().filter(|it| it.len() > 1) {
+        let last = reactors.len() - 1;
+        let mut world = World::new(reactors, &[("tally", last)]);
+        world.host(last, "tally", Tally::default());
+        for me in 0..FLOODS {
+            world.host_shim(0, &format!("flood{me}"), move || Flood { count: EACH, me });
+        }
+        world.until("half of it is there", |_| HANDLED.get() > FLOODS * EACH / 2);
+        let of_each = world.state::<Tally>(last, "tally").of_each;
+        let least = of_each.iter().min().unwrap();
+        assert!(of_each.len() as u64 == FLOODS && 4 * least >= EACH, "{reactors:?}: {of_each:?}");
+        world.until("all of it is there", |_| HANDLED.get() == FLOODS * EACH);
     }
 }
 
