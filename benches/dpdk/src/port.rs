@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use dpdk_sys::{Mbuf, Mempool, Seen};
 
-/// Frames of one call.
+/// Frames of one call, at most.
 pub const BURST: usize = 32;
 /// How long DPDK may take to start, and a frame to come.
 pub const PATIENCE: Duration = Duration::from_secs(20);
@@ -26,8 +26,11 @@ pub struct Port {
     pool: *mut Mempool,
 }
 
+/// Frames, which are whoever's this is.
+pub struct Frames([*mut Mbuf; BURST], usize);
+
 /// What came.
-pub struct Came([*mut Mbuf; BURST], usize);
+pub struct Came([Seen; BURST], usize);
 
 impl Port {
     /// Starts DPDK on processor `cpu`, and that device.
@@ -86,15 +89,15 @@ impl Port {
         Err("the second process does not start".into())
     }
 
-    /// So many frames of `bytes`, written anew.
+    /// So many frames of `bytes`, written anew: [`BURST`] at most.
     /// # Errors
     /// When the pool has no more.
-    pub fn filled<const COUNT: usize>(&self, bytes: usize) -> Result<[*mut Mbuf; COUNT], String> {
-        let mut mbufs = [null_mut(); COUNT];
+    pub fn filled(&self, count: usize, bytes: usize) -> Result<Frames, String> {
+        let (mut mbufs, count) = ([null_mut(); BURST], count.min(BURST));
         // SAFETY: the pool is ours, and there is room for so many.
-        let taken = unsafe { dpdk_sys::daedal_take(self.pool, mbufs.as_mut_ptr(), COUNT as u32) };
+        let taken = unsafe { dpdk_sys::daedal_take(self.pool, mbufs.as_mut_ptr(), count as u32) };
         called("rte_pktmbuf_alloc_bulk", taken)?;
-        for mbuf in mbufs {
+        for mbuf in mbufs.into_iter().take(count) {
             // SAFETY: it was just taken.
             let data = unsafe { dpdk_sys::daedal_data(mbuf) };
             // SAFETY: a buffer has room for a frame.
@@ -102,14 +105,14 @@ impl Port {
             // SAFETY: as above.
             unsafe { dpdk_sys::daedal_put_bytes(mbuf, bytes as u16) };
         }
-        Ok(mbufs)
+        Ok(Frames(mbufs, count))
     }
 
-    /// Sends all of them, as soon as there is room. They are no longer the caller's.
-    pub fn send(&self, mbufs: &mut [*mut Mbuf]) {
+    /// Sends all of them, as soon as there is room.
+    pub fn send(&self, Frames(mut mbufs, count): Frames) {
         let mut sent = 0;
-        while sent < mbufs.len() {
-            let rest = &mut mbufs[sent..];
+        while sent < count {
+            let rest = &mut mbufs[sent..count];
             let (first, count) = (rest.as_mut_ptr(), rest.len() as u16);
             // SAFETY: the port runs, this thread has its queue, and the buffers are the caller's.
             let taken = unsafe { dpdk_sys::daedal_transmit(self.id, 0, first, count) };
@@ -126,7 +129,7 @@ impl Port {
         // SAFETY: the port runs, this thread has its queue, and there is room for so many.
         let count =
             unsafe { dpdk_sys::daedal_receive(self.id, 0, seen.as_mut_ptr(), BURST as u16) };
-        Came(black_box(seen).map(|it| it.mbuf), count.into())
+        Came(black_box(seen), count.into())
     }
 }
 
@@ -136,13 +139,38 @@ impl Came {
         self.1
     }
 
-    /// The frames.
-    pub fn mbufs(&mut self) -> &mut [*mut Mbuf] {
-        &mut self.0[..self.1]
+    /// What each has.
+    pub fn each(&self) -> impl Iterator<Item = &[u8]> {
+        // SAFETY: so many bytes came, and the frames are this value's.
+        let bytes = |it: &Seen| unsafe { std::slice::from_raw_parts(it.data, it.bytes as usize) };
+        self.0[..self.1].iter().map(bytes)
+    }
+
+    /// Reads all their bytes: how many there are.
+    pub fn read(&self) -> usize {
+        let read = |bytes: &[u8]| {
+            black_box(bytes.iter().map(|byte| u64::from(*byte)).sum::<u64>());
+            bytes.len()
+        };
+        self.each().map(read).sum()
+    }
+
+    /// The frames as they came.
+    pub fn frames(self) -> Frames {
+        Frames(self.0.map(|it| it.mbuf), self.1)
+    }
+}
+
+impl Frames {
+    /// Writes to the first of them, from its byte `at` on.
+    pub fn put(&mut self, at: usize, bytes: [u8; 8]) {
+        assert!(self.1 > 0 && at + bytes.len() <= usize::from(BUFFER_BYTES));
+        // SAFETY: it is this value's, and a buffer has room for so many.
+        unsafe { dpdk_sys::daedal_data(self.0[0]).add(at).cast::<[u8; 8]>().write(bytes) };
     }
 
     /// Gives them back to their pool.
-    pub fn free(&mut self) {
+    pub fn free(mut self) {
         // SAFETY: they are this value's, and are not looked at again.
         unsafe { dpdk_sys::daedal_free(self.0.as_mut_ptr(), self.1 as u32) };
     }

@@ -154,7 +154,7 @@ pub fn tell(handle: impl FnMut() -> u64) -> Figure {
 }
 
 /// Of what `handle` counts, how much there is a second.
-fn rate(mut handle: impl FnMut() -> u64) -> f64 {
+pub fn rate(mut handle: impl FnMut() -> u64) -> f64 {
     let mut count_for = |duration: Duration| {
         let (start, mut count, mut looked) = (Instant::now(), 0, 0);
         loop {

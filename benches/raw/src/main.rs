@@ -5,7 +5,7 @@ use std::ops::RangeInclusive;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use raw::{Figure, bounce, open_loop, report, ring, seal, shm, tcp, udp, xdp};
+use raw::{Figure, bounce, mmsg, open_loop, report, ring, seal, shm, tcp, udp, xdp};
 
 const USAGE: &str = "usage: raw bounce
        raw ring-ask [BYTES]             BYTES: 16, 64 (default), 256, 1024 or 4096
@@ -17,9 +17,10 @@ const USAGE: &str = "usage: raw bounce
        raw veth-udp-ask [BYTES]         as root
        raw xdp-generic-ask [BYTES]      BYTES: 1 to 1472, 64 by default; as root
        raw xdp-native-ask [BYTES]
-       raw udp-tell [BYTES]             BYTES: 1 to 131014, 64 by default
+       raw udp-tell [BYTES [BATCH]]     BYTES: 1 to 131014, 64 by default; BATCH: 1 to 32 (default) sent
+                                        by a call
        raw udp-gso-tell [BYTES]         BYTES: 1 to 1023, 64 by default
-       raw xdp-generic-tell [BYTES], xdp-native-tell     as xdp-generic-ask
+       raw xdp-generic-tell [BYTES [BATCH]], xdp-native-tell     as udp-tell; as root
        raw veth-tcp-tell [BYTES]        as root
        raw seal [BYTES]
        raw udp-load [BYTES [RATE]]      BYTES: 8 to 1472, 64 by default; RATE: asks a second, as many
@@ -29,7 +30,7 @@ const USAGE: &str = "usage: raw bounce
 
 /// Bytes that a datagram carries, and a frame, and one that says when it was due.
 const DATAGRAM: RangeInclusive<usize> = 1..=udp::DATAGRAM_BYTES_MAX;
-const FRAME: RangeInclusive<usize> = 1..=1472;
+const FRAME: RangeInclusive<usize> = 1..=xdp::FRAME_BYTES_MAX;
 const DUE: RangeInclusive<usize> = open_loop::DUE_BYTES..=1472;
 
 fn main() -> ExitCode {
@@ -64,6 +65,11 @@ fn figure(name: &str, bytes: usize, more: Option<usize>) -> Option<io::Result<Fi
         return load(carrier, bytes, more.map(|rate| rate as u64));
     }
     let within = |sizes: RangeInclusive<usize>| sizes.contains(&bytes).then_some(bytes);
+    let told = || {
+        let batch = more.unwrap_or(mmsg::BURST);
+        let bytes = within(1..=2 * udp::DATAGRAM_BYTES_MAX)?;
+        (1..=mmsg::BURST).contains(&batch).then_some((bytes, batch))
+    };
     match name {
         "bounce" => Some(Ok(bounce::figure())),
         "ring-ask" => ring::ring_ask(bytes).map(Ok),
@@ -78,10 +84,14 @@ fn figure(name: &str, bytes: usize, more: Option<usize>) -> Option<io::Result<Fi
         "veth-udp-ask" => within(DATAGRAM).map(udp::veth_udp_ask),
         "xdp-generic-ask" => within(FRAME).map(|bytes| xdp::xdp_ask(bytes, xdp::Attach::Generic)),
         "xdp-native-ask" => within(FRAME).map(|bytes| xdp::xdp_ask(bytes, xdp::Attach::Native)),
-        "udp-tell" => within(1..=2 * udp::DATAGRAM_BYTES_MAX).map(udp::udp_tell),
+        "udp-tell" => told().map(|(bytes, batch)| udp::udp_tell(bytes, batch)),
         "udp-gso-tell" => within(1..=udp::SEGMENT_BYTES_MAX).map(udp::udp_gso_tell),
-        "xdp-generic-tell" => within(FRAME).map(|bytes| xdp::xdp_tell(bytes, xdp::Attach::Generic)),
-        "xdp-native-tell" => within(FRAME).map(|bytes| xdp::xdp_tell(bytes, xdp::Attach::Native)),
+        "xdp-generic-tell" => {
+            told().map(|(bytes, batch)| xdp::xdp_tell(bytes, batch, xdp::Attach::Generic))
+        }
+        "xdp-native-tell" => {
+            told().map(|(bytes, batch)| xdp::xdp_tell(bytes, batch, xdp::Attach::Native))
+        }
         "veth-tcp-tell" => within(1..=1 << 24).map(tcp::veth_tcp_tell),
         _ => None,
     }
@@ -103,11 +113,14 @@ fn load(carrier: &str, bytes: usize, per_second: Option<u64>) -> Option<io::Resu
 
 /// What a program starts beside itself. `None`: it was told nonsense.
 fn second_process(name: &str, arguments: &[String]) -> Option<io::Result<()>> {
-    let [first, bytes] = arguments else { return None };
-    let bytes = bytes.parse().ok()?;
-    match name {
-        shm::ECHO => Some(shm::second_process(first.parse().ok()?, bytes)),
-        tcp::FLOOD => Some(tcp::second_process(first.parse().ok()?, bytes)),
-        _ => Some(udp::second_process(name, first.parse().ok()?, bytes)),
+    let (first, numbers) = arguments.split_first()?;
+    let numbers: Vec<usize> = numbers.iter().map(|it| it.parse().ok()).collect::<Option<_>>()?;
+    match (name, &numbers[..]) {
+        (shm::ECHO, &[bytes]) => Some(shm::second_process(first.parse().ok()?, bytes)),
+        (tcp::FLOOD, &[bytes]) => Some(tcp::second_process(first.parse().ok()?, bytes)),
+        (_, &[bytes, batch]) => {
+            Some(udp::second_process(name, first.parse().ok()?, (bytes, batch)))
+        }
+        _ => None,
     }
 }

@@ -6,7 +6,7 @@ use std::io;
 use std::net::UdpSocket;
 use std::os::fd::AsRawFd;
 
-/// Datagrams of one call.
+/// Datagrams of one call, at most.
 pub const BURST: usize = 32;
 
 /// Buffers and headers of one call. A header points at its part, and that at its buffer: all three are
@@ -38,14 +38,14 @@ impl Burst {
         Burst { headers: (0..BURST).map(header).collect(), _parts: parts, _buffers: buffers }
     }
 
-    /// Sends up to [`BURST`] datagrams: how many went.
+    /// Sends up to `count` datagrams, and [`BURST`]: how many went.
     /// # Errors
     /// Those of the system, `WouldBlock` among them.
-    pub fn send(&mut self, socket: &UdpSocket) -> io::Result<usize> {
+    pub fn send(&mut self, socket: &UdpSocket, count: usize) -> io::Result<usize> {
         let (descriptor, headers) = (socket.as_raw_fd(), self.headers.as_mut_ptr());
+        let count = count.min(BURST) as u32;
         // SAFETY: all headers point at live parts and buffers of `self`, which the call only reads.
-        let count =
-            unsafe { libc::sendmmsg(descriptor, headers, BURST as u32, libc::MSG_DONTWAIT as _) };
+        let count = unsafe { libc::sendmmsg(descriptor, headers, count, libc::MSG_DONTWAIT as _) };
         usize::try_from(count).map_err(|_| io::Error::last_os_error())
     }
 

@@ -69,7 +69,7 @@ pub fn veth_udp_load(bytes: usize, per_second: Option<u64>) -> io::Result<Figure
 
 fn load_second(bytes: usize, per_second: Option<u64>, lab: Option<&Lab>) -> io::Result<Figure> {
     pin(0);
-    let (socket, _second) = start(ECHO, bytes, lab)?;
+    let (socket, _second) = start(ECHO, (bytes, 1), lab)?;
     open_loop::load(per_second, &mut Datagrams { socket, buffer: vec![7; bytes] })
 }
 
@@ -94,7 +94,7 @@ impl Carrier for Datagrams {
 
 fn ask_second(bytes: usize, lab: Option<&Lab>) -> io::Result<Figure> {
     pin(0);
-    let (socket, _second) = start(ECHO, bytes, lab)?;
+    let (socket, _second) = start(ECHO, (bytes, 1), lab)?;
     let mut buffer = vec![7; bytes];
     let mut failed = None;
     let figure = ask(|| {
@@ -111,7 +111,7 @@ fn ask_second(bytes: usize, lab: Option<&Lab>) -> io::Result<Figure> {
 /// As [`udp_ask`].
 pub fn udp_blocking_ask(bytes: usize, rest: Duration) -> io::Result<Figure> {
     pin(0);
-    let (socket, _second) = start(BLOCKING_ECHO, bytes, None)?;
+    let (socket, _second) = start(BLOCKING_ECHO, (bytes, 1), None)?;
     socket.set_nonblocking(false)?;
     socket.set_read_timeout(Some(PATIENCE))?;
     let (mut buffer, mut failed) = (vec![7; bytes], None);
@@ -123,14 +123,14 @@ pub fn udp_blocking_ask(bytes: usize, rest: Duration) -> io::Result<Figure> {
     failed.map_or(Ok(figure), Err)
 }
 
-/// Messages of `bytes` received a second, a datagram each and 32 of them a call on either side. One that is larger
-/// than a datagram goes in two.
+/// Messages of `bytes` received a second, a datagram each, `batch` of them sent by a call, and up to [`BURST`](crate::mmsg::BURST) received.
+/// One that is larger than a datagram goes in two.
 /// # Errors
 /// Those of sockets and of starting the second process.
-pub fn udp_tell(bytes: usize) -> io::Result<Figure> {
+pub fn udp_tell(bytes: usize, batch: usize) -> io::Result<Figure> {
     pin(0);
     let parts = bytes.div_ceil(DATAGRAM_BYTES_MAX);
-    let (socket, _second) = start(FLOOD, bytes / parts, None)?;
+    let (socket, _second) = start(FLOOD, (bytes / parts, batch), None)?;
     make_room(&socket)?;
     let mut burst = Burst::new(bytes / parts);
     let rate = rate(|| burst.receive(&socket).unwrap_or(0) as u64);
@@ -143,17 +143,21 @@ pub fn udp_tell(bytes: usize) -> io::Result<Figure> {
 /// As [`udp_tell`]; a kernel that does neither.
 pub fn udp_gso_tell(bytes: usize) -> io::Result<Figure> {
     pin(0);
-    let (socket, _second) = start(GSO_FLOOD, bytes, None)?;
+    let (socket, _second) = start(GSO_FLOOD, (bytes, SEGMENTS), None)?;
     set_option(&socket, libc::UDP_GRO, 1)?;
     make_room(&socket)?;
     let mut buffer = vec![0; DATAGRAM_BYTES_MAX];
     Ok(tell(|| (socket.recv(&mut buffer).unwrap_or(0) / bytes) as u64))
 }
 
-/// The second process, connected to the first: sends back whatever comes, or floods.
+/// The second process, connected to the first: sends back whatever comes, or floods, `batch` to a call.
 /// # Errors
 /// Those of sockets; returns in no other way.
-pub fn second_process(kind: &str, first: SocketAddr, bytes: usize) -> io::Result<()> {
+pub fn second_process(
+    kind: &str,
+    first: SocketAddr,
+    (bytes, batch): (usize, usize),
+) -> io::Result<()> {
     be_second()?;
     let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0))?;
     socket.connect(first)?;
@@ -177,7 +181,7 @@ pub fn second_process(kind: &str, first: SocketAddr, bytes: usize) -> io::Result
         _ => {
             let mut burst = Burst::new(bytes);
             loop {
-                spin_for_ever(|| burst.send(&socket))?;
+                spin_for_ever(|| burst.send(&socket, batch))?;
             }
         }
     }
@@ -198,14 +202,18 @@ fn set_option(socket: &UdpSocket, option: libc::c_int, value: libc::c_int) -> io
 
 /// Starts the second process, in the lab's other namespace if there is one, and awaits its first datagram, which says
 /// where it is.
-fn start(kind: &str, bytes: usize, lab: Option<&Lab>) -> io::Result<(UdpSocket, Second)> {
+fn start(
+    kind: &str,
+    (bytes, batch): (usize, usize),
+    lab: Option<&Lab>,
+) -> io::Result<(UdpSocket, Second)> {
     let enter = |end| lab.map_or(Ok(()), |lab| lab.enter(end));
     enter(0)?;
     let socket = UdpSocket::bind((lab.map_or(Ipv4Addr::LOCALHOST, |_| address(0)), 0))?;
     socket.set_nonblocking(true)?;
     let first = socket.local_addr()?.to_string();
     enter(1)?;
-    let second = Second::start(&[kind, &first, &bytes.to_string()])?;
+    let second = Second::start(&[kind, &first, &bytes.to_string(), &batch.to_string()])?;
     enter(0)?;
     let (_, from): (_, SocketAddr) = spin(|| socket.recv_from(&mut [0; 1]))?;
     socket.connect(from)?;

@@ -20,13 +20,16 @@ use xdp::{Packet, RingConfigBuilder, Umem, WakableRings};
 
 use crate::lab::{INTERFACE, Lab};
 use crate::open_loop::{self, Carrier, DUE_BYTES};
-use crate::{Figure, PATIENCE, STRIDE, ask, pin, tell};
+use crate::{Figure, PATIENCE, STRIDE, ask, pin, rate};
 
 /// Ethernet, IPv4 and UDP headers: as many bytes as a datagram has.
 const HEADER_BYTES: usize = 42;
 
-/// Frames that are sent by one call, as many as the kernel sends in one.
-const BATCH: usize = 32;
+/// Frames that are sent by one call, at most: as many as the kernel sends in one.
+pub const BATCH: usize = 32;
+
+/// Bytes that a frame carries, at most.
+pub const FRAME_BYTES_MAX: usize = 1472;
 
 /// How the program sits on the interface: flags of `BPF_LINK_CREATE`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,24 +67,27 @@ pub fn xdp_load(bytes: usize, per_second: Option<u64>, attach: Attach) -> io::Re
     })
 }
 
-/// Frames that carry `bytes` received a second, sent [`BATCH`] to a call. What the kernel drops does not count.
+/// Messages of `bytes` received a second, a frame each, `batch` of them sent by a call. One that is larger than a frame
+/// goes in several. What the kernel drops does not count.
 /// # Errors
 /// Those of sockets and of `ip`.
-pub fn xdp_tell(bytes: usize, attach: Attach) -> io::Result<Figure> {
-    let frame = vec![0xff; HEADER_BYTES + bytes];
+pub fn xdp_tell(bytes: usize, batch: usize, attach: Attach) -> io::Result<Figure> {
+    let parts = bytes.div_ceil(FRAME_BYTES_MAX);
+    let frame = vec![0xff; HEADER_BYTES + bytes / parts];
     let mut failed = None;
     let figure = beside(
         attach,
-        |end| end.flood(&frame),
+        |end| end.flood(&frame, batch),
         |end| {
-            Ok(tell(|| {
+            let rate = rate(|| {
                 let count = end.receive();
                 end.free_received();
                 count.unwrap_or_else(|error| {
                     failed = Some(error);
                     0
                 }) as u64
-            }))
+            });
+            Ok(Figure::Tell(rate / parts as f64))
         },
     );
     failed.map_or(figure, Err)
@@ -251,9 +257,9 @@ impl End {
         }
     }
 
-    fn flood(&mut self, frame: &[u8]) {
+    fn flood(&mut self, frame: &[u8], batch: usize) {
         self.rings.completion_ring.dequeue(&mut self.umem, BATCH);
-        while self.sending.len() < BATCH && self.append(frame).is_ok() {}
+        while self.sending.len() < batch && self.append(frame).is_ok() {}
         // What was not sent is sent the next time.
         self.send().ok();
     }

@@ -23,7 +23,7 @@ pub const MEASURED: Duration = Duration::from_secs(1);
 /// Messages between two looks at the clock, where a look would show in the figure.
 const STRIDE: u64 = 1024;
 /// Messages that are sent in one visit, as many as a `Handle` takes in.
-const BURST: usize = 256;
+const BURST: u16 = 256;
 
 /// Names of the templates, and paths of their agents.
 pub const ASKER: &str = "asker";
@@ -41,11 +41,16 @@ impl<M: Message + Body<Message = M> + Encode<M> + Clone + Send + Sync> Load for 
 pub fn templates<M: Load>(message: M, says: Sender<Found>) -> Templates {
     let mut templates = Templates::new();
     add_asker(&mut templates, message.clone(), [TO_ECHO], Duration::ZERO, says.clone());
+    add_teller(&mut templates, message, BURST);
     templates
         .shim(ECHO, |_| Ok(Echo::<M>(std::marker::PhantomData)))
-        .shim(TELLER, move |_| Ok(Teller(message.clone())))
         .shim(SINK, move |_| Ok(Sink::<M>::new(says.clone())));
     templates
+}
+
+/// Adds [`TELLER`], in place of one that is there: it sends `batch` messages a visit.
+pub fn add_teller<M: Load>(templates: &mut Templates, message: M, batch: u16) {
+    templates.shim(TELLER, move |_| Ok(Teller { message: message.clone(), batch }));
 }
 
 /// Adds [`ASKER`], in place of one that is there: it asks `to`, all at once, and has a `rest` between an answer and
@@ -154,7 +159,10 @@ impl<M: Load> Shim for Echo<M> {
 }
 
 /// Sends to [`SINK`] whenever it may.
-struct Teller<M>(M);
+struct Teller<M> {
+    message: M,
+    batch: u16,
+}
 
 impl<M: Load> Agent for Teller<M> {
     type Message = M;
@@ -165,43 +173,56 @@ impl<M: Load> Agent for Teller<M> {
 
 impl<M: Load> Shim for Teller<M> {
     fn poll(&mut self, context: &mut Context<'_, Self>) -> bool {
-        for sent in 0..BURST {
+        for sent in 0..self.batch {
             if context.is_pressed() {
                 return sent > 0;
             }
-            context.send(TO_SINK, &self.0);
+            context.send(TO_SINK, &self.message);
         }
         true
+    }
+}
+
+/// How fast a count grows.
+pub struct Rate {
+    begun: Option<Instant>,
+    /// Count and time of the first look that counted.
+    counted: Option<(u64, Instant)>,
+    says: Sender<Found>,
+}
+
+impl Rate {
+    /// What is found goes to `says`.
+    pub fn new(says: Sender<Found>) -> Rate {
+        Rate { begun: None, counted: None, says }
+    }
+
+    /// Looks at the clock, when the count is `count`.
+    pub fn look(&mut self, count: u64) {
+        let now = Instant::now();
+        let begun = *self.begun.get_or_insert(now);
+        match self.counted {
+            None if now - begun >= WARM_UP => self.counted = Some((count, now)),
+            Some((before, from)) if now - from >= MEASURED => {
+                let rate = (count - before) as f64 / (now - from).as_secs_f64();
+                // Whoever measures has heard it once.
+                let _ = self.says.send(Ok(Figure::tell(rate)));
+            }
+            _ => {}
+        }
     }
 }
 
 /// Counts what it handles.
 struct Sink<M> {
     count: u64,
-    begun: Option<Instant>,
-    /// Number and time of the first message that counted.
-    counted: Option<(u64, Instant)>,
-    says: Sender<Found>,
+    rate: Rate,
     message: std::marker::PhantomData<fn(M)>,
 }
 
 impl<M> Sink<M> {
     fn new(says: Sender<Found>) -> Self {
-        Sink { count: 0, begun: None, counted: None, says, message: std::marker::PhantomData }
-    }
-
-    fn look_at_the_clock(&mut self) {
-        let now = Instant::now();
-        let begun = *self.begun.get_or_insert(now);
-        match self.counted {
-            None if now - begun >= WARM_UP => self.counted = Some((self.count, now)),
-            Some((count, from)) if now - from >= MEASURED => {
-                let rate = (self.count - count) as f64 / (now - from).as_secs_f64();
-                // Whoever measures has heard it once.
-                let _ = self.says.send(Ok(Figure::tell(rate)));
-            }
-            _ => {}
-        }
+        Sink { count: 0, rate: Rate::new(says), message: std::marker::PhantomData }
     }
 }
 
@@ -213,7 +234,7 @@ impl<M: Load> Agent for Sink<M> {
         black_box(message);
         self.count += 1;
         if self.count.is_multiple_of(STRIDE) {
-            self.look_at_the_clock();
+            self.rate.look(self.count);
         }
     }
 }

@@ -60,6 +60,8 @@ enum Theirs {
 pub enum Ours {
     /// By this process.
     Here(fn() -> Found),
+    /// By this process, which is told the case's driver.
+    By(fn(&str) -> Found),
     /// By two, which the case's driver joins.
     Two(Work),
     /// What the first of two takes longer than the second.
@@ -113,6 +115,7 @@ impl Measure {
             unit: self.unit,
             load_percent: None,
             message_bytes: self.ours.message_bytes(),
+            batch: self.ours.work().and_then(|work| work.batch),
             baseline_name: theirs.name().to_owned(),
             bar: *bar,
         })
@@ -152,6 +155,7 @@ impl Ours {
     fn find(self, driver: &str) -> Found {
         match self {
             Ours::Here(find) => find(),
+            Ours::By(find) => find(driver),
             Ours::Two(work) => work.find(driver),
             Ours::Longer(work, than) => {
                 let [it, other] = [work.find(driver)?, than.find(driver)?];
@@ -162,7 +166,7 @@ impl Ours {
 
     fn work(self) -> Option<Work> {
         match self {
-            Ours::Here(_) => None,
+            Ours::Here(_) | Ours::By(_) => None,
             Ours::Two(work) | Ours::Longer(work, _) => Some(work),
         }
     }
@@ -182,8 +186,10 @@ impl Case {
         let has_processors = || cpu::on(1, || Ok(()));
         let has = match self.scenario {
             Scenario::Local => cpu::on(0, || Ok(())),
-            Scenario::Dpdk => has_processors().and_then(|()| dpdk::is_in_this_build()),
             Scenario::Kvs => has_processors().and_then(|()| kvs::find_load().map(drop)),
+            _ if self.driver.starts_with("dpdk:") => {
+                has_processors().and_then(|()| dpdk::is_in_this_build())
+            }
             _ if self.is_over_ethernet() => has_processors().and_then(|()| Lab::pair().map(drop)),
             _ => has_processors(),
         };
@@ -191,6 +197,9 @@ impl Case {
     }
 
     fn is_over_ethernet(&self) -> bool {
+        if self.driver.starts_with("xdp:") {
+            return true;
+        }
         match &self.what {
             What::Measures(measures) => measures.iter().any(|it| it.ours.is_over_ethernet()),
             What::Load { ours, .. } => ours.is_over_ethernet,

@@ -1,9 +1,8 @@
 //! All that is measured, in the order in which it is: each beside its baselines, and with its bar where one is set.
 
-use super::Scenario::{self, Cross, Dpdk, Kvs, Load, Local, Remote, Shm, Sizes, Xdp};
+use super::Scenario::{self, Batches, Cross, Kvs, Load, Local, Phases, Remote, Sizes};
 use super::bar::Bar::{AtLeast, AtMost, PlusNs};
-use super::baseline::Name;
-use super::case::Ours::{Here, Longer, Two};
+use super::case::Ours::{By, Here, Longer, Two};
 use super::case::{Case, Measure, What, ask, measure, stream, tell};
 use super::figure::Found;
 use super::remote::Work;
@@ -15,30 +14,98 @@ pub const DRIVERS: [&str; 7] =
 
 const ASK: Work = Work::ASK;
 const TELL: Work = Work::TELL;
-const LOAD: Work = Work::LOAD;
 const PARKING: Work = Work { parks: true, ..ASK };
 const SEALED: Work = Work { is_sealed: true, ..ASK };
 
 /// Bytes of a message.
 const SIZES: [usize; 7] = [16, 64, 256, 1024, 4096, 16_384, 65_536];
+/// Messages that are told a turn.
+const BATCHES: [u16; 6] = [1, 2, 4, 8, 16, 32];
+
+/// How two processes are joined, and the programs that do the same by the same means.
+struct Wire {
+    driver: &'static str,
+    is_over_ethernet: bool,
+    /// Messages one way: it takes their bytes, and how many go together.
+    tell: &'static str,
+    /// Round trips by a schedule, of frames that have as many bytes as ours: it takes the rate.
+    load: &'static str,
+}
+
+const WIRES: [Wire; 6] = [
+    Wire::new("kernel", "raw udp-tell", "raw udp-load 150"),
+    Wire::new("shm", "raw ring-tell", "raw shm-load 160"),
+    Wire::new("xdp:generic", "raw xdp-generic-tell", "raw xdp-generic-load 150").over_ethernet(),
+    Wire::new("xdp:native", "raw xdp-native-tell", "raw xdp-native-load 150").over_ethernet(),
+    Wire::new("dpdk:memif", "raw-dpdk memif-tell", "raw-dpdk memif-load 150"),
+    Wire::new("dpdk:virtio_user", "raw-dpdk virtio-tell", "raw-dpdk virtio-load 150"),
+];
+
+impl Wire {
+    const fn new(driver: &'static str, tell: &'static str, load: &'static str) -> Wire {
+        Wire { driver, is_over_ethernet: false, tell, load }
+    }
+
+    const fn over_ethernet(self) -> Wire {
+        Wire { is_over_ethernet: true, ..self }
+    }
+
+    fn work(&self, work: Work) -> Work {
+        Work { is_over_ethernet: self.is_over_ethernet, ..work }
+    }
+
+    /// What is measured of every driver, beside round trips and messages one way.
+    fn remote(&self) -> Vec<Measure> {
+        let fan_in = self.work(Work { senders: 16, ..TELL });
+        let [many, one] = [pairs::MANY, 1].map(|count| Two(self.work(Work::pairs(count))));
+        vec![
+            measure("fan-in", "messages/s", Two(fan_in)).beside_ours(
+                "daedal: tell",
+                Two(self.work(TELL)),
+                None,
+            ),
+            measure("pairs", "asks/s", many).beside_ours("daedal: one pair", one, None),
+        ]
+    }
+
+    /// One way by size of messages: a figure for each.
+    fn sizes(&self) -> What {
+        let of = |bytes| Two(self.work(Work { bytes: Some(bytes), ..TELL }));
+        let tell = |bytes| tell(of(bytes)).beside(format!("{} {bytes}", self.tell), None);
+        What::Measures(SIZES.map(tell).into())
+    }
+
+    /// One way by how many messages go together.
+    fn batches(&self) -> What {
+        let of = |batch| Two(self.work(Work { batch: Some(batch), ..TELL }));
+        let tell = |batch| tell(of(batch)).beside(format!("{} 64 {batch}", self.tell), None);
+        What::Measures(BATCHES.map(tell).into())
+    }
+
+    fn load(&self) -> What {
+        What::Load { ours: self.work(Work::LOAD), baseline: self.load }
+    }
+}
 
 /// Where round trips are over the Ethernet, and under load, theirs have as many bytes as a frame of ours: 22 of its
 /// link and 64 of its message, and the body.
 pub fn cases() -> Vec<Case> {
     let mut cases = Vec::new();
     cases.extend(in_one_process());
-    cases.extend(each(Remote, "kernel", by_kernel()));
-    cases.extend(each(Remote, "kernel", by_phase()));
-    cases.extend(each(Shm, "shm", by_shm()));
-    cases.extend(over_ethernet());
-    cases.extend(by_dpdk());
-    cases.extend(sizes());
-    cases.extend([
-        load("kernel", LOAD, "raw udp-load 150"),
-        load("shm", LOAD, "raw shm-load 160"),
-        load("xdp:generic", LOAD.over_ethernet(), "raw xdp-generic-load 150"),
-        load("xdp:native", LOAD.over_ethernet(), "raw xdp-native-load 150"),
-    ]);
+    for wire in WIRES {
+        cases.extend(each(Remote, wire.driver, by(wire.driver)));
+        cases.extend(each(Remote, wire.driver, wire.remote()));
+    }
+    cases.extend(["kernel", "shm", "xdp:generic"].map(by_phase));
+    let large = Work { bytes: Some(65_536), ..TELL }.over_ethernet();
+    let large = stream(Two(large)).beside("raw veth-tcp-tell 65536", AtLeast(1.0));
+    cases.extend(each(Sizes, "kernel", vec![large]));
+    let of_wires = |scenario, what: fn(&Wire) -> What| {
+        WIRES.map(|wire| Case { scenario, driver: wire.driver, what: what(&wire) })
+    };
+    cases.extend(of_wires(Sizes, Wire::sizes));
+    cases.extend(of_wires(Batches, Wire::batches));
+    cases.extend(of_wires(Load, Wire::load));
     let store = |pipeline, driver| {
         let what = What::Store { pipeline };
         Case { scenario: Kvs, driver, what }
@@ -82,6 +149,11 @@ fn in_one_process() -> impl Iterator<Item = Case> {
             .beside("raw ring-tell 128 64", AtLeast(0.5))
             .beside("aeron ipc-tell", AtLeast(1.2)),
         ask(Here(cross::ask)).beside("raw ring-ask 64", PlusNs(120.0)),
+        measure("pairs", "asks/s", Here(cross::many_pairs)).beside_ours(
+            "daedal: one pair",
+            Here(cross::one_pair),
+            None,
+        ),
     ];
     each(Local, "none", local).chain(each(Cross, "none", cross))
 }
@@ -96,7 +168,7 @@ fn by_kernel() -> Vec<Measure> {
             .beside("raw udp-ask 64", None)
             .beside("aeron udp-ask", AtMost(1.0))
             .beside("peers tonic-ask", None),
-        fan_in().beside("raw udp-gso-tell", None),
+        ask(Two(ASK.over_ethernet())).beside("raw veth-udp-ask 150", AtMost(1.12)),
         measure("balanced", "ns", Two(PARKING)).beside("raw udp-blocking-ask 64", AtMost(1.1)),
         measure("parked", "ns", Two(Work { rest_us: 200, ..PARKING }))
             .beside("raw udp-blocking-ask 64 200", AtMost(1.1)),
@@ -104,29 +176,6 @@ fn by_kernel() -> Vec<Measure> {
         // No more than the unsealed ask, and 1.3 times what the library takes for the records of two frames.
         measure("sealing", "ns", Longer(SEALED, ASK)).beside("raw seal 128", AtMost(1.3)),
     ]
-}
-
-/// What each phase of a message's turns takes, beside both turns.
-fn by_phase() -> Vec<Measure> {
-    let phase = |metric, find: fn() -> Found| {
-        measure(metric, "ns", Here(find)).beside_ours(
-            "daedal: both turns",
-            Here(phases::whole),
-            None,
-        )
-    };
-    vec![
-        phase("phase: write", phases::writing),
-        phase("phase: send", phases::sending),
-        phase("phase: receive", phases::receiving),
-        phase("phase: acknowledge", phases::acknowledging),
-    ]
-}
-
-/// Several on one agent.
-fn fan_in() -> Measure {
-    let ours = Two(Work { senders: 16, ..TELL });
-    measure("fan-in", "messages/s", ours).beside_ours("daedal: tell", Two(TELL), None)
 }
 
 fn by_shm() -> Vec<Measure> {
@@ -137,50 +186,49 @@ fn by_shm() -> Vec<Measure> {
             .beside("peers iceoryx2-ask", AtMost(1.0))
             .beside("aeron ipc-ask", None),
         tell(Two(TELL)).beside("raw ring-tell 64", None),
-        fan_in().beside("raw ring-tell 64", None),
     ]
 }
 
-fn over_ethernet() -> impl Iterator<Item = Case> {
-    let ask = || ask(Two(ASK.over_ethernet()));
-    let tell = || tell(Two(TELL.over_ethernet()));
-    let generic = vec![
-        ask().beside("raw xdp-generic-ask 150", AtMost(1.15)),
-        tell().beside("raw xdp-generic-tell 64", AtLeast(8.0)),
-    ];
-    let native = vec![
-        ask().beside("raw xdp-native-ask 150", AtMost(1.15)),
-        tell().beside("raw xdp-native-tell 64", AtLeast(8.0)),
-    ];
-    let kernel = vec![ask().beside("raw veth-udp-ask 150", AtMost(1.12))];
-    each(Xdp, "xdp:generic", generic)
-        .chain(each(Xdp, "xdp:native", native))
-        .chain(each(Xdp, "kernel", kernel))
+fn by_xdp(raw_ask: &str, raw_tell: &str) -> Vec<Measure> {
+    vec![
+        ask(Two(ASK.over_ethernet())).beside(raw_ask, AtMost(1.15)),
+        tell(Two(TELL.over_ethernet())).beside(raw_tell, AtLeast(8.0)),
+    ]
 }
 
-fn by_dpdk() -> impl Iterator<Item = Case> {
-    let ask = || ask(Two(ASK));
-    let memif = vec![ask().beside("raw-dpdk memif-ask 150", PlusNs(350.0))];
-    let virtio_user = vec![
-        ask().beside("raw-dpdk virtio-ask 150", PlusNs(350.0)),
-        tell(Two(TELL)).beside("raw-dpdk virtio-tell", AtLeast(2.0)),
-    ];
-    each(Dpdk, "dpdk:memif", memif).chain(each(Dpdk, "dpdk:virtio_user", virtio_user))
+/// Its frames are sent back as they came, which nobody needs to read, or read and written anew at both ends.
+fn by_dpdk(raw_ask: &str) -> Measure {
+    let written = format!("{raw_ask} 150 written");
+    ask(Two(ASK)).beside(format!("{raw_ask} 150"), PlusNs(350.0)).beside(written, None)
 }
 
-/// Large messages as a stream; and one case for each driver, with a figure for each size.
-fn sizes() -> impl Iterator<Item = Case> {
-    let of = |bytes| Work { bytes: Some(bytes), ..TELL };
-    let all = move |program: &str| {
-        let tell = |bytes| tell(Two(of(bytes))).beside(format!("{program} {bytes}"), None);
-        What::Measures(SIZES.map(tell).into())
+/// Round trips and messages one way.
+fn by(driver: &str) -> Vec<Measure> {
+    let dpdk_tell = |raw: &str| tell(Two(TELL)).beside(raw, AtLeast(2.0));
+    match driver {
+        "kernel" => by_kernel(),
+        "shm" => by_shm(),
+        "xdp:generic" => by_xdp("raw xdp-generic-ask 150", "raw xdp-generic-tell 64"),
+        "xdp:native" => by_xdp("raw xdp-native-ask 150", "raw xdp-native-tell 64"),
+        "dpdk:memif" => {
+            vec![by_dpdk("raw-dpdk memif-ask"), tell(Two(TELL)).beside("raw-dpdk memif-tell", None)]
+        }
+        _ => vec![by_dpdk("raw-dpdk virtio-ask"), dpdk_tell("raw-dpdk virtio-tell")],
+    }
+}
+
+/// What each phase of a message's turns takes, beside both turns.
+fn by_phase(driver: &'static str) -> Case {
+    let phase = |metric, find: fn(&str) -> Found| {
+        measure(metric, "ns", By(find)).beside_ours("daedal: both turns", By(phases::whole), None)
     };
-    let large = of(65_536).over_ethernet();
-    let large = vec![stream(Two(large)).beside("raw veth-tcp-tell 65536", AtLeast(1.0))];
-    each(Sizes, "kernel", large).chain([
-        Case { scenario: Sizes, driver: "kernel", what: all("raw udp-tell") },
-        Case { scenario: Sizes, driver: "shm", what: all("raw ring-tell") },
-    ])
+    let all = vec![
+        phase("phase: write", phases::writing),
+        phase("phase: send", phases::sending),
+        phase("phase: receive", phases::receiving),
+        phase("phase: acknowledge", phases::acknowledging),
+    ];
+    Case { scenario: Phases, driver, what: What::Measures(all) }
 }
 
 /// A case of each.
@@ -191,8 +239,4 @@ fn each(
 ) -> impl Iterator<Item = Case> {
     let what = measures.into_iter().map(|measure| What::Measures(vec![measure]));
     what.map(move |what| Case { scenario, driver, what })
-}
-
-fn load(driver: &'static str, ours: Work, baseline: Name) -> Case {
-    Case { scenario: Load, driver, what: What::Load { ours, baseline } }
 }

@@ -11,24 +11,36 @@ use daedal::net::driver::DriverKind;
 
 use super::agents::{ASKER, ECHO, SINK, TELLER, templates};
 use super::figure::Found;
-use super::reactors::{BYTES, Seat, finish, start};
+use super::pairs;
+use super::reactors::{BYTES, Kin, Seat, finish, start};
 
 /// Messages handled a second.
 pub fn tell() -> Found {
-    measure([SINK, TELLER])
+    measure([SINK, TELLER].map(|it| vec![Kin::one(it)]))
 }
 
 /// Round trips, one outstanding.
 pub fn ask() -> Found {
-    measure([ASKER, ECHO])
+    measure([ASKER, ECHO].map(|it| vec![Kin::one(it)]))
 }
 
-fn measure(agents: [&'static str; 2]) -> Found {
+/// Answers a second of many pairs.
+pub fn many_pairs() -> Found {
+    measure(pairs::seats(pairs::MANY))
+}
+
+/// As [`many_pairs`], of one.
+pub fn one_pair() -> Found {
+    measure(pairs::seats(1))
+}
+
+fn measure(agents: [Vec<Kin>; 2]) -> Found {
     let (says, found) = channel();
-    let templates = Arc::new(templates([7u8; BYTES], says));
+    let mut templates = templates([7u8; BYTES], says.clone());
+    pairs::add(&mut templates, agents[1][0].count, says);
+    let templates = Arc::new(templates);
     let seat = |reactor: u8| Seat {
-        agent: agents[usize::from(reactor)],
-        count: 1,
+        agents: agents[usize::from(reactor)].clone(),
         at: ReactorAddress { agent_box: BoxId(1), reactor },
         socket: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
         cpu: usize::from(reactor),
@@ -40,7 +52,7 @@ fn measure(agents: [&'static str; 2]) -> Found {
     let neighbours = Neighbours::join(2).map_err(|error| error.to_string())?;
     let mut reactors = Vec::new();
     for (me, neighbours) in neighbours.into_iter().enumerate() {
-        reactors.push(start(seats, me, neighbours, &templates)?);
+        reactors.push(start(seats.clone(), me, neighbours, &templates)?);
     }
     finish(reactors, &found)
 }

@@ -20,6 +20,7 @@ pub fn heads(baseline: Name) -> Vec<Head> {
         unit,
         load_percent,
         message_bytes: None,
+        batch: None,
         baseline_name: baseline.to_owned(),
         bar,
     };

@@ -57,7 +57,7 @@ impl Drop for Wire {
 /// How to get a build that has the driver, for people.
 pub fn is_in_this_build() -> Result<(), String> {
     let how = "`apt-get install libdpdk-dev pkg-config`, then \
-               `cargo run --release -p daedal-cli --features dpdk -- bench dpdk`";
+               `cargo run --release -p daedal-cli --features dpdk -- bench remote --driver dpdk:memif`";
     if DriverKind::NAMES.contains(&"dpdk") {
         Ok(())
     } else {

@@ -59,6 +59,7 @@ pub fn heads(pipeline: u16, driver: &str) -> Vec<Head> {
             unit,
             load_percent: None,
             message_bytes: None,
+            batch: None,
             baseline_name: format!("{SERVER} {command} -P {pipeline}"),
             bar: Some(bar),
         })

@@ -78,21 +78,20 @@ enum Scenario {
     Local,
     /// Two reactors of one box, spinning
     Cross,
-    /// Two processes over kernel sockets, spinning; and parked when there is nothing to do; and with sealed frames
+    /// Two processes, spinning, by each driver: kernel sockets of this host, and parked when there is nothing to do, and
+    /// with sealed frames; memory that they share; past the kernel over a virtual Ethernet between two network namespaces,
+    /// as root, and by the kernel; DPDK's memif and virtio_user, in a build with `--features dpdk`. Sixteen that tell one,
+    /// and ten thousand pairs, too
     Remote,
-    /// Two processes over memory that they share, spinning
-    Shm,
-    /// Two processes in two network namespaces over a virtual Ethernet, spinning: past the kernel, and by it; as root
-    Xdp,
-    /// Two processes over memory that they share, by DPDK, spinning: memif, and virtio_user with vhost. In a build with
-    /// `--features dpdk`
-    Dpdk,
-    /// One way by size of messages, from 16 bytes to 64 KiB: two processes, over kernel sockets and by shared memory;
-    /// and the largest over a virtual Ethernet beside a TCP stream, as root
+    /// One way by size of messages, from 16 bytes to 64 KiB, as `remote`; and the largest over a virtual Ethernet beside
+    /// a TCP stream, as root
     Sizes,
-    /// The load-latency curve: two processes, one of which asks by a schedule, at parts of the most that each program
-    /// answers (`most`). A time counts from when an ask was due. Over virtual Ethernet past the kernel, as root; over
-    /// kernel sockets of this host; by shared memory
+    /// One way by how many messages are told a turn, 1 to 32, as `remote`
+    Batches,
+    /// What each phase of a message's turns takes: two reactors that take turns in one thread
+    Phases,
+    /// The load-latency curve: two processes as in `remote`, one of which asks by a schedule, at parts of the most that
+    /// each program answers (`most`). A time counts from when an ask was due
     Load,
     /// A store in one box with one reactor, under redis-benchmark (50 clients, 64 bytes) beside
     /// redis-server, both sleeping when idle (the box is `balanced`): `tell` is its rate, `cpu` the
@@ -133,6 +132,9 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     if failed > 0 {
         bail!("{failed} of what was to be measured was not: see what was left out");
     }
+    if outcome.measured.is_empty() {
+        bail!("nothing was measured");
+    }
     Ok(())
 }
 
@@ -145,7 +147,7 @@ fn with_what_they_need<'a>(
     let has_what_it_needs = |case: &&Case| match case.lacks() {
         None => true,
         Some(why) => {
-            leave_out(outcome, case.name(), why, arguments.names(case.scenario));
+            leave_out(outcome, case.name(), why, arguments.name(case));
             false
         }
     };
@@ -201,10 +203,9 @@ impl Scenario {
             Scenario::Local => "local",
             Scenario::Cross => "cross",
             Scenario::Remote => "remote",
-            Scenario::Shm => "shm",
-            Scenario::Xdp => "xdp",
-            Scenario::Dpdk => "dpdk",
             Scenario::Sizes => "sizes",
+            Scenario::Batches => "batches",
+            Scenario::Phases => "phases",
             Scenario::Load => "load",
             Scenario::Kvs => "kvs",
         }
@@ -223,6 +224,11 @@ impl Arguments {
 
     fn names(&self, scenario: Scenario) -> bool {
         self.scenarios.contains(&scenario)
+    }
+
+    /// Whether it was asked for by its name, and by that of its driver, if there is one.
+    fn name(&self, case: &Case) -> bool {
+        self.names(case.scenario) && (self.driver.is_some() || case.driver == "none")
     }
 }
 

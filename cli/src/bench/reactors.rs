@@ -30,13 +30,41 @@ pub const BYTES: usize = 64;
 /// How long a run may take.
 pub const PATIENCE: Duration = Duration::from_secs(20);
 
-/// One reactor, and the agents of one kind that run there.
+/// Agents of one kind.
 #[derive(Clone, Copy, Debug)]
-pub struct Seat {
-    /// Template of the agents, and path of the only one; of several the path has a number behind.
-    pub agent: &'static str,
+pub struct Kin {
+    /// Their template, and path of the only one; of several the path has the number behind that each is told.
+    pub template: &'static str,
     /// How many there are.
     pub count: u16,
+}
+
+impl Kin {
+    /// One.
+    pub const fn one(template: &'static str) -> Kin {
+        Kin { template, count: 1 }
+    }
+
+    /// The path of each.
+    pub fn path(self, number: u16) -> String {
+        let number = if self.count == 1 { String::new() } else { number.to_string() };
+        format!("{}{number}", self.template)
+    }
+
+    /// What each is told.
+    pub fn parameters(number: u16) -> Parameters {
+        Parameters::from([(NUMBER.to_owned(), number.to_string())])
+    }
+}
+
+/// Name of the parameter that says which of several an agent is, from 0 on.
+pub const NUMBER: &str = "number";
+
+/// One reactor, and the agents that run there.
+#[derive(Clone, Debug)]
+pub struct Seat {
+    /// Its agents.
+    pub agents: Vec<Kin>,
     /// The reactor.
     pub at: ReactorAddress,
     /// Its socket's address.
@@ -52,12 +80,15 @@ pub struct Seat {
 }
 
 impl Seat {
-    fn paths(&self) -> impl Iterator<Item = Result<AgentPath, String>> {
-        let (agent, count) = (self.agent, self.count);
-        (1..=count).map(move |number| {
-            let path = if count == 1 { agent.to_owned() } else { format!("{agent}{number}") };
-            AgentPath::parse(&path).map_err(|error| error.to_string())
-        })
+    /// Template, number and path of each agent.
+    fn agents(&self) -> impl Iterator<Item = (&'static str, u16, Result<AgentPath, String>)> {
+        let path = |kin: Kin, number| {
+            AgentPath::parse(&kin.path(number)).map_err(|error| error.to_string())
+        };
+        let each = move |kin: Kin| {
+            (0..kin.count).map(move |number| (kin.template, number, path(kin, number)))
+        };
+        self.agents.iter().copied().flat_map(each)
     }
 }
 
@@ -71,7 +102,7 @@ pub fn start(
     templates: &Arc<Templates>,
 ) -> Result<Reactor, String> {
     let spec = ReactorSpec {
-        name: format!("bench-{}", seats[me].agent),
+        name: format!("bench-{}", seats[me].agents[0].template),
         cpu: Some(seats[me].cpu),
         executor: Executor::Thread,
         idle: seats[me].idle,
@@ -79,29 +110,29 @@ pub fn start(
         neighbours,
         page: None,
     };
-    let (templates, mine) = (templates.clone(), seats[me]);
+    let (templates, socket) = (templates.clone(), seats[me].socket);
     let text = |error: DriverError| error.to_string();
-    let started = match mine.driver {
+    let started = match seats[me].driver {
         DriverKind::Xdp(options) => Reactor::start(spec, move |_: &Files| {
-            let interface = Interface::open(mine.socket.ip(), options).map_err(text)?;
-            let config = xdp::Config::new(mine.socket, 0, &interface);
+            let interface = Interface::open(socket.ip(), options).map_err(text)?;
+            let config = xdp::Config::new(socket, 0, &interface);
             let driver = Xdp::start(&interface, &config).map_err(text)?;
-            turn(seats, me, driver, templates)
+            turn(&seats, me, driver, templates)
         }),
         #[cfg(feature = "dpdk")]
         DriverKind::Dpdk(options) => Reactor::start(spec, move |_: &Files| {
-            let port = dpdk::Port::open(mine.socket.ip(), options, 1, dpdk::RECEIVE_BUFFERS);
+            let port = dpdk::Port::open(socket.ip(), options, 1, dpdk::RECEIVE_BUFFERS);
             let port = port.map_err(text)?;
-            let config = dpdk::Config::new(mine.socket, 0, &port);
-            turn(seats, me, Dpdk::start(&port, &config).map_err(text)?, templates)
+            let config = dpdk::Config::new(socket, 0, &port);
+            turn(&seats, me, Dpdk::start(&port, &config).map_err(text)?, templates)
         }),
         DriverKind::Shm(options) => Reactor::start(spec, move |_: &Files| {
-            let driver = Shm::start(&shm::Config::new(mine.socket, options)).map_err(text)?;
-            turn(seats, me, driver, templates)
+            let driver = Shm::start(&shm::Config::new(socket, options)).map_err(text)?;
+            turn(&seats, me, driver, templates)
         }),
         _ => Reactor::start(spec, move |_: &Files| {
-            let driver = Kernel::start(&kernel::Config::new(mine.socket)).map_err(text)?;
-            turn(seats, me, driver, templates)
+            let driver = Kernel::start(&kernel::Config::new(socket)).map_err(text)?;
+            turn(&seats, me, driver, templates)
         }),
     };
     started.map_err(|error| error.to_string())
@@ -111,12 +142,12 @@ pub fn start(
 /// # Errors
 /// A text for people: an agent that cannot be made.
 pub fn turn<D: Driver>(
-    seats: [Seat; 2],
+    seats: &[Seat; 2],
     me: usize,
     driver: D,
     templates: Arc<Templates>,
 ) -> Result<Turn<D>, String> {
-    let mine = seats[me];
+    let mine = &seats[me];
     // Whatever differs: no incarnation of these two meets an earlier one.
     let nonce = u64::from(std::process::id()) << 8 | me as u64;
     let mut links = Links::new(mine.at, driver, templates.kinds(), Default::default(), nonce);
@@ -126,14 +157,14 @@ pub fn turn<D: Driver>(
     let mut turn = Turn::new(mine.at, templates.clone(), links);
     for seat in seats {
         turn.put_box(seat.at.agent_box, seat.socket);
-        for path in seat.paths() {
+        for (_, _, path) in seat.agents() {
             turn.fix_route(path?, seat.at);
         }
     }
-    for (path, number) in mine.paths().zip(0..) {
-        let agent = templates.make(mine.agent, &Parameters::new())?;
+    for ((template, number, path), index) in mine.agents().zip(0..) {
+        let agent = templates.make(template, &Kin::parameters(number))?;
         // No agent of the other reactor has the same.
-        let space = Space(seats.len() as u32 * number + me as u32 + 1);
+        let space = Space(seats.len() as u32 * index + me as u32 + 1);
         turn.host(Placed::alone(path?, space), agent);
     }
     Ok(turn)

@@ -19,11 +19,12 @@ use daedal_lab::Lab;
 use rustix::process::{Signal, set_parent_process_death_signal};
 use serde::{Deserialize, Serialize};
 
-use super::agents::{ASKER, ECHO, SINK, TELLER, TO_ECHO, add_asker, templates};
+use super::agents::{ASKER, ECHO, SINK, TELLER, TO_ECHO, add_asker, add_teller, templates};
 use super::dpdk::Wire;
 use super::figure::Found;
 use super::open_loop::{CALLER, add_caller};
-use super::reactors::{BYTES, Seat, finish, start};
+use super::pairs;
+use super::reactors::{BYTES, Kin, Seat, finish, start};
 
 /// What two processes do, and what is found of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -32,8 +33,10 @@ pub struct Work {
     pub metric: Metric,
     /// Bytes of a message, which is a list of them; one of a fixed length, [`BYTES`], if they are not said.
     pub bytes: Option<usize>,
-    /// How many agents tell.
+    /// How many agents tell, or pairs there are.
     pub senders: u16,
+    /// How many messages are told a visit; as many as usual if it is not said.
+    pub batch: Option<u16>,
     /// Microseconds between an answer and the next ask.
     pub rest_us: u64,
     /// Whether reactors park when there is nothing to do (`balanced`); else they spin (`latency`).
@@ -53,6 +56,8 @@ pub enum Metric {
     Ask,
     /// Round trips by a schedule: so many a second; without a number, as many as are answered.
     Load(Option<u64>),
+    /// Answers a second of pairs of agents.
+    Pairs,
 }
 
 impl Work {
@@ -63,6 +68,7 @@ impl Work {
         metric: Metric::Ask,
         bytes: None,
         senders: 1,
+        batch: None,
         rest_us: 0,
         parks: false,
         is_sealed: false,
@@ -70,6 +76,11 @@ impl Work {
     };
     /// Round trips by a schedule, as many as are answered.
     pub const LOAD: Work = Work::ASK.at_rate(None);
+
+    /// Answers a second of so many pairs.
+    pub const fn pairs(count: u16) -> Work {
+        Work { metric: Metric::Pairs, senders: count, ..Work::ASK }
+    }
 
     /// The same, over a virtual Ethernet.
     pub const fn over_ethernet(self) -> Work {
@@ -105,12 +116,14 @@ impl Work {
         finish(vec![first], &found)
     }
 
-    fn agents(self) -> [&'static str; 2] {
-        match self.metric {
+    fn agents(self) -> [Vec<Kin>; 2] {
+        let [first, second] = match self.metric {
             Metric::Tell => [SINK, TELLER],
             Metric::Ask => [ASKER, ECHO],
             Metric::Load(_) => [CALLER, ECHO],
-        }
+            Metric::Pairs => return pairs::seats(self.senders),
+        };
+        [vec![Kin::one(first)], vec![Kin { template: second, count: self.senders }]]
     }
 
     fn templates(self, says: Sender<Found>) -> Arc<Templates> {
@@ -119,11 +132,17 @@ impl Work {
             Some(bytes) => templates(vec![7u8; bytes], says.clone()),
             None => templates(message, says.clone()),
         };
-        if let Metric::Load(per_second) = self.metric {
-            add_caller(&mut all, per_second, says);
-        } else if self.rest_us > 0 {
-            let rest = Duration::from_micros(self.rest_us);
-            add_asker(&mut all, message, [TO_ECHO], rest, says);
+        if let Some(batch) = self.batch {
+            add_teller(&mut all, message, batch);
+        }
+        match self.metric {
+            Metric::Load(per_second) => add_caller(&mut all, per_second, says),
+            Metric::Pairs => pairs::add(&mut all, self.senders, says),
+            _ if self.rest_us > 0 => {
+                let rest = Duration::from_micros(self.rest_us);
+                add_asker(&mut all, message, [TO_ECHO], rest, says);
+            }
+            _ => {}
         }
         Arc::new(all)
     }
@@ -167,10 +186,9 @@ impl Pair {
             let parsed = driver.parse::<DriverKind>();
             parsed.map_err(|why| why.unwrap_or_else(|| format!("{driver} is no driver")))
         };
-        let drivers = [driver(0)?, driver(1)?];
+        let (drivers, agents) = ([driver(0)?, driver(1)?], self.work.agents());
         Ok([0, 1].map(|me| Seat {
-            agent: self.work.agents()[me],
-            count: if me == 0 { 1 } else { self.work.senders },
+            agents: agents[me].clone(),
             at: ReactorAddress { agent_box: BoxId(me as u16 + 1), reactor: 0 },
             socket: self.sockets[me],
             cpu: me,

@@ -14,7 +14,7 @@ const MIXED_FROM: f64 = 1.5;
 /// One line of the result: ours beside one baseline.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Row {
-    /// `local`, `cross`, `remote`, `shm`, `xdp`, `dpdk`, `sizes`, `load` or `kvs`.
+    /// `local`, `cross`, `remote`, `sizes`, `batches`, `phases`, `load` or `kvs`.
     pub scenario: &'static str,
     /// What carries the messages; `none` where nothing has to.
     pub driver: &'static str,
@@ -59,6 +59,8 @@ pub struct Head {
     pub load_percent: Option<u16>,
     /// Bytes of a message, where rows differ in that.
     pub message_bytes: Option<usize>,
+    /// How many are told a turn, where rows differ in that.
+    pub batch: Option<u16>,
     /// The program that it is compared with, or another figure of ours.
     pub baseline_name: String,
     /// Where ours is to be beside it, if that is said.
@@ -66,12 +68,13 @@ pub struct Head {
 }
 
 impl Head {
-    /// What was measured, for people: `p99 at 50 %`, `tell 64 B`.
+    /// What was measured, for people: `p99 at 50 %`, `tell 64 B`, `tell by 16`.
     pub fn name(&self) -> String {
-        match (self.load_percent, self.message_bytes) {
-            (Some(percent), _) => format!("{} at {percent} %", self.metric),
-            (None, Some(bytes)) => format!("{} {bytes} B", self.metric),
-            (None, None) => self.metric.to_string(),
+        match (self.load_percent, self.message_bytes, self.batch) {
+            (Some(percent), _, _) => format!("{} at {percent} %", self.metric),
+            (None, Some(bytes), _) => format!("{} {bytes} B", self.metric),
+            (None, None, Some(batch)) => format!("{} by {batch}", self.metric),
+            (None, None, None) => self.metric.to_string(),
         }
     }
 }

@@ -30,6 +30,7 @@ fn head(metric: &'static str, unit: &'static str) -> Head {
         unit,
         load_percent: None,
         message_bytes: None,
+        batch: None,
         baseline_name: "peers x".to_string(),
         bar: None,
     }
@@ -179,6 +180,9 @@ fn rows_of_sizes_are_told_apart_by_their_bytes() {
     assert_eq!(names[..3], ["tell 65536 B", "tell 16 B", "tell 64 B"]);
     assert_eq!((heads[0].unit, &*heads[0].baseline_name), ("bytes/s", "raw veth-tcp-tell 65536"));
     assert_eq!((heads[1].unit, &*heads[1].baseline_name), ("messages/s", "raw udp-tell 16"));
+    let batches = cases().into_iter().filter(|case| case.scenario == Scenario::Batches);
+    let names: Vec<String> = batches.flat_map(|case| case.heads()).map(|it| it.name()).collect();
+    assert_eq!(names[..2], ["tell by 1", "tell by 2"]);
     assert_eq!(serde_json::to_value(&heads[1]).expect("a head is JSON")["message_bytes"], 16);
 }
 
@@ -243,8 +247,8 @@ fn of(words: &str) -> Arguments {
 fn all_wants_every_case_and_names_none() {
     let scenarios = || cases().into_iter().map(|case| case.scenario);
     assert!(scenarios().all(|it| of("all").wants(it) && !of("all").names(it)));
-    let chosen = of("shm local");
-    let is_chosen = |it| matches!(it, Scenario::Shm | Scenario::Local);
+    let chosen = of("sizes local");
+    let is_chosen = |it| matches!(it, Scenario::Sizes | Scenario::Local);
     assert!(scenarios().all(|it| chosen.wants(it) == is_chosen(it)));
     assert!(scenarios().all(|it| chosen.names(it) == is_chosen(it)));
 }
@@ -272,7 +276,8 @@ fn a_file_that_cannot_be_written_is_found_before_anything_is_measured() {
 #[cfg(not(feature = "dpdk"))]
 #[test]
 fn what_cannot_be_measured_is_found_before_baselines_are_built() {
-    let (arguments, cases, mut outcome) = (of("dpdk"), cases(), Outcome::default());
+    let (arguments, cases, mut outcome) =
+        (of("remote --driver dpdk:memif"), cases(), Outcome::default());
     let chosen = cases.iter().filter(|case| arguments.chooses(case));
     assert_eq!(super::with_what_they_need(&arguments, chosen, &mut outcome).len(), 0);
     assert!(!outcome.left_out.is_empty() && outcome.left_out.iter().all(|it| it.is_failure));
