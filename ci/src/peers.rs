@@ -3,7 +3,7 @@
 use crate::step::{Report, command, run};
 
 /// Scenarios that have a peer among their baselines.
-const SCENARIOS: [&str; 5] = ["local", "cross", "remote", "shm", "kvs"];
+const SCENARIOS: [&str; 4] = ["local", "cross", "remote", "kvs"];
 
 pub fn peers(report: &mut Report, rounds: u16) {
     report.step("peers", |_| {
