@@ -31,7 +31,7 @@ use rustix::time::{
 use self::mbuf::{BURST, Came, Receiver, Sender};
 use self::queue::Burst;
 use self::ways::{Way, Ways};
-use super::headers::{self, Mac, Wrong};
+use super::headers::{self, Checksums, Mac, Verdicts, Wrong};
 use super::kernel::{self, check_setting};
 use super::{Counters, DATAGRAM_ALIGN, Driver, DriverError, Outgoing, Received, neighbour};
 use crate::pool::Pool;
@@ -186,7 +186,7 @@ impl Dpdk {
     fn put(&mut self, out: Outgoing, now: u64, until: u64) -> Result<(), Outgoing> {
         match self.way(out.to, now, out.frame.len()) {
             Way::By(template) => {
-                let headers = template.emit(&out.frame);
+                let headers = template.emit(&out.frame, Checksums::NONE);
                 return self.sender.stage(out, &headers);
             }
             Way::Asked if self.waiting.len() < WAITING_MAX && now < until => {
@@ -247,7 +247,7 @@ impl Dpdk {
         let Some((head, rest)) = frame.split_at_checked(bytes).filter(|_| is_ours) else {
             return self.hear(came, now, is_ours);
         };
-        match headers::parse(self.address, head, rest) {
+        match headers::parse(self.address, head, rest, Verdicts::NONE) {
             Ok(datagram) if datagram.payload_bytes <= self.receiver.payload_bytes_max() => {
                 match self.receiver.lend(&came, datagram.payload_bytes) {
                     Some(frame) => into.push(Received { frame, from: datagram.from }),

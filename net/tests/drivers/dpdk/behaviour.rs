@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use daedal_net::driver::dpdk::{Config, Dpdk, Port};
-use daedal_net::driver::headers::Template;
+use daedal_net::driver::headers::{Checksums, Template};
 use daedal_net::driver::neighbour::{self, Word};
 use daedal_net::driver::{Driver, Outgoing};
 
@@ -242,7 +242,8 @@ fn hostile_frames_are_dropped_and_what_is_good_goes_on() {
         let (to, from) = (a.address(), SocketAddr::new(place.ip(2), 9));
         let macs = [[2, 0, 10, 0, 0, 2], [2, 0, 10, 0, 0, 1]];
         let frame = |payload: &[u8], change: &dyn Fn(&mut Vec<u8>)| {
-            let mut frame = Template::new(macs, from, to).unwrap().emit(payload).to_vec();
+            let template = Template::new(macs, from, to).unwrap();
+            let mut frame = template.emit(payload, Checksums::NONE).to_vec();
             frame.extend(payload);
             change(&mut frame);
             frame
