@@ -6,6 +6,8 @@
 #include <rte_dev.h>
 #include <rte_errno.h>
 #include <rte_ethdev.h>
+#include <rte_ether.h>
+#include <rte_ip.h>
 #include <rte_lcore.h>
 #include <rte_mbuf.h>
 #include <rte_mempool.h>
@@ -16,8 +18,14 @@ struct daedal_seen {
 	struct rte_mbuf *mbuf;
 	uint8_t *data;
 	uint32_t bytes;
-	uint32_t is_whole;
+	uint16_t is_whole;
+	uint8_t ip;
+	uint8_t udp;
 };
+
+enum { SAYS_GOOD = 1, SAYS_BAD = 2 };
+
+enum { MAKES_IP = 1, MAKES_UDP = 2, CHECKS_IP = 4, CHECKS_UDP = 8 };
 
 struct daedal_port {
 	char driver[64];
@@ -28,6 +36,7 @@ struct daedal_port {
 	uint16_t receive_queues_max;
 	uint16_t send_queues_max;
 	int32_t socket;
+	uint32_t checksums;
 };
 
 enum { BURST = 64 };
@@ -102,6 +111,18 @@ int daedal_mempool_is_whole(struct rte_mempool *pool)
 	return rte_mempool_full(pool);
 }
 
+/* What is asked for of each, if a port has it. */
+static const struct {
+	uint32_t checksum;
+	uint64_t send;
+	uint64_t receive;
+} offloads[] = {
+	{ MAKES_IP, RTE_ETH_TX_OFFLOAD_IPV4_CKSUM, 0 },
+	{ MAKES_UDP, RTE_ETH_TX_OFFLOAD_UDP_CKSUM, 0 },
+	{ CHECKS_IP, 0, RTE_ETH_RX_OFFLOAD_IPV4_CKSUM },
+	{ CHECKS_UDP, 0, RTE_ETH_RX_OFFLOAD_UDP_CKSUM },
+};
+
 int daedal_port_describe(uint16_t port, struct daedal_port *out)
 {
 	struct rte_eth_dev_info info;
@@ -115,6 +136,11 @@ int daedal_port_describe(uint16_t port, struct daedal_port *out)
 	out->receive_queues_max = info.max_rx_queues;
 	out->send_queues_max = info.max_tx_queues;
 	out->socket = rte_eth_dev_socket_id(port);
+	for (unsigned int i = 0; i < RTE_DIM(offloads); i++) {
+		if ((info.tx_offload_capa & offloads[i].send) != 0 ||
+		    (info.rx_offload_capa & offloads[i].receive) != 0)
+			out->checksums |= offloads[i].checksum;
+	}
 	if (rte_eth_macaddr_get(port, &mac) == 0)
 		memcpy(out->mac, mac.addr_bytes, sizeof(out->mac));
 	if (rte_eth_dev_get_mtu(port, &out->mtu) != 0)
@@ -122,7 +148,8 @@ int daedal_port_describe(uint16_t port, struct daedal_port *out)
 	return 0;
 }
 
-/* Spreads what comes over the queues, by addresses and ports, where the port can. */
+/* Spreads what comes over the queues, by addresses and ports, where the port can. What a port is asked for its queues
+ * have. */
 int daedal_port_configure(uint16_t port, uint16_t queues, struct daedal_port *out)
 {
 	struct rte_eth_dev_info info;
@@ -136,6 +163,12 @@ int daedal_port_configure(uint16_t port, uint16_t queues, struct daedal_port *ou
 		(RTE_ETH_RSS_IP | RTE_ETH_RSS_UDP) & info.flow_type_rss_offloads;
 	if (queues > 1 && conf.rx_adv_conf.rss_conf.rss_hf != 0)
 		conf.rxmode.mq_mode = RTE_ETH_MQ_RX_RSS;
+	for (unsigned int i = 0; i < RTE_DIM(offloads); i++) {
+		if ((out->checksums & offloads[i].checksum) != 0) {
+			conf.txmode.offloads |= offloads[i].send;
+			conf.rxmode.offloads |= offloads[i].receive;
+		}
+	}
 	result = rte_eth_dev_configure(port, queues, queues, &conf);
 	if (result == 0)
 		result = rte_eth_dev_adjust_nb_rx_tx_desc(port, &out->receive_entries,
@@ -149,7 +182,7 @@ int daedal_port_queue(uint16_t port, uint16_t queue, const struct daedal_port *i
 	int result = rte_eth_rx_queue_setup(port, queue, it->receive_entries,
 		(unsigned int)it->socket, NULL, pool);
 
-	/* Defaults, without offloads: a PMD looks at each frame's reference count. */
+	/* Defaults, without the offload that frees faster: a PMD looks at each frame's reference count. */
 	if (result == 0)
 		result = rte_eth_tx_queue_setup(port, queue, it->send_entries,
 			(unsigned int)it->socket, NULL);
@@ -164,6 +197,13 @@ int daedal_port_is_up(uint16_t port)
 	return rte_eth_link_get_nowait(port, &link) == 0 && link.link_status == RTE_ETH_LINK_UP;
 }
 
+/* Both: DPDK's "none", by which the sum that is in the frame is not right, nor the frame wrong: virtio's, of which only
+ * the pseudo header is summed. */
+static uint8_t said(uint64_t flags, uint64_t good, uint64_t bad)
+{
+	return (uint8_t)(((flags & good) != 0 ? SAYS_GOOD : 0) | ((flags & bad) != 0 ? SAYS_BAD : 0));
+}
+
 static void see(struct rte_mbuf *const *mbufs, struct daedal_seen *into, uint16_t count)
 {
 	for (uint16_t i = 0; i < count; i++) {
@@ -173,6 +213,10 @@ static void see(struct rte_mbuf *const *mbufs, struct daedal_seen *into, uint16_
 		into[i].data = rte_pktmbuf_mtod(mbuf, uint8_t *);
 		into[i].bytes = mbuf->data_len;
 		into[i].is_whole = mbuf->nb_segs == 1;
+		into[i].ip = said(mbuf->ol_flags, RTE_MBUF_F_RX_IP_CKSUM_GOOD,
+			RTE_MBUF_F_RX_IP_CKSUM_BAD);
+		into[i].udp = said(mbuf->ol_flags, RTE_MBUF_F_RX_L4_CKSUM_GOOD,
+			RTE_MBUF_F_RX_L4_CKSUM_BAD);
 	}
 }
 
@@ -222,6 +266,24 @@ void daedal_lend(struct rte_mbuf *mbuf, uint16_t skip, uint16_t bytes)
 	rte_mbuf_refcnt_update(mbuf, 1);
 }
 
+/* For a mbuf with a datagram, to be sent by a port that was asked for these checksums. The sum of the pseudo header,
+ * all that rte_eth_tx_prepare would write for them, is in it already: that call may not be given what is shared, as ours
+ * is. The packet's type is told as net_vhost, where its peer wants whole sums, sends one that comes out as zero as it
+ * is, unless it knows that it is UDP's: over IPv6 nobody takes that. */
+void daedal_ask(struct rte_mbuf *mbuf, int is_v4, uint32_t checksums)
+{
+	mbuf->tx_offload = 0;
+	mbuf->l2_len = sizeof(struct rte_ether_hdr);
+	mbuf->l3_len = is_v4 ? sizeof(struct rte_ipv4_hdr) : sizeof(struct rte_ipv6_hdr);
+	mbuf->packet_type = RTE_PTYPE_L2_ETHER | RTE_PTYPE_L4_UDP |
+		(is_v4 ? RTE_PTYPE_L3_IPV4 : RTE_PTYPE_L3_IPV6);
+	mbuf->ol_flags |= is_v4 ? RTE_MBUF_F_TX_IPV4 : RTE_MBUF_F_TX_IPV6;
+	if ((checksums & MAKES_IP) != 0)
+		mbuf->ol_flags |= RTE_MBUF_F_TX_IP_CKSUM;
+	if ((checksums & MAKES_UDP) != 0)
+		mbuf->ol_flags |= RTE_MBUF_F_TX_UDP_CKSUM;
+}
+
 /* It did not leave. */
 void daedal_unlend(struct rte_mbuf *mbuf)
 {
@@ -267,4 +329,13 @@ uint16_t daedal_ring_take(struct rte_ring *ring, struct daedal_seen *into, uint1
 struct rte_mbuf *daedal_copy(const struct rte_mbuf *mbuf, struct rte_mempool *pool)
 {
 	return rte_pktmbuf_copy(mbuf, pool, 0, UINT32_MAX);
+}
+
+/* For tests: has a frame say of its checksums what a port would. */
+void daedal_say(struct rte_mbuf *mbuf, uint8_t ip, uint8_t udp)
+{
+	mbuf->ol_flags |= ((ip & SAYS_GOOD) != 0 ? RTE_MBUF_F_RX_IP_CKSUM_GOOD : 0) |
+		((ip & SAYS_BAD) != 0 ? RTE_MBUF_F_RX_IP_CKSUM_BAD : 0) |
+		((udp & SAYS_GOOD) != 0 ? RTE_MBUF_F_RX_L4_CKSUM_GOOD : 0) |
+		((udp & SAYS_BAD) != 0 ? RTE_MBUF_F_RX_L4_CKSUM_BAD : 0);
 }

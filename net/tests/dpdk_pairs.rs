@@ -1,5 +1,6 @@
 //! Two processes joined by DPDK's own kinds of wires: memif, vhost and virtio_user, af_packet over a virtual Ethernet.
-//! The second is this program again: it sends back what it gets, and ends when it is no longer wanted.
+//! The second is this program again: it sends back what it gets, and ends when it is no longer wanted. Behind a tap the
+//! kernel is the second.
 //!
 //! `DAEDAL_PAIR_ROUNDS` says how many round trips each makes; of many, how long one took is printed.
 
@@ -12,7 +13,7 @@
 
 use std::collections::VecDeque;
 use std::io::{BufRead, BufReader, Read};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -21,6 +22,7 @@ use std::time::{Duration, Instant};
 use daedal_lab::Lab;
 use daedal_net::driver::dpdk::{Config, Dpdk, Port, RECEIVE_BUFFERS};
 use daedal_net::driver::{Driver, Outgoing, Received};
+use socket2::{Domain, Protocol, Socket as RawSocket, Type};
 
 /// Names the second process's device; the others are what it is given.
 const SECOND: &str = "DAEDAL_PAIR_SECOND";
@@ -31,7 +33,11 @@ const ENDS: [&str; 2] = ["10.0.0.11:7000", "10.0.0.12:7000"];
 const PATIENCE: Duration = Duration::from_secs(20);
 
 fn open(device: &str, end: usize) -> Result<Dpdk, String> {
-    let bind: SocketAddr = ENDS[end].parse().unwrap();
+    open_at(device, end, ENDS)
+}
+
+fn open_at(device: &str, end: usize, ends: [&str; 2]) -> Result<Dpdk, String> {
+    let bind: SocketAddr = ends[end].parse().unwrap();
     let options = format!("{device} mac=02:00:00:00:00:0{} {EAL}", end + 1).parse().unwrap();
     let port = Port::open(bind.ip(), options, 1, RECEIVE_BUFFERS);
     let port = port.map_err(|it| it.to_string())?;
@@ -48,7 +54,7 @@ fn now(begun: Instant) -> u64 {
 fn second() {
     let Ok(device) = std::env::var(SECOND) else { return };
     let mut driver = open(&device, 1).unwrap();
-    println!("ready");
+    println!("ready, {}", driver.mode());
     static IS_OVER: AtomicBool = AtomicBool::new(false);
     std::thread::spawn(|| {
         // Nothing is ever written: it ends with who would.
@@ -74,8 +80,8 @@ fn second() {
     }
 }
 
-/// The second process, while it is wanted.
-struct Second(Child);
+/// The second process, while it is wanted, and its driver's mode.
+struct Second(Child, String);
 
 impl Second {
     fn start(device: &str) -> Second {
@@ -83,9 +89,10 @@ impl Second {
         command.args(["--exact", "second", "--nocapture"]).env(SECOND, device);
         let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
         let said = BufReader::new(child.stdout.take().unwrap());
-        let is_ready = said.lines().map_while(Result::ok).any(|line| line.contains("ready"));
-        let second = Second(child);
-        assert!(is_ready, "the second process did not start, and said why above");
+        let ready = said.lines().map_while(Result::ok).find(|line| line.contains("ready, "));
+        // It goes with this, also when it is not ready.
+        let second = Second(child, ready.unwrap_or_default());
+        assert!(!second.1.is_empty(), "the second process did not start, and said why above");
         second
     }
 }
@@ -99,7 +106,10 @@ impl Drop for Second {
 
 /// A conversation of frames of all sizes; then many of one.
 fn converse(driver: &mut Dpdk, rounds: u64) {
-    let to: SocketAddr = ENDS[1].parse().unwrap();
+    converse_with(driver, ENDS[1].parse().unwrap(), rounds);
+}
+
+fn converse_with(driver: &mut Dpdk, to: SocketAddr, rounds: u64) {
     let begun = Instant::now();
     let (mut queue, mut into) = (VecDeque::new(), Vec::new());
     let mut took = Vec::new();
@@ -217,10 +227,111 @@ fn processes_reach_each_other_by_vhost_and_virtio_user() {
         if required(open("net_null0", 0)).is_none() {
             return;
         }
-        let _second = Second::start(&second);
+        let second = Second::start(&second);
         let mut driver = open(&format!("net_virtio_user0,path={path},queues=1"), 0).unwrap();
+        // Neither sums up payloads: each says to the other that it has only the pseudo-header's sum.
+        let checksums = ", makes udp checksums, checks udp checksums, ";
+        assert!(second.1.contains(checksums), "{}", second.1);
+        assert!(driver.mode().contains(checksums), "{}", driver.mode());
         converse(&mut driver, rounds());
         assert_eq!(driver.counters().malformed, 0);
+    });
+}
+
+/// Has the kernel send back what it gets there, as long as this process lives.
+fn echo(at: SocketAddr) {
+    let socket = UdpSocket::bind(at).unwrap();
+    std::thread::spawn(move || {
+        let mut bytes = [0; 2048];
+        loop {
+            // A tap's signal may come in between.
+            if let Ok((count, from)) = socket.recv_from(&mut bytes) {
+                socket.send_to(&bytes[..count], from).unwrap();
+            }
+        }
+    });
+}
+
+/// Receives until it is so.
+fn receive_until(driver: &mut Dpdk, is_so: impl Fn(&Dpdk, &[Received]) -> bool) -> Vec<Received> {
+    let (begun, mut into) = (Instant::now(), Vec::new());
+    while !is_so(driver, &into) {
+        assert!(begun.elapsed() < PATIENCE, "{} came, {:?}", into.len(), driver.counters());
+        driver.receive(now(begun), 32, &mut into);
+    }
+    into
+}
+
+/// The kernel has back what is sent in place, again, as a copy and in part, and each with its checksums.
+fn send_again(driver: &mut Dpdk, to: SocketAddr) {
+    let mut kept = driver.pool().take().unwrap();
+    kept.truncate(64);
+    for round in 0..3 {
+        kept.bytes_mut().unwrap().fill(round);
+        let out = |frame| Outgoing { frame, to };
+        let mut queue = [out(kept.share()), out(kept.share()), out(kept.slice(16..48))].into();
+        driver.transmit(0, &mut queue);
+        let came = receive_until(driver, |_, came| came.len() == 3);
+        for (received, bytes) in came.iter().zip([64, 64, 32]) {
+            assert_eq!(received.frame[..], vec![round; bytes]);
+        }
+        driver.reclaim();
+    }
+}
+
+/// What comes with a wrong checksum, from the kernel, is counted, as the tap says; what comes with a right one goes on.
+fn receive_wrong(driver: &mut Dpdk, from: SocketAddr) {
+    let domain = if from.is_ipv4() { Domain::IPV4 } else { Domain::IPV6 };
+    let socket = RawSocket::new(domain, Type::RAW, Some(Protocol::UDP)).unwrap();
+    socket.bind(&SocketAddr::new(from.ip(), 0).into()).unwrap();
+    let mut datagram = [&[0; 8][..], &[7; 16]].concat();
+    for (at, value) in [(0, from.port()), (2, driver.address().port()), (4, 24)] {
+        datagram[at..at + 2].copy_from_slice(&value.to_be_bytes());
+    }
+    let words = |bytes: &[u8]| -> u32 {
+        bytes.chunks(2).map(|it| u32::from(it[0]) << 8 | u32::from(it[1])).sum()
+    };
+    let address = |it: SocketAddr| match it.ip() {
+        IpAddr::V4(ip) => words(&ip.octets()),
+        IpAddr::V6(ip) => words(&ip.octets()),
+    };
+    let pseudo = address(from) + address(driver.address()) + 17 + 24;
+    let fold = |sum: u32| ((sum & 0xffff) + (sum >> 16)) as u16;
+    let right = !fold(pseudo + words(&datagram));
+    // One that is not finished passes where the driver looks, and not where the tap does.
+    for (checksum, malformed) in [(right ^ 1, 1), (right, 1), (fold(pseudo), 2)] {
+        datagram[6..8].copy_from_slice(&checksum.to_be_bytes());
+        let to = SocketAddr::new(driver.address().ip(), 0);
+        socket.send_to(&datagram, &to.into()).unwrap();
+        let is_right = checksum == right;
+        let came = receive_until(driver, |driver, came| {
+            driver.counters().malformed == malformed && came.len() == usize::from(is_right)
+        });
+        assert!(came.iter().all(|it| it.frame[..] == [7; 16] && it.from == from));
+    }
+}
+
+#[test]
+fn by_dpdk_a_tap_makes_checksums_for_the_kernel_and_finds_its_wrong_ones() {
+    alone("by_dpdk_a_tap_makes_checksums_for_the_kernel_and_finds_its_wrong_ones", || {
+        let Some(lab) = required(Lab::new(1, "-n {0} link set lo up")) else { return };
+        lab.enter(0);
+        for (tap, ends, kernels, which) in [
+            ("lab4", ENDS, "10.0.0.12/24", "ip+udp"),
+            ("lab6", ["[fd00::11]:7000", "[fd00::12]:7000"], "fd00::12/64 nodad", "udp"),
+        ] {
+            let device = format!("net_tap_{tap},iface={tap}");
+            let Some(mut driver) = required(open_at(&device, 0, ends)) else { return };
+            let checksums = format!(", makes {which} checksums, checks {which} checksums, ");
+            assert!(driver.mode().contains(&checksums), "{}", driver.mode());
+            lab.ip(&format!("-n {{0}} address add {kernels} dev {tap}")).unwrap();
+            let there: SocketAddr = ends[1].parse().unwrap();
+            echo(there);
+            converse_with(&mut driver, there, rounds());
+            send_again(&mut driver, there);
+            assert_eq!(driver.counters().malformed, 0);
+            receive_wrong(&mut driver, there);
+        }
     });
 }
 

@@ -42,16 +42,40 @@ pub struct Seen {
     /// How long it is.
     pub bytes: u32,
     /// Not 0, if it lies in one buffer.
-    pub is_whole: u32,
+    pub is_whole: u16,
+    /// What the port says of the IPv4 header's checksum: [`SAYS_GOOD`] or [`SAYS_BAD`]; neither or both: nothing.
+    pub ip: u8,
+    /// Likewise of UDP's.
+    pub udp: u8,
 }
+
+/// The port found a checksum to fit.
+pub const SAYS_GOOD: u8 = 1;
+/// The port found it not to fit.
+pub const SAYS_BAD: u8 = 2;
 
 impl Seen {
     /// None.
-    pub const NONE: Seen =
-        Seen { mbuf: std::ptr::null_mut(), data: std::ptr::null_mut(), bytes: 0, is_whole: 0 };
+    pub const NONE: Seen = Seen {
+        mbuf: std::ptr::null_mut(),
+        data: std::ptr::null_mut(),
+        bytes: 0,
+        is_whole: 0,
+        ip: 0,
+        udp: 0,
+    };
 }
 
-/// A port, as it says of itself; asked for, how long its rings are to be.
+/// The port makes the checksum of the IPv4 header of what is sent.
+pub const MAKES_IP: u32 = 1;
+/// The port makes UDP's, from the pseudo-header's.
+pub const MAKES_UDP: u32 = 2;
+/// The port looks at the checksum of the IPv4 header of what came.
+pub const CHECKS_IP: u32 = 4;
+/// The port looks at UDP's.
+pub const CHECKS_UDP: u32 = 8;
+
+/// A port, as it says of itself; asked for, how long its rings are to be, and which checksums it sees to.
 #[derive(Clone, Copy, Debug)]
 #[repr(C)]
 pub struct Port {
@@ -71,6 +95,8 @@ pub struct Port {
     pub send_queues_max: u16,
     /// The NUMA node that it is at; -1: any.
     pub socket: c_int,
+    /// The checksums that it can see to, or is asked to.
+    pub checksums: u32,
 }
 
 unsafe extern "C" {
@@ -158,6 +184,9 @@ unsafe extern "C" {
     pub fn daedal_room(mbuf: *mut Mbuf) -> u16;
     /// Adds a reference for who sends it; data from `skip` bytes behind its headroom on.
     pub fn daedal_lend(mbuf: *mut Mbuf, skip: u16, bytes: u16);
+    /// Asks the port for those checksums ([`MAKES_IP`], [`MAKES_UDP`]) of a datagram that is to be sent.
+    /// [`daedal_lend`] forgets what was asked for.
+    pub fn daedal_ask(mbuf: *mut Mbuf, is_v4: c_int, checksums: u32);
     /// Takes that reference back.
     pub fn daedal_unlend(mbuf: *mut Mbuf);
     /// Whether the caller has the only reference.
@@ -172,4 +201,6 @@ unsafe extern "C" {
     pub fn daedal_ring_take(ring: *mut Ring, into: *mut Seen, count: u16) -> u16;
     /// A copy of a frame, from another pool. Null: there is no buffer.
     pub fn daedal_copy(mbuf: *const Mbuf, pool: *mut Mempool) -> *mut Mbuf;
+    /// Has a frame say of its checksums what a port would, as in [`Seen`].
+    pub fn daedal_say(mbuf: *mut Mbuf, ip: u8, udp: u8);
 }

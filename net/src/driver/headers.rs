@@ -4,6 +4,7 @@
 //! Only the plain form is known: no VLAN tag, no IP option, no extension header, no fragment. The driver xdp's program
 //! lets the kernel have all others; who gets past it all the same is a [`Wrong`], counted and dropped. Every length is
 //! checked against what arrived before it is used. The Ethernet destination is the card's business, or the driver's.
+//! So are checksums, where the driver says that the card makes them, or has looked at them.
 //!
 //! Sources: RFC 791, RFC 768, RFC 8200, RFC 1071 (the checksum and how to split it up).
 
@@ -44,6 +45,55 @@ pub enum Wrong {
     Odd,
 }
 
+/// Which of a datagram's checksums a card sees to. Over IPv6 there is none of IP's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Checksums {
+    /// The IPv4 header's.
+    pub ip: bool,
+    /// UDP's, over the payload.
+    pub udp: bool,
+}
+
+impl Checksums {
+    /// It sees to none.
+    pub const NONE: Checksums = Checksums { ip: false, udp: false };
+}
+
+/// What a card says of a checksum that came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// Nothing: it is looked at here.
+    None,
+    /// It fits, and is believed to.
+    Good,
+    /// It does not fit.
+    Bad,
+}
+
+impl Verdict {
+    fn or(self, is_summed: impl FnOnce() -> bool) -> bool {
+        match self {
+            Verdict::None => is_summed(),
+            Verdict::Good => true,
+            Verdict::Bad => false,
+        }
+    }
+}
+
+/// What a card says of a datagram's checksums.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Verdicts {
+    /// Of the IPv4 header's. Over IPv6 there is none, whatever it says.
+    pub ip: Verdict,
+    /// Of UDP's.
+    pub udp: Verdict,
+}
+
+impl Verdicts {
+    /// It says nothing.
+    pub const NONE: Verdicts = Verdicts { ip: Verdict::None, udp: Verdict::None };
+}
+
 /// A datagram: from whom, and how many bytes behind the headers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Datagram {
@@ -54,29 +104,36 @@ pub struct Datagram {
 }
 
 /// Reads a frame as a datagram to `to`. `rest` is what has arrived behind as many bytes as [`bytes`] says:
-/// padding may follow the datagram.
+/// padding may follow the datagram. What the card says of its checksums, `said`, is believed; the payload is not read
+/// then.
 ///
 /// What a kernel hands to a neighbour on the same machine (veth) has only the first part of its checksum, which a
 /// card was to finish: it passes, as do IPv4 datagrams without a checksum.
 /// # Errors
 /// Every [`Wrong`].
-pub fn parse(to: SocketAddr, headers: &[u8], rest: &[u8]) -> Result<Datagram, Wrong> {
+pub fn parse(
+    to: SocketAddr,
+    headers: &[u8],
+    rest: &[u8],
+    said: Verdicts,
+) -> Result<Datagram, Wrong> {
     let (ip, from_ip, udp_bytes) = match to.ip() {
-        IpAddr::V4(to) => parse_v4(to, headers, rest)?,
+        IpAddr::V4(to) => parse_v4(to, headers, rest, said.ip)?,
         IpAddr::V6(to) => parse_v6(to, headers, rest)?,
     };
     let udp = &headers[headers.len() - UDP_BYTES..];
     let field = |at: usize| u16::from_be_bytes([udp[at], udp[at + 1]]);
-    let (from_port, to_port, said, checksum) = (field(0), field(2), field(4), field(6));
+    let (from_port, to_port, length, checksum) = (field(0), field(2), field(4), field(6));
     if to_port != to.port() {
         return Err(Wrong::Elsewhere);
     }
-    if usize::from(said) != udp_bytes || udp_bytes < UDP_BYTES {
+    if usize::from(length) != udp_bytes || udp_bytes < UDP_BYTES {
         return Err(Wrong::Short);
     }
     let payload_bytes = udp_bytes - UDP_BYTES;
     let payload = rest.get(..payload_bytes).ok_or(Wrong::Short)?;
-    if !is_summed(checksum, to.is_ipv4(), ip + pseudo(said), udp, payload) {
+    let is_summed = || is_summed(checksum, to.is_ipv4(), ip + pseudo(length), udp, payload);
+    if !said.udp.or(is_summed) {
         return Err(Wrong::Checksum);
     }
     let is_answered = !from_ip.is_unspecified() && !from_ip.is_multicast() && from_port != 0;
@@ -103,7 +160,7 @@ pub fn port_to(to: IpAddr, frame: &[u8]) -> Option<u16> {
 /// The sum of both addresses, the source, and bytes of header and payload of UDP.
 type Parsed = (u64, IpAddr, usize);
 
-fn parse_v4(to: Ipv4Addr, headers: &[u8], rest: &[u8]) -> Result<Parsed, Wrong> {
+fn parse_v4(to: Ipv4Addr, headers: &[u8], rest: &[u8], said: Verdict) -> Result<Parsed, Wrong> {
     let headers: &[u8; BYTES_V4] = headers.try_into().map_err(|_| Wrong::Short)?;
     let ip = &headers[ETHERNET_BYTES..BYTES_V4 - UDP_BYTES];
     // May not be in fragments, may be told not to be.
@@ -119,7 +176,7 @@ fn parse_v4(to: Ipv4Addr, headers: &[u8], rest: &[u8]) -> Result<Parsed, Wrong> 
     if udp_bytes > UDP_BYTES + rest.len() {
         return Err(Wrong::Short);
     }
-    if fold(sum(ip)) != u16::MAX {
+    if !said.or(|| fold(sum(ip)) == u16::MAX) {
         return Err(Wrong::Checksum);
     }
     let from = Ipv4Addr::new(ip[12], ip[13], ip[14], ip[15]);
@@ -198,10 +255,11 @@ impl Template {
         Some(Template { headers, bytes, addresses, ip })
     }
 
-    /// The headers of a datagram with this payload.
+    /// The headers of a datagram with this payload, without the checksums that the card makes: IP's is zero then, and
+    /// UDP's that of the pseudo-header alone, as cards expect it; the payload is not read then.
     /// # Panics
     /// When the payload is more than a datagram holds.
-    pub fn emit(&self, payload: &[u8]) -> Headers {
+    pub fn emit(&self, payload: &[u8], by_card: Checksums) -> Headers {
         let udp_bytes = u16::try_from(UDP_BYTES + payload.len()).expect("a frame is under 64 KiB");
         let mut headers = Headers { bytes: self.headers, count: self.bytes };
         let at = self.bytes - UDP_BYTES;
@@ -209,16 +267,23 @@ impl Template {
         if self.bytes == BYTES_V4 {
             let total = (udp_bytes + 20).to_be_bytes();
             put(ETHERNET_BYTES + 2, total);
-            put(ETHERNET_BYTES + 10, (!fold(self.ip + sum(&total))).to_ne_bytes());
+            if !by_card.ip {
+                put(ETHERNET_BYTES + 10, (!fold(self.ip + sum(&total))).to_ne_bytes());
+            }
         } else {
             put(ETHERNET_BYTES + 4, udp_bytes.to_be_bytes());
         }
         put(at + 4, udp_bytes.to_be_bytes());
-        let udp = sum(&headers.bytes[at..self.bytes]);
-        // Ports and length are in it, the checksum is still zero. One that comes out as zero is sent as its
-        // other form: zero says that there is none.
-        let checksum = !fold(self.addresses + pseudo(udp_bytes) + udp + sum(payload));
-        let checksum = if checksum == 0 { u16::MAX } else { checksum };
+        let pseudo = self.addresses + pseudo(udp_bytes);
+        let checksum = if by_card.udp {
+            fold(pseudo)
+        } else {
+            // Ports and length are in it, the checksum is still zero. One that comes out as zero is sent as its
+            // other form: zero says that there is none.
+            let udp = sum(&headers.bytes[at..self.bytes]);
+            let whole = !fold(pseudo + udp + sum(payload));
+            if whole == 0 { u16::MAX } else { whole }
+        };
         headers.bytes[at + 6..at + 8].copy_from_slice(&checksum.to_ne_bytes());
         headers
     }

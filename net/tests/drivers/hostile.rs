@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use daedal_lab::Lab;
 use daedal_net::driver::Driver;
-use daedal_net::driver::headers::{BYTES_V4, Template};
+use daedal_net::driver::headers::{BYTES_V4, Checksums, Template};
 use daedal_net::driver::xdp::Attach::{Generic, Native};
 use socket2::{Domain, Protocol, SockAddr, SockAddrStorage, Socket, Type};
 
@@ -62,7 +62,8 @@ impl Raw {
 fn frame(to: SocketAddr, payload: &[u8], change: impl FnOnce(&mut Vec<u8>)) -> Vec<u8> {
     let from = SocketAddr::new([10, 0, 0, 2].into(), 9);
     let macs = [[2, 0, 0, 0, 0, 2], [2, 0, 0, 0, 0, 1]];
-    let mut frame = Template::new(macs, from, to).unwrap().emit(payload).to_vec();
+    let template = Template::new(macs, from, to).unwrap();
+    let mut frame = template.emit(payload, Checksums::NONE).to_vec();
     frame.extend(payload);
     change(&mut frame);
     frame

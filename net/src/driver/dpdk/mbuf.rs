@@ -24,7 +24,8 @@ use std::sync::{Arc, Mutex};
 use dpdk_sys::{Mbuf, Seen};
 
 use super::error::{Problem, last};
-use crate::driver::{Outgoing, headers};
+use crate::driver::Outgoing;
+use crate::driver::headers::{self, Checksums, Template, Verdict, Verdicts};
 use crate::frame::Frame;
 use crate::pool::{Layout, Pool};
 
@@ -182,12 +183,20 @@ pub(super) struct Sender {
     mbufs: Vec<*mut Mbuf>,
     staged: Vec<(Outgoing, Option<u32>)>,
     copies: Arc<Mempool>,
+    /// Those that the port makes.
+    checksums: Checksums,
+    is_v4: bool,
 }
 
 impl Sender {
     /// # Errors
     /// [`Problem::NoMemory`].
-    pub(super) fn new(frames: usize, is_v4: bool, socket: i32) -> Result<Sender, Problem> {
+    pub(super) fn new(
+        frames: usize,
+        is_v4: bool,
+        checksums: Checksums,
+        socket: i32,
+    ) -> Result<Sender, Problem> {
         /// For what is not sent from where it is.
         const COPIES: usize = 512;
         let none = |what| Problem::NoMemory { what, bytes: 0, source: last().0 };
@@ -212,6 +221,8 @@ impl Sender {
             mbufs: Vec::with_capacity(BURST),
             staged: Vec::with_capacity(BURST),
             copies: Mempool::new("copies to be sent", COPIES, is_v4, socket)?,
+            checksums,
+            is_v4,
         })
     }
 
@@ -253,7 +264,8 @@ impl Sender {
 
     /// Adds a frame to the burst, with headers before it, in place if that may be: not while it is on its way already,
     /// nor a part, nor from another pool. Gives it back if there is no buffer for a copy.
-    pub(super) fn stage(&mut self, out: Outgoing, headers: &[u8]) -> Result<(), Outgoing> {
+    pub(super) fn stage(&mut self, out: Outgoing, template: &Template) -> Result<(), Outgoing> {
+        let headers = &template.emit(&out.frame, self.checksums);
         let index = self.pool.index_of(&out.frame).filter(|it| !self.is_away[*it as usize]);
         let mbuf = match index {
             Some(index) => {
@@ -270,9 +282,22 @@ impl Sender {
                 None => return Err(out),
             },
         };
+        self.ask(mbuf);
         self.mbufs.push(mbuf);
         self.staged.push((out, index));
         Ok(())
+    }
+
+    /// Has the port make the checksums that are not in a datagram.
+    fn ask(&self, mbuf: *mut Mbuf) {
+        if self.checksums == Checksums::NONE {
+            return;
+        }
+        let bit = |makes, bit| if makes { bit } else { 0 };
+        let checksums = bit(self.checksums.ip, dpdk_sys::MAKES_IP)
+            | bit(self.checksums.udp, dpdk_sys::MAKES_UDP);
+        // SAFETY: it is ours alone, as it has not been given to the port yet.
+        unsafe { dpdk_sys::daedal_ask(mbuf, self.is_v4.into(), checksums) };
     }
 
     pub(super) fn is_full(&self) -> bool {
@@ -394,6 +419,16 @@ impl Came {
 
     pub(super) fn is_whole(&self) -> bool {
         self.0.is_whole != 0
+    }
+
+    /// What the port says of its checksums. What crosses to another reactor says it again.
+    pub(super) fn verdicts(&self) -> Verdicts {
+        let verdict = |said| match said {
+            dpdk_sys::SAYS_GOOD => Verdict::Good,
+            dpdk_sys::SAYS_BAD => Verdict::Bad,
+            _ => Verdict::None,
+        };
+        Verdicts { ip: verdict(self.0.ip), udp: verdict(self.0.udp) }
     }
 
     pub(super) fn mbuf(&self) -> *mut Mbuf {

@@ -7,13 +7,17 @@
 //! Never blocks, orders or repeats. A frame whose neighbour is not known yet waits for the answer, a second at most.
 //! Sleeps with a timer beside it, as a port that is polled wakes nobody: what comes meanwhile is up to 200 µs late.
 //!
+//! A port makes the checksums of what is sent, and looks at those of what came, as far as it can, and is believed. Those
+//! that it says nothing of are looked at here.
+//!
 //! Devices that share memory with another process (vhost and virtio_user, memif) are for processes that trust each other:
 //! what one has been given to read the other could still write.
 //!
 //! Invariants: a frame's bytes are held until the PMD is done with them; headers are written only before a frame
 //! that is not in flight; no allocation after start, but for the tables of peers and neighbours.
 //!
-//! Sources: Ovid §6.1 (a box's network); DPDK 22.11 Programmer's Guide, "Poll Mode Driver", "Mbuf Library".
+//! Sources: Ovid §6.1 (a box's network); DPDK 22.11 Programmer's Guide, "Poll Mode Driver", "Mbuf Library" (there "Meta
+//! Information": who makes checksums).
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -97,7 +101,8 @@ impl Port {
     }
 }
 
-/// A queue of a port. Its mode reads `dpdk (net_memif0 by net_memif, queue 0, DPDK 22.11.11)`.
+/// A queue of a port. Its mode reads `dpdk (net_memif0 by net_memif, queue 0, DPDK 22.11.11)`; of a port that sees to
+/// checksums, `dpdk (net_tap0 by net_tap, makes ip+udp checksums, checks ip+udp checksums, queue 0, DPDK 22.11.11)`.
 pub struct Dpdk {
     sender: Sender,
     receiver: Receiver,
@@ -128,7 +133,8 @@ impl Dpdk {
         }
         eal::know_this_thread();
         let is_v4 = port.ip.is_ipv4();
-        let sender = Sender::new(config.frames, is_v4, port.socket).map_err(|it| port.wrong(it))?;
+        let sender = Sender::new(config.frames, is_v4, port.makes, port.socket);
+        let sender = sender.map_err(|it| port.wrong(it))?;
         let flags = TimerfdFlags::CLOEXEC | TimerfdFlags::NONBLOCK;
         let timer = timerfd_create(TimerfdClockId::Monotonic, flags).map_err(|source| {
             let what = "timerfd_create";
@@ -185,10 +191,7 @@ impl Dpdk {
     /// Puts a frame on the burst, or where it waits, or drops it. Hands it back if there is no buffer for a copy.
     fn put(&mut self, out: Outgoing, now: u64, until: u64) -> Result<(), Outgoing> {
         match self.way(out.to, now, out.frame.len()) {
-            Way::By(template) => {
-                let headers = template.emit(&out.frame);
-                return self.sender.stage(out, &headers);
-            }
+            Way::By(template) => return self.sender.stage(out, &template),
             Way::Asked if self.waiting.len() < WAITING_MAX && now < until => {
                 self.waiting.push_back((out, until));
             }
@@ -247,7 +250,7 @@ impl Dpdk {
         let Some((head, rest)) = frame.split_at_checked(bytes).filter(|_| is_ours) else {
             return self.hear(came, now, is_ours);
         };
-        match headers::parse(self.address, head, rest) {
+        match headers::parse(self.address, head, rest, came.verdicts()) {
             Ok(datagram) if datagram.payload_bytes <= self.receiver.payload_bytes_max() => {
                 match self.receiver.lend(&came, datagram.payload_bytes) {
                     Some(frame) => into.push(Received { frame, from: datagram.from }),

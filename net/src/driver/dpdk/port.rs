@@ -22,7 +22,7 @@ use super::mbuf::{Mempool, sweep};
 use super::neighbours::Neighbours;
 use super::options::{Options, Parts};
 use crate::driver::DriverError;
-use crate::driver::headers::Mac;
+use crate::driver::headers::{Checksums, Mac};
 
 /// Entries of a queue's rings, where the port has no wish of its own: two bursts of a link's credit.
 const ENTRIES: u16 = 1024;
@@ -83,6 +83,10 @@ pub struct Port {
     pub(super) socket: i32,
     pub(super) queues: Box<[Queue]>,
     pub(super) receive_buffers: usize,
+    /// The checksums of what is sent that it makes.
+    pub(super) makes: Checksums,
+    /// The checksums of what comes that it looks at.
+    checks: Checksums,
     /// How often somebody was found where he was not known to be.
     pub(super) news: AtomicU64,
     neighbours: Mutex<Neighbours>,
@@ -131,6 +135,8 @@ impl Port {
             socket: -1,
             queues: Box::default(),
             receive_buffers,
+            makes: Checksums::NONE,
+            checks: Checksums::NONE,
             news: AtomicU64::new(0),
             neighbours: Mutex::new(Neighbours::new((ip, Mac::default()), Vec::new())),
             device: parts.device,
@@ -157,6 +163,7 @@ impl Port {
             receive_queues_max: 0,
             send_queues_max: 0,
             socket: -1,
+            checksums: 0,
         };
         // SAFETY: the port is there, and the place ours.
         let described = unsafe { dpdk_sys::daedal_port_describe(self.id, &raw mut told) };
@@ -176,6 +183,13 @@ impl Port {
         }
         let here = (self.ip, self.mac);
         self.neighbours = Mutex::new(Neighbours::new(here, parts.neighbours.clone()));
+        if !self.ip.is_ipv4() {
+            told.checksums &= !(dpdk_sys::MAKES_IP | dpdk_sys::CHECKS_IP);
+        }
+        let has =
+            |ip, udp| Checksums { ip: told.checksums & ip != 0, udp: told.checksums & udp != 0 };
+        self.makes = has(dpdk_sys::MAKES_IP, dpdk_sys::MAKES_UDP);
+        self.checks = has(dpdk_sys::CHECKS_IP, dpdk_sys::CHECKS_UDP);
         // SAFETY: the port is there and stopped, and the place ours.
         let configured =
             unsafe { dpdk_sys::daedal_port_configure(self.id, reactors, &raw mut told) };
@@ -322,8 +336,17 @@ impl Drop for Port {
 impl fmt::Display for Port {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         let name = self.device.split(',').next().unwrap_or(self.device);
-        let down = if self.is_up() { "" } else { ", down" };
-        write!(out, "{name} by {}{down}", self.driver)
+        write!(out, "{name} by {}", self.driver)?;
+        for (does, it) in [("makes", self.makes), ("checks", self.checks)] {
+            let which = match (it.ip, it.udp) {
+                (true, true) => "ip+udp",
+                (true, false) => "ip",
+                (false, true) => "udp",
+                (false, false) => continue,
+            };
+            write!(out, ", {does} {which} checksums")?;
+        }
+        out.write_str(if self.is_up() { "" } else { ", down" })
     }
 }
 

@@ -14,13 +14,17 @@ fn ends(is_v4: bool) -> [SocketAddr; 2] {
 }
 
 fn emitted(is_v4: bool, payload: &[u8]) -> Vec<u8> {
+    emitted_with(is_v4, payload, Checksums::NONE)
+}
+
+fn emitted_with(is_v4: bool, payload: &[u8], by_card: Checksums) -> Vec<u8> {
     let [from, to] = ends(is_v4);
-    Template::new(MACS, from, to).unwrap().emit(payload).to_vec()
+    Template::new(MACS, from, to).unwrap().emit(payload, by_card).to_vec()
 }
 
 /// What a frame to the second end is read as.
 fn read(is_v4: bool, headers: &[u8], rest: &[u8]) -> Result<Datagram, Wrong> {
-    parse(ends(is_v4)[1], headers, rest)
+    parse(ends(is_v4)[1], headers, rest, Verdicts::NONE)
 }
 
 /// The headers with this byte changed.
@@ -55,6 +59,70 @@ fn a_checksum_that_would_be_zero_is_sent_as_its_other_form() {
     let found: Vec<_> = zeros.filter(|(headers, _)| headers[40..42] == [255, 255]).collect();
     assert!(!found.is_empty());
     assert!(found.iter().all(|(headers, payload)| read(true, headers, payload).is_ok()));
+}
+
+/// What a card does that makes these checksums: sums up what is there, each with what its field holds.
+fn made_by_card(headers: &mut [u8], payload: &[u8], by_card: Checksums) {
+    let udp = headers.len() - UDP_BYTES;
+    let whole = (!fold(sum(&headers[udp..]) + sum(payload))).to_ne_bytes();
+    let ip = (!fold(sum(&headers[ETHERNET_BYTES..udp]))).to_ne_bytes();
+    if by_card.udp {
+        headers[udp + 6..udp + 8].copy_from_slice(&whole);
+    }
+    if by_card.ip && headers.len() == BYTES_V4 {
+        headers[24..26].copy_from_slice(&ip);
+    }
+}
+
+#[test]
+fn what_a_card_makes_is_left_to_it_and_the_rest_is_made_here() {
+    for (is_v4, ip, udp) in (0..8).map(|bits: u8| (bits & 1 != 0, bits & 2 != 0, bits & 4 != 0)) {
+        let (by_card, payload) = (Checksums { ip, udp }, [0xab; 48]);
+        let whole = emitted(is_v4, &payload);
+        let mut headers = emitted_with(is_v4, &payload, by_card);
+        let at = headers.len() - 2;
+        let addresses = if is_v4 { 26..34 } else { 22..54 };
+        let pseudo = fold(sum(&headers[addresses]) + pseudo(56)).to_ne_bytes();
+        assert_eq!(headers[at..], if udp { pseudo } else { [whole[at], whole[at + 1]] });
+        if is_v4 {
+            assert_eq!(headers[24..26], if ip { [0, 0] } else { [whole[24], whole[25]] });
+        }
+        made_by_card(&mut headers, &payload, by_card);
+        assert_eq!(headers, whole, "{is_v4} {by_card:?}");
+    }
+}
+
+#[test]
+fn what_a_card_says_of_a_checksum_is_believed_and_where_it_says_nothing_it_is_looked_at() {
+    use Verdict::{Bad, Good, None};
+    let payload = [7; 64];
+    for is_v4 in [true, false] {
+        let right = emitted(is_v4, &payload);
+        let (mut wrong_ip, mut wrong_udp) = (right.clone(), right.clone());
+        wrong_ip[24] ^= 1;
+        *wrong_udp.last_mut().unwrap() ^= 1;
+        let check = |headers: &[u8], ip, udp, expect: bool| {
+            let read = parse(ends(is_v4)[1], headers, &payload, Verdicts { ip, udp });
+            assert_eq!(read.is_ok(), expect, "{is_v4} {ip:?} {udp:?}");
+            assert!(expect || read == Err(Wrong::Checksum));
+        };
+        for ip in [None, Good, Bad] {
+            for udp in [None, Good, Bad] {
+                // Over IPv6 there is no other, whatever is said of it.
+                let is_ip_good = ip != Bad || !is_v4;
+                check(&right, ip, udp, is_ip_good && udp != Bad);
+                check(&wrong_udp, ip, udp, is_ip_good && udp == Good);
+                if is_v4 {
+                    check(&wrong_ip, ip, udp, ip == Good && udp != Bad);
+                }
+            }
+        }
+        // Nothing else is.
+        let good = Verdicts { ip: Good, udp: Good };
+        let to = |port| SocketAddr::new(ends(is_v4)[1].ip(), port);
+        assert_eq!(parse(to(7), &right, &payload, good), Err(Wrong::Elsewhere));
+        assert_eq!(parse(to(7200), &right, &payload[..48], good), Err(Wrong::Short));
+    }
 }
 
 #[test]
@@ -110,7 +178,8 @@ fn a_datagram_that_could_not_be_answered_or_is_of_no_size_of_a_link_is_odd() {
     for from in ["0.0.0.0:1", "224.0.0.1:1", "255.255.255.255:1", "10.0.0.1:0"] {
         let to = ends(true)[1];
         let template = Template::new(MACS, from.parse().unwrap(), to).unwrap();
-        assert_eq!(read(true, &template.emit(&[0; 16]), &[0; 16]), Err(Wrong::Odd));
+        let headers = template.emit(&[0; 16], Checksums::NONE);
+        assert_eq!(read(true, &headers, &[0; 16]), Err(Wrong::Odd));
     }
 }
 

@@ -27,7 +27,7 @@ use self::netlink::Netlink;
 use self::socket::{Failed, Manner, Place, Sizes, Taken, XdpSocket, frame_bytes_max};
 use self::ways::Ways;
 use super::aside::{self, Aside};
-use super::headers::{self, Headers, scoped};
+use super::headers::{self, Checksums, Headers, Verdicts, scoped};
 use super::kernel::{self, Kernel, check_setting};
 use super::{Counters, DATAGRAM_ALIGN, Driver, DriverError, Outgoing, Received};
 use crate::frame::Frame;
@@ -176,7 +176,7 @@ impl Xdp {
     fn by_ring(&mut self, now: u64, out: &Outgoing) -> Option<(u32, Headers)> {
         let index = self.socket.index_of(&out.frame).filter(|_| !self.is_gone)?;
         let template = self.ways.to(out.to, now, out.frame.len())?;
-        Some((index, template.emit(&out.frame)))
+        Some((index, template.emit(&out.frame, Checksums::NONE)))
     }
 
     /// Has the kernel send what is on the ring. What is there when the interface goes is lost, as on its wire.
@@ -191,7 +191,7 @@ impl Xdp {
 
     /// A frame that came, as a datagram.
     fn datagram(&self, mut frame: Frame) -> Option<Received> {
-        let read = |headers: &[u8]| headers::parse(self.address, headers, &frame);
+        let read = |headers: &[u8]| headers::parse(self.address, headers, &frame, Verdicts::NONE);
         let read = match self.address {
             SocketAddr::V4(_) => read(&frame.before::<{ headers::BYTES_V4 }>()),
             SocketAddr::V6(_) => read(&frame.before::<{ headers::BYTES_V6 }>()),

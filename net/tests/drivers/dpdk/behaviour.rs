@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use daedal_net::driver::dpdk::{Config, Dpdk, Port};
-use daedal_net::driver::headers::Template;
+use daedal_net::driver::headers::{Checksums, Template};
 use daedal_net::driver::neighbour::{self, Word};
 use daedal_net::driver::{Driver, Outgoing};
 
@@ -242,7 +242,8 @@ fn hostile_frames_are_dropped_and_what_is_good_goes_on() {
         let (to, from) = (a.address(), SocketAddr::new(place.ip(2), 9));
         let macs = [[2, 0, 10, 0, 0, 2], [2, 0, 10, 0, 0, 1]];
         let frame = |payload: &[u8], change: &dyn Fn(&mut Vec<u8>)| {
-            let mut frame = Template::new(macs, from, to).unwrap().emit(payload).to_vec();
+            let template = Template::new(macs, from, to).unwrap();
+            let mut frame = template.emit(payload, Checksums::NONE).to_vec();
             frame.extend(payload);
             change(&mut frame);
             frame
@@ -286,10 +287,86 @@ fn hostile_frames_are_dropped_and_what_is_good_goes_on() {
 }
 
 #[test]
+fn a_checksum_that_the_card_has_judged_is_as_it_says_and_any_other_is_looked_at() {
+    const NOTHING: u8 = 0;
+    const GOOD: u8 = dpdk_sys::SAYS_GOOD;
+    const BAD: u8 = dpdk_sys::SAYS_BAD;
+    /// DPDK's: the sum is not in the frame, and others are to make it.
+    const NONE: u8 = GOOD | BAD;
+    for is_v4 in [true, false] {
+        with(DpdkPlace::new(is_v4, true), |place| {
+            let mut a = Peer::start(place, None);
+            let (to, from) = (a.address(), SocketAddr::new(place.ip(2), 9));
+            let macs = [[2, 0, 10, 0, 0, 2], place.mac(to.ip())];
+            let template = Template::new(macs, from, to).unwrap();
+            let mut malformed = 0;
+            let mut check = |a: &mut Peer<Switched>, by_card, wrong: usize, said, expect: bool| {
+                let mut frame = [&template.emit(&[7; 64], by_card)[..], &[7; 64]].concat();
+                if let Some(byte) = frame.get_mut(wrong) {
+                    *byte ^= 1;
+                }
+                place.switch.borrow_mut().inject_said(&frame, said);
+                let count = a.receive_now().len();
+                malformed += u64::from(!expect);
+                assert_eq!((count > 0, a.driver.counters().malformed), (expect, malformed));
+            };
+            let made = |ip, udp| Checksums { ip, udp };
+            let right = usize::MAX;
+            let payload = 100;
+            for nothing in [NOTHING, NONE] {
+                // Its own: whole, UDP's unfinished, and none that fits.
+                check(&mut a, Checksums::NONE, right, [nothing; 2], true);
+                check(&mut a, made(false, true), right, [nothing; 2], true);
+                check(&mut a, Checksums::NONE, payload, [nothing; 2], false);
+                check(&mut a, Checksums::NONE, right, [nothing, BAD], false);
+                check(&mut a, Checksums::NONE, payload, [nothing, GOOD], true);
+                check(&mut a, Checksums::NONE, payload, [GOOD, nothing], false);
+            }
+            check(&mut a, Checksums::NONE, right, [GOOD, GOOD], true);
+            check(&mut a, Checksums::NONE, payload, [GOOD, GOOD], true);
+            check(&mut a, Checksums::NONE, right, [GOOD, BAD], false);
+            // Over IPv6 there is none of IP.
+            check(&mut a, Checksums::NONE, right, [BAD, GOOD], !is_v4);
+            check(&mut a, made(true, false), right, [NOTHING, GOOD], !is_v4);
+            check(&mut a, made(true, false), right, [GOOD, NOTHING], true);
+            // What was received goes back at the next turn.
+            assert!(a.receive_now().is_empty());
+            a.assert_nothing_on_loan();
+            assert!(place.switch.borrow().is_whole());
+        });
+    }
+}
+
+#[test]
+fn what_crosses_to_another_reactor_is_judged_there_as_the_card_said() {
+    with(DpdkPlace::v4(), |place| {
+        let ip = place.ip(1);
+        let port = place.port(ip, 2);
+        let [mut first, mut second] = [0, 1].map(|queue| {
+            let bind = SocketAddr::new(ip, 7000 + u16::from(queue));
+            Peer::of(place.start_at(&port, bind, queue))
+        });
+        let macs = [[2, 0, 10, 0, 0, 2], [2, 0, 10, 0, 0, 1]];
+        let from = SocketAddr::new(place.ip(2), 9);
+        let template = Template::new(macs, from, second.address()).unwrap();
+        let mut frame = [&template.emit(&[7; 64], Checksums::NONE)[..], &[7; 64]].concat();
+        *frame.last_mut().unwrap() ^= 1;
+        for (said, malformed) in [(0, 1), (dpdk_sys::SAYS_GOOD, 1), (dpdk_sys::SAYS_BAD, 2)] {
+            place.switch.borrow_mut().inject_said(&frame, [0, said]);
+            assert!(first.receive_now().is_empty());
+            assert_eq!(second.receive_now().len(), usize::from(said == dpdk_sys::SAYS_GOOD));
+            assert_eq!(second.driver.counters().malformed, malformed);
+        }
+        assert_eq!(first.driver.counters().malformed, 0);
+    });
+}
+
+#[test]
 fn the_mode_says_which_port_and_queue_and_dpdk() {
     with(DpdkPlace::v4(), |place| {
         let mode = place.start(None).mode();
         assert!(mode.starts_with("dpdk (net_ring_lab"), "{mode}");
+        // Rings see to no checksums.
         assert!(mode.contains(" by net_ring, queue 0, DPDK "), "{mode}");
     });
 }

@@ -93,7 +93,7 @@ impl DpdkPlace {
     }
 
     /// As ports of rings have none, theirs is made up of the address.
-    fn mac(&self, ip: IpAddr) -> [u8; 6] {
+    pub fn mac(&self, ip: IpAddr) -> [u8; 6] {
         let end = match ip {
             IpAddr::V4(ip) => ip.octets(),
             IpAddr::V6(ip) => *ip.octets().last_chunk().unwrap(),

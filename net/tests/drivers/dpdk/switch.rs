@@ -127,8 +127,13 @@ impl Switch {
         }
     }
 
-    /// Has the first port receive a frame of these bytes.
+    /// Has the first port receive a frame of these bytes, of whose checksums it says nothing.
     pub fn inject(&mut self, bytes: &[u8]) {
+        self.inject_said(bytes, [0, 0]);
+    }
+
+    /// Likewise, and say that of its checksums of IP and UDP: bits of `SAYS_GOOD` and `SAYS_BAD`.
+    pub fn inject_said(&mut self, bytes: &[u8], [ip, udp]: [u8; 2]) {
         let mut mbuf = std::ptr::null_mut();
         // SAFETY: there is room for one.
         assert_eq!(unsafe { dpdk_sys::daedal_take(self.pool, &raw mut mbuf, 1) }, 0);
@@ -139,6 +144,8 @@ impl Switch {
         unsafe { data.copy_from_nonoverlapping(bytes.as_ptr(), bytes.len()) };
         // SAFETY: it is ours, and has so many.
         unsafe { dpdk_sys::daedal_put_bytes(mbuf, bytes.len() as u16) };
+        // SAFETY: it is ours.
+        unsafe { dpdk_sys::daedal_say(mbuf, ip, udp) };
         put(self.ends[0].received[0], mbuf);
     }
 
