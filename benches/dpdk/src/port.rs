@@ -63,6 +63,7 @@ impl Port {
             receive_queues_max: 0,
             send_queues_max: 0,
             socket: 0,
+            checksums: 0,
         };
         // SAFETY: the port is there and stopped, and the place ours.
         let configured = unsafe { dpdk_sys::daedal_port_configure(id, 1, &raw mut told) };
@@ -165,8 +166,12 @@ impl Frames {
     /// Writes to the first of them, from its byte `at` on.
     pub fn put(&mut self, at: usize, bytes: [u8; 8]) {
         assert!(self.1 > 0 && at + bytes.len() <= usize::from(BUFFER_BYTES));
-        // SAFETY: it is this value's, and a buffer has room for so many.
-        unsafe { dpdk_sys::daedal_data(self.0[0]).add(at).cast::<[u8; 8]>().write(bytes) };
+        // SAFETY: it is this value's.
+        let data = unsafe { dpdk_sys::daedal_data(self.0[0]) };
+        // SAFETY: a buffer has room for so many.
+        let place = unsafe { data.add(at) };
+        // SAFETY: as above.
+        unsafe { place.cast::<[u8; 8]>().write(bytes) };
     }
 
     /// Gives them back to their pool.
