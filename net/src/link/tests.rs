@@ -2,6 +2,7 @@
 
 mod bottleneck;
 mod cases;
+mod flows;
 mod hostile;
 mod sealed;
 mod world;
