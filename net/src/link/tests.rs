@@ -4,6 +4,7 @@ mod bottleneck;
 mod cases;
 mod flows;
 mod hostile;
+mod incast;
 mod sealed;
 mod world;
 
