@@ -2,7 +2,9 @@
 
 mod bottleneck;
 mod cases;
+mod flows;
 mod hostile;
+mod incast;
 mod sealed;
 mod world;
 
