@@ -50,7 +50,10 @@ pub fn add(templates: &mut Templates, count: u16, says: Sender<Found>) {
             let whom = Kin { template: COUNTER, count };
             Ok(Asker { to: AgentId::of(&whom.path(to)).0 })
         })
-        .shim(WATCH, move |_| Ok(Watch { rate: Rate::new(says.clone()), looks: 0 }));
+        .shim(WATCH, move |_| {
+            let rate = Rate::new(says.clone());
+            Ok(Watch { rate, looks: 0, before: ANSWERS.load(Relaxed) })
+        });
 }
 
 /// Asks one agent, over and over.
@@ -102,6 +105,8 @@ impl Agent for Counter {
 struct Watch {
     rate: Rate,
     looks: usize,
+    /// Answers that others had.
+    before: u64,
 }
 
 impl Agent for Watch {
@@ -115,7 +120,7 @@ impl Shim for Watch {
     fn poll(&mut self, _: &mut Context<'_, Self>) -> bool {
         self.looks += 1;
         let answers = ANSWERS.load(Relaxed);
-        if self.looks.is_multiple_of(STRIDE) && answers > 0 {
+        if self.looks.is_multiple_of(STRIDE) && answers > self.before {
             self.rate.look(answers);
         }
         false
