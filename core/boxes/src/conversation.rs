@@ -310,11 +310,18 @@ impl Conversation {
     /// `count` messages from `first` on were processed by those who had them.
     #[inline]
     pub fn done_run(&mut self, first: Number, count: u64) {
-        if self.is_fanless() && self.outbox.is_empty() {
+        if self.is_fanless() && !self.keeps_any(first, count) {
             self.done.insert_run(first, count).expect("numbers are sent only within the window");
         } else {
             (first.0..first.0 + count).for_each(|number| self.done(Number(number)));
         }
+    }
+
+    /// Whether some of these is kept: those that wait to be sent have higher numbers than what is on its way.
+    #[inline]
+    fn keeps_any(&self, first: Number, count: u64) -> bool {
+        let mut kept = self.outbox.range((first, WHOLE)..);
+        kept.next().is_some_and(|((number, _), _)| number.0 - first.0 < count)
     }
 
     /// The leaf at `physical` has done the part of `number` that it had parked.

@@ -16,12 +16,13 @@ use daedal_model::state::Captured;
 use daedal_net::driver::Driver;
 
 use crate::deliver::{Host, Hosted};
+use crate::done_box::DoneBox;
 use crate::kinds::Kind;
 use crate::many::Members;
 use crate::ordered::Egress;
 use crate::plane::{Hand, Work, nobody};
 use crate::record::Record;
-use crate::slot::{DoneBox, Sender, Slot, SlotIndex};
+use crate::slot::{Sender, Slot, SlotIndex};
 use crate::template::parameters;
 use crate::turn::{Fate, Turn};
 

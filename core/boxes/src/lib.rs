@@ -9,6 +9,7 @@ mod conversation;
 mod conversations;
 pub mod counters;
 pub mod deliver;
+mod done_box;
 mod doze;
 pub mod executor;
 mod gather;

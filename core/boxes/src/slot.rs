@@ -1,15 +1,14 @@
 //! What a reactor keeps of each agent that it runs.
 
 use daedal_model::context::{Effects, Envelope};
-use daedal_model::done::NumberSet;
-use daedal_model::id::{AgentId, Number, Space, Stamp};
+use daedal_model::id::{AgentId, Space, Stamp};
 use daedal_model::message::Invalid;
 use daedal_model::path::AgentPath;
 use daedal_model::point::PointRange;
-use hashbrown::HashMap;
 
 use crate::conversation::ConversationIndex;
 use crate::deliver::{Host, Part, Trust, Verdict};
+use crate::done_box::DoneBox;
 use crate::inbox::Inbox;
 use crate::kinds::Kind;
 use crate::many::Members;
@@ -89,117 +88,6 @@ pub(crate) struct Parked {
     pub record: Vec<u8>,
     pub trust: Trust,
     pub via: Via,
-}
-
-/// Which messages an agent has processed, by source, space and lane. Only those that came over links are
-/// written down: within a box each message is handed over once. But what an earlier life had from afar may come
-/// from next door to whoever goes on from it.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct DoneBox(Option<Box<Done>>);
-
-#[derive(Clone, Debug, Default)]
-struct Done {
-    by_sender: BySender,
-    /// What of it earlier lives have done.
-    inherited: BySender,
-}
-
-type BySender = HashMap<(AgentId, Space, u16), NumberSet, foldhash::fast::FixedState>;
-
-impl DoneBox {
-    /// What it holds, in the order of senders.
-    pub fn entries(&self) -> Vec<((AgentId, Space, u16), &NumberSet)> {
-        let all = self.0.iter().flat_map(|done| done.by_sender.iter());
-        let mut all: Vec<_> = all.map(|(sender, set)| (*sender, set)).collect();
-        all.sort_unstable_by_key(|(sender, _)| *sender);
-        all
-    }
-
-    /// Takes over what an earlier owner of some of its points has processed.
-    pub fn inherit(&mut self, (source, space, lane): (AgentId, Space, u16), set: &NumberSet) {
-        let new = || NumberSet::below(Number::first_of(lane));
-        let done = self.0.get_or_insert_default();
-        for by_sender in [&mut done.by_sender, &mut done.inherited] {
-            by_sender.entry((source, space, lane)).or_insert_with(new).union(set);
-        }
-    }
-}
-
-impl DoneBox {
-    /// How many entries there are.
-    pub fn count(&self) -> usize {
-        self.0.as_ref().map_or(0, |done| done.by_sender.len())
-    }
-
-    /// Nothing of these spaces comes any more.
-    pub fn forget(&mut self, retired: &Spaces) {
-        if let Some(done) = &mut self.0 {
-            for by_sender in [&mut done.by_sender, &mut done.inherited] {
-                by_sender.retain(|(_, space, _), _| !retired.contains(space));
-            }
-        }
-    }
-}
-
-/// What a done box says of a message.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Admission {
-    New,
-    /// New, and the first of its sender's in this lane.
-    First,
-    Seen,
-    OutOfWindow,
-}
-
-impl DoneBox {
-    /// Takes note of the sender's floor and of the message.
-    pub fn admit(&mut self, record: &Record<'_>) -> Admission {
-        let name = record.name();
-        let lane = name.number.lane();
-        let mut is_first = false;
-        let by_sender = &mut self.0.get_or_insert_default().by_sender;
-        let set = by_sender.entry((name.source, name.space, lane)).or_insert_with(|| {
-            is_first = true;
-            NumberSet::below(Number::first_of(lane))
-        });
-        set.raise(record.floor());
-        match set.insert(name.number) {
-            Ok(true) if is_first => Admission::First,
-            Ok(true) => Admission::New,
-            Ok(false) => Admission::Seen,
-            Err(_) => Admission::OutOfWindow,
-        }
-    }
-
-    /// Whether some of it an earlier life has done.
-    #[inline]
-    pub fn is_inherited(&self) -> bool {
-        self.0.as_ref().is_some_and(|done| !done.inherited.is_empty())
-    }
-
-    /// Whether an earlier life has processed the message.
-    #[inline]
-    pub fn has_inherited(&self, record: &Record<'_>) -> bool {
-        self.is_inherited() && self.is_among_inherited(record)
-    }
-
-    #[cold]
-    fn is_among_inherited(&self, record: &Record<'_>) -> bool {
-        let name = record.name();
-        let sender = (name.source, name.space, name.number.lane());
-        let set = self.0.as_ref().and_then(|done| done.inherited.get(&sender));
-        set.is_some_and(|set| set.contains(name.number))
-    }
-
-    /// A message goes back to its sender: it is not done here.
-    pub fn give_back(&mut self, record: &Record<'_>) {
-        let name = record.name();
-        let sender = (name.source, name.space, name.number.lane());
-        let Some(done) = &mut self.0 else { return };
-        for by_sender in [&mut done.by_sender, &mut done.inherited] {
-            by_sender.get_mut(&sender).into_iter().for_each(|set| set.remove(name.number));
-        }
-    }
 }
 
 impl Slot {

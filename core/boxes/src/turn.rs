@@ -20,6 +20,7 @@ use daedal_net::wire::padded;
 use crate::collect::Remains;
 use crate::conversation::{ConversationIndex, Until};
 use crate::deliver::{Trust, Verdict};
+use crate::done_box::Admission;
 use crate::heir::Heir;
 use crate::hold::Hold;
 use crate::links::Links;
@@ -33,7 +34,7 @@ use crate::record::{
     ASKED_AFTER_BY_RING, ASKS, BROADCAST, LABEL_BY_RING, RETIRED_BY_RING, RETURNED, ROOM_BY_RING,
     Record,
 };
-use crate::slot::{Admission, Parked, Slot, SlotIndex};
+use crate::slot::{Parked, Slot, SlotIndex};
 use crate::template::Templates;
 use crate::walk::Step;
 use crate::wedge::Ending;
@@ -111,6 +112,8 @@ pub struct Turn<D> {
     pub(crate) lives: u32,
     /// How full inboxes get, and whose were.
     pub(crate) marks: Marks,
+    /// Whom a message from another reactor was for last, and where it was.
+    lately: (AgentId, SlotIndex),
 }
 
 impl<D: Driver> Turn<D> {
@@ -134,6 +137,7 @@ impl<D: Driver> Turn<D> {
             remains: Remains::default(),
             lives: 0,
             marks: Marks::default(),
+            lately: (AgentId(0), SlotIndex::NOBODY),
         }
     }
 
@@ -510,8 +514,8 @@ impl<D: Driver> Turn<D> {
                     return Fate::Done;
                 }
             },
-            None => match self.plane.hosted.get(&record.destination()) {
-                Some(index) => *index,
+            None => match self.slot_of(record.destination()) {
+                Some(index) => index,
                 None => return Fate::Returned,
             },
         };
@@ -539,6 +543,19 @@ impl<D: Driver> Turn<D> {
             self.plane.origins.insert(record.space(), via);
         }
         self.deliver(index, record, trust, via)
+    }
+
+    /// Where an agent is that runs here. Messages for one often come one behind the other.
+    #[inline]
+    fn slot_of(&mut self, physical: AgentId) -> Option<SlotIndex> {
+        let (lately, index) = self.lately;
+        let slot = self.slots.get(index.0 as usize).and_then(Option::as_ref);
+        if lately == physical && slot.is_some_and(|it| it.physical == physical) {
+            return Some(index);
+        }
+        let index = *self.plane.hosted.get(&physical)?;
+        self.lately = (physical, index);
+        Some(index)
     }
 
     /// A message comes that its agent has, or that an earlier life has processed, which this one goes on from: then

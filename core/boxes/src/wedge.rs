@@ -18,10 +18,11 @@ use daedal_model::port::Kept;
 use daedal_model::state::{Captured, StateError};
 use daedal_net::driver::Driver;
 
+use crate::done_box::DoneBox;
 use crate::plane::Via;
 use crate::planted::{self, Bug};
 use crate::record::Record;
-use crate::slot::{DoneBox, Parked, Slot, SlotIndex};
+use crate::slot::{Parked, Slot, SlotIndex};
 use crate::timer::Alarm;
 use crate::turn::{Fate, Turn};
 

@@ -21,9 +21,9 @@ use daedal_transforms::Shard;
 
 use super::cell::{Cell, End, Load, Note, Packet, To};
 use super::client::Client;
+use crate::done_box::{Admission, DoneBox};
 use crate::heir::bequests;
 use crate::record::Record;
-use crate::slot::{Admission, DoneBox};
 use crate::turn::Fate;
 use crate::wedge::{Bequest, DoneEntry};
 
