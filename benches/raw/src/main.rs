@@ -8,7 +8,7 @@ use std::time::Duration;
 use raw::{Figure, bounce, mmsg, open_loop, report, ring, seal, shm, tcp, udp, xdp};
 
 const USAGE: &str = "usage: raw bounce
-       raw ring-ask [BYTES]             BYTES: 16, 64 (default), 256, 1024 or 4096
+       raw ring-ask [BYTES]             BYTES: 8, 16, 64 (default), 256, 1024 or 4096
        raw ring-tell [BYTES [BATCH]]    BYTES: 128, 16384 or 65536, too; BATCH: 1
                                         (default) to 1024 published together
        raw shm-ask [BYTES]              BYTES: 16, 64 (default), 160, 256, 1024 or 4096

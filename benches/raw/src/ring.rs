@@ -15,6 +15,7 @@ type Message<const BYTES: usize> = [u8; BYTES];
 /// of a ring have a fixed one.
 pub fn ring_ask(bytes: usize) -> Option<Figure> {
     match bytes {
+        8 => Some(ask_of::<8>()),
         16 => Some(ask_of::<16>()),
         64 => Some(ask_of::<64>()),
         256 => Some(ask_of::<256>()),

@@ -64,6 +64,8 @@ pub enum Ours {
     By(fn(&str) -> Found),
     /// By two, which the case's driver joins.
     Two(Work),
+    /// By two, which this driver joins.
+    TwoBy(&'static str, Work),
     /// What the first of two takes longer than the second.
     Longer(Work, Work),
 }
@@ -157,6 +159,7 @@ impl Ours {
             Ours::Here(find) => find(),
             Ours::By(find) => find(driver),
             Ours::Two(work) => work.find(driver),
+            Ours::TwoBy(driver, work) => work.find(driver),
             Ours::Longer(work, than) => {
                 let [it, other] = [work.find(driver)?, than.find(driver)?];
                 Ok(Figure::each(it.value - other.value))
@@ -167,7 +170,7 @@ impl Ours {
     fn work(self) -> Option<Work> {
         match self {
             Ours::Here(_) | Ours::By(_) => None,
-            Ours::Two(work) | Ours::Longer(work, _) => Some(work),
+            Ours::Two(work) | Ours::TwoBy(_, work) | Ours::Longer(work, _) => Some(work),
         }
     }
 

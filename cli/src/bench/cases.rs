@@ -2,7 +2,7 @@
 
 use super::Scenario::{self, Batches, Cross, Kvs, Load, Local, Phases, Remote, Sizes};
 use super::bar::Bar::{AtLeast, AtMost, PlusNs};
-use super::case::Ours::{By, Here, Longer, Two};
+use super::case::Ours::{By, Here, Longer, Two, TwoBy};
 use super::case::{Case, Measure, What, ask, measure, stream, tell};
 use super::figure::Found;
 use super::remote::Work;
@@ -148,7 +148,7 @@ fn in_one_process() -> impl Iterator<Item = Case> {
             // The lines that a message and its header take.
             .beside("raw ring-tell 128 64", AtLeast(0.5))
             .beside("aeron ipc-tell", AtLeast(1.2)),
-        ask(Here(cross::ask)).beside("raw ring-ask 64", PlusNs(120.0)),
+        ask(Here(cross::ask)).beside("raw ring-ask 8", PlusNs(120.0)),
         measure("pairs", "asks/s", Here(cross::many_pairs)).beside_ours(
             "daedal: one pair",
             Here(cross::one_pair),
@@ -190,8 +190,13 @@ fn by_shm() -> Vec<Measure> {
 }
 
 fn by_xdp(raw_ask: &str, raw_tell: &str) -> Vec<Measure> {
+    let by_kernel = TwoBy("kernel", ASK.over_ethernet());
     vec![
-        ask(Two(ASK.over_ethernet())).beside(raw_ask, AtMost(1.15)),
+        ask(Two(ASK.over_ethernet())).beside(raw_ask, AtMost(1.15)).beside_ours(
+            "daedal: by the kernel",
+            by_kernel,
+            AtMost(0.6),
+        ),
         tell(Two(TELL.over_ethernet())).beside(raw_tell, AtLeast(8.0)),
     ]
 }

@@ -9,8 +9,9 @@ use daedal::boxes::reactor::Neighbours;
 use daedal::model::id::{BoxId, ReactorAddress};
 use daedal::net::driver::DriverKind;
 
-use super::agents::{ASKER, ECHO, SINK, TELLER, templates};
+use super::agents::{ASKER, ECHO, Load, SINK, TELLER, templates};
 use super::figure::Found;
+use super::local::WORD;
 use super::pairs;
 use super::reactors::{BYTES, Kin, Seat, finish, start};
 
@@ -19,9 +20,9 @@ pub fn tell() -> Found {
     measure([SINK, TELLER].map(|it| vec![Kin::one(it)]))
 }
 
-/// Round trips, one outstanding.
+/// Round trips of one word, one outstanding.
 pub fn ask() -> Found {
-    measure([ASKER, ECHO].map(|it| vec![Kin::one(it)]))
+    measure_with(WORD, [ASKER, ECHO].map(|it| vec![Kin::one(it)]))
 }
 
 /// Answers a second of many pairs.
@@ -35,8 +36,12 @@ pub fn one_pair() -> Found {
 }
 
 fn measure(agents: [Vec<Kin>; 2]) -> Found {
+    measure_with([7u8; BYTES], agents)
+}
+
+fn measure_with<M: Load>(message: M, agents: [Vec<Kin>; 2]) -> Found {
     let (says, found) = channel();
-    let mut templates = templates([7u8; BYTES], says.clone());
+    let mut templates = templates(message, says.clone());
     pairs::add(&mut templates, agents[1][0].count, says);
     let templates = Arc::new(templates);
     let seat = |reactor: u8| Seat {

@@ -19,7 +19,7 @@ use super::figure::Found;
 use super::reactors::PATIENCE;
 
 /// What is told and asked: one word.
-const WORD: u64 = 7;
+pub const WORD: u64 = 7;
 /// Paths of agents that do the same.
 const ECHOES: [&str; 3] = ["echo1", "echo2", "echo3"];
 /// How many of them must say the same.
