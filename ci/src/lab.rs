@@ -1,8 +1,7 @@
 //! Hosts of a network, for people: namespaces on a switch, which may lose and double what they are sent. Not among
 //! `all`: tests make their own.
 
-use std::io::Write;
-use std::process::{Command, Stdio};
+use std::process::Command;
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use clap::Subcommand;
@@ -43,49 +42,15 @@ fn up(hosts: usize, loss: u8, doubled: u8) -> Result<Outcome> {
     let lab =
         made.context("there is no lab; run as root, and cargo ci lab down if there is one")?;
     for end in 0..hosts {
-        if let Err(error) = trouble(&lab.space(end), hosts, loss, doubled) {
+        if let Err(error) = lab.trouble(end, loss, doubled) {
             lab.remove();
-            return Err(error);
+            bail!("{error}");
         }
         println!("{} is 10.0.0.{}, by its interface lab", lab.space(end), end + 1);
     }
     println!("to run something on one: ip netns exec {} COMMAND", lab.space(0));
     println!("to remove them:          cargo ci lab down");
     Ok(Outcome::Passed)
-}
-
-/// Has the packets that come to a host get lost, or come twice. Frames that an XDP program takes are not seen by it.
-fn trouble(space: &str, hosts: usize, loss: u8, doubled: u8) -> Result<()> {
-    if loss == 0 && doubled == 0 {
-        return Ok(());
-    }
-    let mut rules =
-        String::from("table inet trouble {\n chain comes { type filter hook input priority 0;\n");
-    rules += &format!("  iifname lab numgen random mod 100 < {loss} drop\n }}\n}}\n");
-    rules += "table ip twice {\n chain goes { type filter hook output priority 0;\n";
-    // Who a copy goes to has to be said.
-    for to in (1..=hosts).map(|host| format!("10.0.0.{host}")) {
-        rules += &format!(
-            "  oifname lab ip daddr {to} numgen random mod 100 < {doubled} dup to {to} device lab\n"
-        );
-    }
-    rules += " }\n}\n";
-    let mut nft = Command::new("ip");
-    nft.args(["netns", "exec", space, "nft", "-f", "-"]);
-    let mut nft = nft
-        .stdin(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .context("`ip` cannot be started")?;
-    // What it does not read it says nothing of; then it says why.
-    let _ = nft.stdin.take().context("it is piped")?.write_all(rules.as_bytes());
-    let said = nft.wait_with_output()?;
-    ensure!(
-        said.status.success(),
-        "packets cannot be lost or doubled without nft (apt-get install nftables): {}",
-        String::from_utf8_lossy(&said.stderr).trim()
-    );
-    Ok(())
 }
 
 fn down() -> Result<Outcome> {

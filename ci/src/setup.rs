@@ -6,10 +6,11 @@ use std::os::unix::fs::MetadataExt;
 use crate::step::{Outcome, Report, command, run, succeeds};
 
 /// A program, the Debian package that has it, and what is skipped without it.
-const PACKAGES: [(&str, &str, &str); 3] = [
+const PACKAGES: [(&str, &str, &str); 4] = [
     ("redis-server", "redis-server", "the comparison with redis-server"),
     ("redis-cli", "redis-tools", "tests that drive the gateway with redis-cli and redis-benchmark"),
     ("ip", "iproute2", "tests between network namespaces"),
+    ("nft", "nftables", "a test over a network that loses and doubles packets"),
 ];
 
 pub fn setup(report: &mut Report) {

@@ -1,5 +1,5 @@
 //! Exactly once, for real: two network namespaces, a box in each, and between them drivers that lose 30 %
-//! of the frames, double half of them and have others overtake them.
+//! of the frames, double half of them and have others overtake them, or a network that does.
 //!
 //! Needs root and namespaces; where they are not to be had it says that it was skipped.
 //! Source: Ovid §3.4, §6.1.
@@ -102,12 +102,31 @@ impl Hosts {
 
 #[test]
 fn with_loss_duplication_and_reordering_everything_is_processed_exactly_once() {
-    exactly_once("kernel", &SYSTEM.replace("idle =", "driver = \"kernel\"\nidle ="));
+    let Some(hosts) = Hosts::new("kernel", &by("kernel")) else { return };
+    exactly_once(&hosts, FAULTS);
 }
 
 #[test]
 fn so_it_is_past_the_kernel() {
-    exactly_once("xdp", &SYSTEM.replace("idle =", "driver = \"xdp:generic\"\nidle ="));
+    let Some(hosts) = Hosts::new("xdp", &by("xdp:generic")) else { return };
+    exactly_once(&hosts, FAULTS);
+}
+
+#[test]
+fn so_it_is_where_the_network_itself_loses_and_doubles_packets() {
+    let Some(hosts) = Hosts::new("kernel", &by("kernel")) else { return };
+    for host in 0..2 {
+        if let Err(why) = hosts.lab.trouble(host, 20, 20) {
+            assert!(std::env::var("DAEDAL_REQUIRE_DRIVERS").is_err(), "{why}");
+            return println!("skipped: a network that loses and doubles: {why}");
+        }
+    }
+    exactly_once(&hosts, "seed=");
+}
+
+/// The system, with this driver in each box.
+fn by(driver: &str) -> String {
+    SYSTEM.replace("idle =", &format!("driver = \"{driver}\"\nidle ="))
 }
 
 #[test]
@@ -203,10 +222,10 @@ fn a_box_by_dpdk_is_served_by_others_and_a_killed_one_leaves_its_device_to_the_n
 }
 
 /// Between a box in each namespace, whose drivers are of this kind.
-fn exactly_once(driver: &str, system: &str) {
-    let Some(hosts) = Hosts::new(driver, system) else { return };
+/// `faults`: of each box's driver, but for the seed.
+fn exactly_once(hosts: &Hosts, faults: &str) {
     let start = |(seed, (host, name)): (usize, (usize, &str))| {
-        hosts.start(host, name, &["--faults", &format!("{FAULTS}{seed}")])
+        hosts.start(host, name, &["--faults", &format!("{faults}{seed}")])
     };
     let _processes: Vec<Process> =
         [(0, "controller"), (0, "a"), (1, "b")].into_iter().enumerate().map(start).collect();

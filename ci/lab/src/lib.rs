@@ -127,6 +127,37 @@ impl Lab {
         })
     }
 
+    /// Has so much of a hundred of the packets that come to a host by its interface `lab` get lost, and so much come twice
+    /// of those that it sends to others. Frames that an XDP program takes are not seen by it. Of a lab whose hosts
+    /// are 10.0.0.1 and so on: once a host.
+    /// # Errors
+    /// That there is no `nft`, or what it says.
+    pub fn trouble(&self, end: usize, loss: u8, doubled: u8) -> Result<(), String> {
+        if loss == 0 && doubled == 0 {
+            return Ok(());
+        }
+        // Who a copy goes to has to be said.
+        let copied = |host| {
+            let rule = format!("oifname lab ip daddr 10.0.0.{host} numgen random mod 100 <");
+            format!("{rule} {doubled} dup to 10.0.0.{host} device lab\n")
+        };
+        let twice: String = (1..=self.count).map(copied).collect();
+        let loses = format!(
+            "table inet trouble {{\nchain comes {{\ntype filter hook input priority 0;\n\
+             iifname lab numgen random mod 100 < {loss} drop\n}}\n}}\n"
+        );
+        let doubles = format!(
+            "table ip twice {{\nchain goes {{\ntype filter hook output priority 0;\n{twice}}}\n}}\n"
+        );
+        let space = self.space(end);
+        let arguments = ["netns", "exec", &space, "nft", "-f", "-"];
+        told_ip(&arguments, &(loses + &doubles)).map_err(|why| {
+            format!(
+                "packets cannot be lost or doubled without nft (apt-get install nftables): {why}"
+            )
+        })
+    }
+
     /// Runs what opens sockets, or starts threads and processes, there: they stay there, this thread does not.
     /// # Panics
     /// When the namespace is gone.
@@ -169,23 +200,29 @@ fn enter(space: &File) {
 }
 
 fn run_ip(at: &[String], batch: &str) -> Result<(), String> {
+    let at = at.iter().map(String::as_str);
+    told_ip(&at.chain(["-batch", "-"]).collect::<Vec<_>>(), batch)
+        .map_err(|why| format!("`ip` for a lab: {why}"))
+}
+
+/// Runs `ip`, which reads `input`.
+fn told_ip(arguments: &[&str], input: &str) -> Result<(), String> {
     let child = Command::new("ip")
-        .args(at)
-        .args(["-batch", "-"])
+        .args(arguments)
         .stdin(Stdio::piped())
         .stdout(Stdio::null())
         .stderr(Stdio::piped())
         .spawn();
-    let mut child = child.map_err(|error| format!("`ip` cannot be started: {error}"))?;
-    let mut input = child.stdin.take().expect("it is piped");
+    let mut child = child.map_err(|error| format!("it cannot be started: {error}"))?;
+    let mut stdin = child.stdin.take().expect("it is piped");
     // What it does not read it says nothing of; then it says why.
-    let _ = input.write_all(batch.as_bytes());
-    drop(input);
-    let output = child.wait_with_output().map_err(|error| format!("`ip`: {error}"))?;
+    let _ = stdin.write_all(input.as_bytes());
+    drop(stdin);
+    let output = child.wait_with_output().map_err(|error| error.to_string())?;
     let said = String::from_utf8_lossy(&output.stderr);
     match output.status.success() {
         true => Ok(()),
-        false => Err(format!("`ip` for a lab: {}", said.trim().replace('\n', "; "))),
+        false => Err(said.trim().replace('\n', "; ")),
     }
 }
 
