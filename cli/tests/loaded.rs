@@ -159,7 +159,15 @@ fn a_controller_that_is_killed_twice_under_load_costs_no_command() {
 
 #[test]
 fn a_box_that_is_killed_under_load_loses_its_own_and_nothing_else_and_does_nothing_twice() {
-    let mut system = System::start();
+    kill_under_load(System::start_by("shm"));
+}
+
+#[test]
+fn so_it_is_by_the_kernel() {
+    kill_under_load(System::start_by("kernel"));
+}
+
+fn kill_under_load(mut system: System) {
     let (counters, all) = keys();
     let histories = beside_load(&mut system, &counters, |system, progress| {
         system.kill("b");
