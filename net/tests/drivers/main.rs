@@ -2,7 +2,7 @@
 //! [`Place`](places::Place) to the `conformance!` macro.
 //!
 //! One that cannot run here says `skipped: what, why`; it fails, if the environment's `DAEDAL_REQUIRE_DRIVERS` names
-//! it. `DAEDAL_FRAMES` says how many frames are sent in search of a leak.
+//! it.
 
 #![expect(clippy::unwrap_used, reason = "tests")]
 
@@ -70,6 +70,22 @@ macro_rules! conformance {
         })*
     };
 }
+
+/// What takes long, at one place of each driver.
+macro_rules! at_length {
+    ($name:ident, $driver:literal, $place:expr) => {
+        mod $name {
+            use super::*;
+            conformance!(@tests $driver, $place; no_frame_leaks_in_a_million);
+        }
+    };
+}
+
+at_length!(kernel_at_length, "kernel", Ok(v4()));
+at_length!(xdp_at_length, "xdp", XdpPlace::v4(Generic));
+at_length!(shm_at_length, "shm", Ok(shm::v4()));
+#[cfg(feature = "dpdk")]
+at_length!(dpdk_at_length, "dpdk", DpdkPlace::v4());
 
 conformance!(kernel_v4, "kernel", Ok(v4()));
 conformance!(kernel_v6, "kernel", has_ipv6().map(|()| v6()));
