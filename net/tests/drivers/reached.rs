@@ -10,7 +10,7 @@ use crate::hostile::Raw;
 use crate::peer::{Peer, assert_filled, fill, pair};
 use crate::places::KernelPlace;
 use crate::promises::converse;
-use crate::xdp::{XdpPlace, forget, ways, with};
+use crate::xdp::{V4, V6, XdpPlace, forget, ways, with};
 
 #[test]
 fn what_is_for_a_neighbour_goes_by_the_ring_and_the_mode_says_how() {
@@ -41,42 +41,46 @@ fn a_peer_on_this_host_and_another_reactors_queue_are_reached_by_the_kernel() {
 
 #[test]
 fn a_neighbour_that_is_not_known_is_asked_after_and_nothing_is_lost() {
-    with(XdpPlace::unknown(), |place| {
-        let (mut a, mut b) = pair(place);
-        converse(&mut a, &mut b, 1);
-        let [_, aside] = ways(&a);
-        assert!(aside > 0);
-        forget();
-        converse(&mut a, &mut b, 100);
-        assert_eq!(ways(&a), [202 - aside, aside]);
-        assert_eq!(a.driver.counters().refused, 0);
-    });
+    for ends in [V4, V6] {
+        with(XdpPlace::unknown(ends), |place| {
+            let (mut a, mut b) = pair(place);
+            converse(&mut a, &mut b, 1);
+            let [_, aside] = ways(&a);
+            assert!(aside > 0);
+            forget();
+            converse(&mut a, &mut b, 100);
+            assert_eq!(ways(&a), [202 - aside, aside]);
+            assert_eq!(a.driver.counters().refused, 0);
+        });
+    }
 }
 
 #[test]
 fn what_is_behind_a_router_goes_to_the_router_also_when_that_has_another_card() {
-    with(XdpPlace::routed(), |place| {
-        let (mut a, mut b) = pair(place);
-        converse(&mut a, &mut b, 1);
-        forget();
-        converse(&mut a, &mut b, 100);
-        let [before, aside] = ways(&a);
-        assert!(before >= 198, "{before} by the ring, {aside} aside");
+    for place in [XdpPlace::routed_v4(), XdpPlace::routed_v6()] {
+        with(place, |place| {
+            let (mut a, mut b) = pair(place);
+            converse(&mut a, &mut b, 1);
+            forget();
+            converse(&mut a, &mut b, 100);
+            let [before, aside] = ways(&a);
+            assert!(before >= 198, "{before} by the ring, {aside} aside");
 
-        // A router takes no frame that is for another card. It asks after us, and so is known by its new one.
-        place.lab.ip("-n {2} link set near address 02:00:00:00:00:77").unwrap();
-        assert!(b.queue(a.address(), 1, 64));
-        b.flush();
-        assert_filled(&a.receive(1)[0], b.address(), 1, 64);
-        forget();
-        converse(&mut a, &mut b, 100);
-        assert!(ways(&a)[0] >= before + 198);
-    });
+            // A router takes no frame that is for another card. It asks after us, and so is known by its new one.
+            place.lab.ip("-n {2} link set near address 02:00:00:00:00:77").unwrap();
+            assert!(b.queue(a.address(), 1, 64));
+            b.flush();
+            assert_filled(&a.receive(1)[0], b.address(), 1, 64);
+            forget();
+            converse(&mut a, &mut b, 100);
+            assert!(ways(&a)[0] >= before + 198);
+        });
+    }
 }
 
 #[test]
 fn our_own_card_may_be_another_too() {
-    with(XdpPlace::routed(), |place| {
+    with(XdpPlace::routed_v4(), |place| {
         let (mut a, mut b) = pair(place);
         let ours: Mac = [2, 0, 0, 0, 0, 0x78];
         place.lab.ip("-n {0} link set lab address 02:00:00:00:00:78").unwrap();
