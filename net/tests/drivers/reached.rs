@@ -79,6 +79,34 @@ fn what_is_behind_a_router_goes_to_the_router_also_when_that_has_another_card() 
 }
 
 #[test]
+fn a_neighbour_with_another_card_is_reached_there_once_it_was_heard_from() {
+    for ends in [V4, V6] {
+        with(XdpPlace::unknown(ends), |place| {
+            // Else the kernel believes for a second whom it heard first.
+            let locktime = "/proc/sys/net/ipv4/neigh/lab/locktime";
+            place.lab.within(0, || std::fs::write(locktime, "0")).unwrap();
+            let mut a = Peer::start(place, None);
+            place.lab.within(1, || {
+                // Who has frames by the kernel has none that are for another card.
+                let mut b = Peer::start(&mut KernelPlace { ip: ends[1], offload: true }, None);
+                converse(&mut a, &mut b, 1);
+                forget();
+                converse(&mut a, &mut b, 10);
+                place.lab.ip("-n {1} link set lab address 02:00:00:00:00:79").unwrap();
+                assert!(b.queue(a.address(), 1, 64));
+                b.flush();
+                assert_filled(&a.receive(1)[0], b.address(), 1, 64);
+                forget();
+                let before = ways(&a)[0];
+                converse(&mut a, &mut b, 100);
+                assert!(ways(&a)[0] >= before + 100, "{:?}", ways(&a));
+            });
+            a.assert_nothing_on_loan();
+        });
+    }
+}
+
+#[test]
 fn our_own_card_may_be_another_too() {
     with(XdpPlace::routed_v4(), |place| {
         let (mut a, mut b) = pair(place);
