@@ -175,6 +175,38 @@ fn while_the_interface_is_down_what_is_sent_is_refused_and_counted() {
 }
 
 #[test]
+fn what_fits_the_interface_or_the_route_no_longer_goes_by_the_kernel_in_fragments() {
+    for (ends, smaller) in [
+        (V4, "-n {0} link set lab mtu 1300"),
+        (V6, "-n {0} link set lab mtu 1300"),
+        (V4, "-n {0} route replace 10.0.0.2/32 dev lab mtu 1300"),
+        (V6, "-n {0} route replace fd00::2/128 dev lab mtu 1300"),
+    ] {
+        let place = if ends == V4 { XdpPlace::v4(Native) } else { XdpPlace::v6(Native) };
+        with(place, |place| {
+            let (mut a, mut b) = pair(place);
+            let bytes = a.driver.payload_bytes_max();
+            converse(&mut a, &mut b, 10);
+            place.lab.ip(smaller).unwrap();
+            forget();
+            for seed in 0..20 {
+                assert!(a.queue(b.address(), seed, bytes));
+            }
+            a.flush();
+            let mut received = b.receive(20);
+            received.sort_by_key(|it| it.frame[..8].to_vec());
+            assert_eq!((received.len(), ways(&a)), (20, [20, 20]), "{smaller}");
+            for (seed, received) in (0..).zip(&received) {
+                assert_filled(received, a.address(), seed, bytes);
+            }
+            // What fits still, goes by the ring still.
+            converse(&mut a, &mut b, 10);
+            assert_eq!((ways(&a), a.driver.counters().refused), ([40, 20], 0));
+        });
+    }
+}
+
+#[test]
 fn an_interface_that_is_taken_away_leaves_a_driver_that_says_so() {
     with(XdpPlace::v4(Generic), |place| {
         let (mut a, b) = pair(place);
