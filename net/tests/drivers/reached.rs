@@ -207,6 +207,39 @@ fn what_fits_the_interface_or_the_route_no_longer_goes_by_the_kernel_in_fragment
 }
 
 #[test]
+fn an_interface_may_get_more_queues_and_fewer_while_drivers_have_theirs() {
+    for attach in [Generic, Native] {
+        with(XdpPlace::v4(attach), |place| {
+            let (mut a, mut b) = pair(place);
+            let (mut c, mut d) = pair(place);
+            let mut all = |place: &XdpPlace, queues: [u32; 2]| {
+                place.set_queues(queues[0], queues[1]).unwrap();
+                converse(&mut a, &mut b, 100);
+                converse(&mut c, &mut d, 100);
+                // Without native XDP, what leaves by queue 1 of a veth does not come by queue 1.
+                [&a, &b].map(ways)
+            };
+            for (rounds, queues) in (1..).zip([[8, 8], [8, 2], [2, 2], [8, 2], [8, 8], [8, 2]]) {
+                assert_eq!(all(place, queues), [[200 * rounds, 0]; 2], "{queues:?}");
+            }
+            // The kernel takes none away that a driver has.
+            assert_eq!(place.set_queues(8, 1).unwrap_err().raw_os_error(), Some(libc::EINVAL));
+            all(place, [8, 2]);
+
+            drop((c, d));
+            // It goes on for a moment with sockets that were closed.
+            let mut tries = (0..100_000).inspect(|_| std::thread::yield_now());
+            assert!(tries.any(|_| place.set_queues(8, 1).is_ok()));
+            place.set_queues(1, 1).unwrap();
+            converse(&mut a, &mut b, 100);
+            assert_eq!((ways(&a), ways(&b)), ([1600, 0], [1600, 0]));
+            let error = place.refused(&place.config((place.ends[0], 0).into(), 1));
+            assert!(error.contains("it has no queue 1: each reactor needs one"), "{error}");
+        });
+    }
+}
+
+#[test]
 fn an_interface_that_is_taken_away_leaves_a_driver_that_says_so() {
     with(XdpPlace::v4(Generic), |place| {
         let (mut a, b) = pair(place);

@@ -1,7 +1,9 @@
 //! Where AF_XDP drivers are started: network namespaces, an interface in each.
 
 use std::collections::BTreeMap;
-use std::net::{IpAddr, SocketAddr};
+use std::io;
+use std::net::{IpAddr, SocketAddr, UdpSocket};
+use std::os::fd::AsRawFd;
 use std::sync::Arc;
 
 use daedal_lab::Lab;
@@ -123,6 +125,31 @@ impl XdpPlace {
             send_ring: FRAMES,
             ..Config::new(bind, queue as u8, &self.interfaces[self.end_of(bind)])
         }
+    }
+
+    /// Gives the interfaces so many queues to receive by and to send by. None may receive by fewer than its peer
+    /// sends by.
+    #[expect(unsafe_code, reason = "ioctl(SIOCETHTOOL) has no safe wrapper")]
+    pub fn set_queues(&self, receive: u32, send: u32) -> io::Result<()> {
+        const SET_CHANNELS: u32 = 0x3d;
+        for end in 0..self.ends.len() {
+            // `struct ethtool_channels`: behind the command four bounds, which are not set, and four counts.
+            let mut channels = [SET_CHANNELS, 0, 0, 0, 0, receive, send, 0, 0];
+            let socket = self.lab.within(end, || UdpSocket::bind("127.0.0.1:0"))?;
+            // SAFETY: it is numbers and a pointer, which may be null.
+            let mut request: libc::ifreq = unsafe { std::mem::zeroed() };
+            for (to, from) in request.ifr_name.iter_mut().zip(b"lab") {
+                *to = *from as libc::c_char;
+            }
+            request.ifr_ifru.ifru_data = (&raw mut channels).cast();
+            // SAFETY: the kernel reads and writes `request`, and as much of `channels` as the command says.
+            let result =
+                unsafe { libc::ioctl(socket.as_raw_fd(), libc::SIOCETHTOOL, &raw mut request) };
+            if result < 0 {
+                return Err(io::Error::last_os_error());
+            }
+        }
+        Ok(())
     }
 
     fn end_of(&self, address: SocketAddr) -> usize {
