@@ -7,8 +7,9 @@ use daedal_net::driver::xdp::{Config, Interface, Options, Problem};
 use daedal_net::driver::{Driver, DriverError};
 use rustix::thread::{CapabilitySet, CapabilitySets};
 
-use crate::peer::Peer;
-use crate::xdp::{RING, XdpPlace, with};
+use crate::peer::{Peer, pair};
+use crate::promises::converse;
+use crate::xdp::{RING, XdpPlace, ways, with};
 
 #[test]
 fn what_keeps_a_driver_from_its_queue_is_said_with_its_remedy() {
@@ -74,6 +75,24 @@ fn what_keeps_an_interface_from_serving_is_said_with_its_remedy() {
         assert!(error.contains("has no zero-copy for queue 0; leave `zero-copy` out"), "{error}");
         place.open(none).unwrap();
         assert!(Peer::start(place, None).driver.mode().contains(", native, copy;"));
+    });
+}
+
+#[test]
+fn what_is_too_large_for_native_xdp_is_taken_generically_and_the_mode_says_why() {
+    with(XdpPlace::v4(Generic), |place| {
+        place.lab.ip("-n {0} link set lab mtu 9000\n-n {1} link set lab mtu 9000").unwrap();
+        let native = Options { attach: Some(Native), ..Options::default() };
+        let error = place.open(native).unwrap_err();
+        assert!(error.contains("or a smaller MTU if that is why"), "{error}");
+        place.open(Options::default()).unwrap();
+        let (mut a, mut b) = pair(place);
+        converse(&mut a, &mut b, 10);
+        assert_eq!(ways(&a), [20, 0]);
+        let mode = a.driver.mode();
+        // ERANGE.
+        let expect = "xdp (lab queue 0, generic (no native: Numerical result out of range";
+        assert!(mode.starts_with(expect), "{mode}");
     });
 }
 

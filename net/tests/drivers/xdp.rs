@@ -1,7 +1,9 @@
 //! Where AF_XDP drivers are started: network namespaces, an interface in each.
 
 use std::collections::BTreeMap;
-use std::net::{IpAddr, SocketAddr};
+use std::io;
+use std::net::{IpAddr, SocketAddr, UdpSocket};
+use std::os::fd::AsRawFd;
 use std::sync::Arc;
 
 use daedal_lab::Lab;
@@ -37,18 +39,33 @@ const KNOWN: &str = "
 -n {0} neigh add fd00::2 lladdr 02:00:00:00:00:02 dev lab nud permanent
 ";
 
-/// A router between two networks, and nobody knows anybody.
+/// The addresses of both ends.
+pub const V4: [&str; 2] = ["10.0.0.1", "10.0.0.2"];
+pub const V6: [&str; 2] = ["fd00::1", "fd00::2"];
+
+/// A router between two networks, and nobody knows anybody. Over IPv6 it is known, and asks, by addresses of one
+/// link.
 const ROUTED: &str = "
 link add lab netns {0} address 02:00:00:00:00:01 type veth peer name near netns {2}
 link add lab netns {1} address 02:00:00:00:00:02 type veth peer name far netns {2}
 -n {0} address add 10.1.0.2/24 dev lab
+-n {0} address add fd01::2/64 dev lab nodad
 -n {0} link set lab up
 -n {0} route add default via 10.1.0.1
+-n {0} route add default via fe80::1 dev lab
 -n {1} address add 10.2.0.2/24 dev lab
+-n {1} address add fd02::2/64 dev lab nodad
 -n {1} link set lab up
 -n {1} route add default via 10.2.0.1
+-n {1} route add default via fe80::2 dev lab
 -n {2} address add 10.1.0.1/24 dev near
 -n {2} address add 10.2.0.1/24 dev far
+-n {2} address add fd01::1/64 dev near nodad
+-n {2} address add fd02::1/64 dev far nodad
+-n {2} link set near addrgenmode none
+-n {2} link set far addrgenmode none
+-n {2} address add fe80::1/64 dev near nodad
+-n {2} address add fe80::2/64 dev far nodad
 -n {2} link set near up
 -n {2} link set far up
 ";
@@ -65,31 +82,39 @@ pub struct XdpPlace {
 impl XdpPlace {
     pub fn v4(attach: Attach) -> Result<XdpPlace, String> {
         let known = format!("{PAIR}{KNOWN}");
-        XdpPlace::of(Lab::new(2, &known)?, ["10.0.0.1", "10.0.0.2"], attach)
+        XdpPlace::of(Lab::new(2, &known)?, V4, attach)
     }
 
     pub fn v6(attach: Attach) -> Result<XdpPlace, String> {
         let known = format!("{PAIR}{KNOWN}");
-        XdpPlace::of(Lab::new(2, &known)?, ["fd00::1", "fd00::2"], attach)
+        XdpPlace::of(Lab::new(2, &known)?, V6, attach)
     }
 
     /// With one queue at each end: what others than drivers send comes by that too.
-    pub fn alone(attach: Attach) -> Result<XdpPlace, String> {
+    pub fn alone(ends: [&str; 2], attach: Attach) -> Result<XdpPlace, String> {
         let one = format!("{PAIR}{KNOWN}").replace("queues 8", "queues 1");
-        XdpPlace::of(Lab::new(2, &one)?, ["10.0.0.1", "10.0.0.2"], attach)
+        XdpPlace::of(Lab::new(2, &one)?, ends, attach)
     }
 
     /// Two networks with a router between them.
-    pub fn routed() -> Result<XdpPlace, String> {
+    pub fn routed_v4() -> Result<XdpPlace, String> {
+        XdpPlace::routed(["10.1.0.2", "10.2.0.2"], "ipv4/ip_forward")
+    }
+
+    pub fn routed_v6() -> Result<XdpPlace, String> {
+        XdpPlace::routed(["fd01::2", "fd02::2"], "ipv6/conf/all/forwarding")
+    }
+
+    fn routed(ends: [&str; 2], setting: &str) -> Result<XdpPlace, String> {
         let lab = Lab::new(3, ROUTED)?;
-        lab.within(2, || std::fs::write("/proc/sys/net/ipv4/ip_forward", "1"))
+        lab.within(2, || std::fs::write(format!("/proc/sys/net/{setting}"), "1"))
             .map_err(|error| format!("no router: {error}"))?;
-        XdpPlace::of(lab, ["10.1.0.2", "10.2.0.2"], Generic)
+        XdpPlace::of(lab, ends, Generic)
     }
 
     /// As at first: nobody knows his neighbour.
-    pub fn unknown() -> Result<XdpPlace, String> {
-        XdpPlace::of(Lab::new(2, PAIR)?, ["10.0.0.1", "10.0.0.2"], Generic)
+    pub fn unknown(ends: [&str; 2]) -> Result<XdpPlace, String> {
+        XdpPlace::of(Lab::new(2, PAIR)?, ends, Generic)
     }
 
     pub fn config(&self, bind: SocketAddr, queue: u32) -> Config {
@@ -100,6 +125,31 @@ impl XdpPlace {
             send_ring: FRAMES,
             ..Config::new(bind, queue as u8, &self.interfaces[self.end_of(bind)])
         }
+    }
+
+    /// Gives the interfaces so many queues to receive by and to send by. None may receive by fewer than its peer
+    /// sends by.
+    #[expect(unsafe_code, reason = "ioctl(SIOCETHTOOL) has no safe wrapper")]
+    pub fn set_queues(&self, receive: u32, send: u32) -> io::Result<()> {
+        const SET_CHANNELS: u32 = 0x3d;
+        for end in 0..self.ends.len() {
+            // `struct ethtool_channels`: behind the command four bounds, which are not set, and four counts.
+            let mut channels = [SET_CHANNELS, 0, 0, 0, 0, receive, send, 0, 0];
+            let socket = self.lab.within(end, || UdpSocket::bind("127.0.0.1:0"))?;
+            // SAFETY: it is numbers and a pointer, which may be null.
+            let mut request: libc::ifreq = unsafe { std::mem::zeroed() };
+            for (to, from) in request.ifr_name.iter_mut().zip(b"lab") {
+                *to = *from as libc::c_char;
+            }
+            request.ifr_ifru.ifru_data = (&raw mut channels).cast();
+            // SAFETY: the kernel reads and writes `request`, and as much of `channels` as the command says.
+            let result =
+                unsafe { libc::ioctl(socket.as_raw_fd(), libc::SIOCETHTOOL, &raw mut request) };
+            if result < 0 {
+                return Err(io::Error::last_os_error());
+            }
+        }
+        Ok(())
     }
 
     fn end_of(&self, address: SocketAddr) -> usize {

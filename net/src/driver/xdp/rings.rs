@@ -157,6 +157,13 @@ impl<T: Entry> Producer<T> {
         let flags = self.ring.word(self.ring.flags).load(Ordering::Relaxed);
         flags & XdpRingFlags::XDP_RING_NEED_WAKEUP.bits() != 0
     }
+
+    /// Says so in the kernel's place.
+    #[cfg(test)]
+    pub(super) fn say_needs_call(&self, needs_call: bool) {
+        let flags = if needs_call { XdpRingFlags::XDP_RING_NEED_WAKEUP.bits() } else { 0 };
+        self.ring.word(self.ring.flags).store(flags, Ordering::Relaxed);
+    }
 }
 
 /// A ring that we empty.

@@ -349,3 +349,34 @@ fn bind_soon(socket: &OwnedFd, address: &SocketAddrXdp) -> Result<(), Errno> {
     }
     Err(Errno::BUSY)
 }
+
+#[cfg(test)]
+mod tests {
+    use daedal_lab::Lab;
+
+    use super::*;
+
+    #[test]
+    fn the_kernel_is_called_to_send_where_it_says_so_and_nowhere_else() {
+        let lab = match Lab::new(1, "-n {0} link set lo up") {
+            Ok(lab) => lab,
+            Err(why) if rustix::process::geteuid().is_root() => panic!("{why}"),
+            Err(why) => return println!("skipped: a socket of AF_XDP: {why}"),
+        };
+        const LOOPBACK: u32 = 1;
+        let place = Place { interface: LOOPBACK, queue: 0, is_v4: true };
+        let manner = Manner { zero_copy: false, busy_poll: None };
+        let sizes = Sizes { frames: 16, receive_buffers: 32, receive_ring: 16, send_ring: 16 };
+        let mut socket = lab.within(0, || XdpSocket::open(place, manner, sizes)).unwrap();
+        assert!(socket.send.needs_call());
+        let frame = socket.pool.take().unwrap();
+        let index = socket.index_of(&frame).unwrap();
+        assert!(socket.put(&frame, index, &[0; headers::BYTES_V4]));
+        // What is copied is sent by a call, and by nothing else.
+        for (needs_call, waiting) in [(false, 1), (true, 0)] {
+            socket.send.say_needs_call(needs_call);
+            socket.send().unwrap();
+            assert_eq!(socket.send.waiting(), waiting);
+        }
+    }
+}
