@@ -23,7 +23,7 @@ use std::time::{Duration, Instant};
 use daedal_lab::Lab;
 use daedal_net::driver::dpdk::{Config, Dpdk, Port, RECEIVE_BUFFERS};
 use daedal_net::driver::{Driver, Outgoing, Received};
-use second::{Second, Socket};
+use second::{Second, Socket, by_sockets};
 use socket2::{Domain, Protocol, Socket as RawSocket, Type};
 
 const EAL: &str = "--no-huge -m 128";
@@ -169,6 +169,37 @@ fn processes_reach_each_other_by_vhost_and_virtio_user() {
         assert!(driver.mode().contains(checksums), "{}", driver.mode());
         converse(&mut driver, rounds());
         assert_eq!(driver.counters().malformed, 0);
+    });
+}
+
+#[test]
+fn processes_start_where_one_that_was_killed_left_its_socket() {
+    alone("processes_start_where_one_that_was_killed_left_its_socket", || {
+        if required(open("net_null0", 0)).is_none() {
+            return;
+        }
+        for (socket, server, client) in by_sockets() {
+            Second::start(&server).kill(std::thread::yield_now);
+            assert!(socket.0.exists(), "{server}");
+            let _second = Second::start(&server);
+            converse(&mut open(&client, 0).unwrap(), rounds());
+        }
+    });
+}
+
+#[test]
+fn processes_leave_a_socket_alone_that_another_has_and_say_so() {
+    alone("processes_leave_a_socket_alone_that_another_has_and_say_so", || {
+        if required(open("net_null0", 0)).is_none() {
+            return;
+        }
+        for (socket, server, client) in by_sockets() {
+            let _second = Second::start(&server);
+            let error = open(&server, 0).unwrap_err();
+            let expect = format!("somebody has its socket {} already", socket.0.display());
+            assert!(error.contains(&expect), "{error}");
+            converse(&mut open(&client, 0).unwrap(), rounds());
+        }
     });
 }
 

@@ -47,6 +47,7 @@ mod neighbours;
 mod options;
 mod port;
 mod queue;
+mod socket;
 mod ways;
 
 pub use error::Problem;
