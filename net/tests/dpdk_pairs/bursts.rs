@@ -104,7 +104,7 @@ fn processes_go_on_when_one_is_killed_while_frames_are_on_their_way() {
             return;
         }
         for (_socket, server, client) in by_sockets() {
-            // Of DPDK's devices that come to a socket memif and virtio_user do not come to one again.
+            // Who listens stays, and who comes there dies.
             let mut driver = open(&server, 0).unwrap();
             check_killed(&mut driver, &client);
         }
