@@ -157,6 +157,25 @@ pub fn port_to(to: IpAddr, frame: &[u8]) -> Option<u16> {
     is_datagram.then(|| u16::from_be_bytes([port[0], port[1]]))
 }
 
+/// Whether a frame that came to our card, and is no plain datagram, is nothing that belongs there: cut, tagged, in
+/// fragments, of another kind. What is plainly for another address does, as do the words of neighbours and of ICMP.
+pub fn is_stray(to: IpAddr, frame: &[u8]) -> bool {
+    const ICMP: u8 = 1;
+    const ICMP_V6: u8 = 58;
+    let (protocol, address) = match frame.get(12..14) {
+        Some([8, 0]) => (frame.get(23), frame.get(30..34)),
+        Some([0x86, 0xdd]) => (frame.get(20), frame.get(38..54)),
+        Some([8, 6]) => return false,
+        _ => return true,
+    };
+    let is_icmp = protocol.is_some_and(|it| [ICMP, ICMP_V6].contains(it));
+    let is_ours = address.is_none_or(|address| match to {
+        IpAddr::V4(to) => address == to.octets(),
+        IpAddr::V6(to) => address == to.octets(),
+    });
+    is_ours && !is_icmp
+}
+
 /// The sum of both addresses, the source, and bytes of header and payload of UDP.
 type Parsed = (u64, IpAddr, usize);
 

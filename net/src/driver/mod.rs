@@ -60,8 +60,9 @@ pub struct Counters {
     pub received: u64,
     /// Frames that the network took.
     pub sent: u64,
-    /// Datagrams that were truncated or are not a multiple of [`DATAGRAM_ALIGN`], and rings that a process of this
-    /// host handed over and that are none: dropped.
+    /// Datagrams that were truncated or are not a multiple of [`DATAGRAM_ALIGN`], rings that a process of this host
+    /// handed over and that are none, and, where no kernel is beside, what is no plain datagram or for no port that
+    /// is ours: dropped.
     pub malformed: u64,
     /// Outgoing frames that the network refused (no route, filtered, too large; a peer of this host whose ring is
     /// full): dropped.

@@ -10,6 +10,7 @@ use std::time::Duration;
 use daedal_net::driver::{Driver, Outgoing, Received};
 use rustix::event::{PollFd, PollFlags, poll};
 
+pub use crate::filled::{assert_filled, fill};
 use crate::places::{FRAMES, Place};
 
 /// Waits of [`Peer::receive`], each of at most 50 ms.
@@ -163,19 +164,6 @@ impl<D: Driver> Peer<D> {
         // A driver keeps some of the receive buffers posted.
         assert!(receive.frames_free() + self.posted_max >= receive.frames_count(), "{receive:?}");
     }
-}
-
-pub fn fill(seed: u64, bytes: &mut [u8]) {
-    bytes.fill(seed as u8);
-    bytes[..8].copy_from_slice(&seed.to_le_bytes());
-}
-
-pub fn assert_filled(received: &Received, from: SocketAddr, seed: u64, bytes: usize) {
-    let mut expect = vec![0; bytes];
-    fill(seed, &mut expect);
-    assert_eq!(received.from, from);
-    assert!(received.frame[..] == expect[..], "frame {seed} of {bytes} bytes was altered");
-    assert_eq!(received.frame.as_ptr() as usize % 16, 42 % 16);
 }
 
 pub fn pair<P: Place>(place: &mut P) -> (Peer<P::D>, Peer<P::D>) {

@@ -39,6 +39,14 @@ pub enum Problem {
         /// What the system said.
         source: io::Error,
     },
+    /// Somebody listens where it would.
+    #[error(
+        "somebody has its socket {path} already; end that process, or give the device, and its peer's, another path"
+    )]
+    SocketTaken {
+        /// Where.
+        path: String,
+    },
     /// It has fewer queues.
     #[error(
         "it has {has} queues, and each reactor needs one; give the box {has} reactors, or the device more queues, if \

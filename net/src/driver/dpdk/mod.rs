@@ -47,6 +47,7 @@ mod neighbours;
 mod options;
 mod port;
 mod queue;
+mod socket;
 mod ways;
 
 pub use error::Problem;
@@ -241,8 +242,7 @@ impl Dpdk {
     fn sort(&mut self, came: Came, now: u64, into: &mut Vec<Received>) {
         let frame = came.bytes();
         if !came.is_whole() {
-            self.counters.malformed += 1;
-            return self.unwanted.push(came.mbuf());
+            return self.refuse(came);
         }
         let is_ours =
             frame.first_chunk::<6>().is_some_and(|to: &Mac| *to == self.port.mac || to[0] & 1 == 1);
@@ -258,17 +258,19 @@ impl Dpdk {
                 }
             }
             Err(Wrong::Form) => self.hear(came, now, is_ours),
-            Err(Wrong::Elsewhere) => {
-                let to = headers::port_to(self.port.ip, frame);
-                if !to.is_some_and(|to| self.port.cross(to, came.mbuf())) {
-                    self.unwanted.push(came.mbuf());
-                }
-            }
-            Ok(_) | Err(_) => {
-                self.counters.malformed += 1;
-                self.unwanted.push(came.mbuf());
-            }
+            Err(Wrong::Elsewhere) => match headers::port_to(self.port.ip, frame) {
+                Some(to) if self.port.cross(to, came.mbuf()) => {}
+                Some(_) => self.refuse(came),
+                None => self.unwanted.push(came.mbuf()),
+            },
+            Ok(_) | Err(_) => self.refuse(came),
         }
+    }
+
+    /// Drops what nobody could make anything of, and counts it.
+    fn refuse(&mut self, came: Came) {
+        self.counters.malformed += 1;
+        self.unwanted.push(came.mbuf());
     }
 
     /// What is no datagram: a word between neighbours, or nothing of ours.
@@ -281,6 +283,10 @@ impl Dpdk {
             if let Some(letter) = heard.answer {
                 self.sender.post(self.port.id, self.queue, &letter);
             }
+        } else if came.bytes().starts_with(&self.port.mac)
+            && headers::is_stray(self.port.ip, came.bytes())
+        {
+            return self.refuse(came);
         }
         self.unwanted.push(came.mbuf());
     }

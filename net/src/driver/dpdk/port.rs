@@ -21,6 +21,7 @@ use super::error::{Problem, called, error, last};
 use super::mbuf::{Mempool, sweep};
 use super::neighbours::Neighbours;
 use super::options::{Options, Parts};
+use super::socket;
 use crate::driver::DriverError;
 use crate::driver::headers::{Checksums, Mac};
 
@@ -296,7 +297,7 @@ impl Port {
 /// The port of a device: one that there is, or else one that is made. Whether it was.
 fn found(device: &'static str) -> Result<(u16, bool), Problem> {
     let text = |text: &str| CString::new(text).expect("options have no zero byte");
-    let (name, device) = (text(device.split(',').next().unwrap_or(device)), text(device));
+    let name = text(device.split(',').next().unwrap_or(device));
     let mut id = 0;
     // SAFETY: DPDK runs, the text is terminated, and the place ours.
     let by_name =
@@ -304,6 +305,8 @@ fn found(device: &'static str) -> Result<(u16, bool), Problem> {
     if by_name(&mut id) {
         return Ok((id, false));
     }
+    socket::make_room(device)?;
+    let device = text(device);
     // SAFETY: as above.
     let probed = unsafe { dpdk_sys::rte_dev_probe(device.as_ptr()) };
     if probed < 0 {

@@ -235,55 +235,113 @@ fn what_comes_by_another_reactors_queue_crosses_to_it_and_is_counted() {
     });
 }
 
-#[test]
-fn hostile_frames_are_dropped_and_what_is_good_goes_on() {
-    with(DpdkPlace::v4(), |place| {
+/// What is done to a good frame to the first host of a place.
+type Change = &'static dyn Fn(&mut Vec<u8>);
+
+/// Has the first host get each of these, and a good one behind each: what is good goes on, the first `counted` are
+/// counted, and nothing stays.
+fn check_hostile(is_v4: bool, hostile: &[(&[u8], Change)], counted: usize) {
+    with(DpdkPlace::new(is_v4, true), |place| {
         let mut a = Peer::start(place, None);
         let (to, from) = (a.address(), SocketAddr::new(place.ip(2), 9));
-        let macs = [[2, 0, 10, 0, 0, 2], [2, 0, 10, 0, 0, 1]];
-        let frame = |payload: &[u8], change: &dyn Fn(&mut Vec<u8>)| {
-            let template = Template::new(macs, from, to).unwrap();
-            let mut frame = template.emit(payload, Checksums::NONE).to_vec();
-            frame.extend(payload);
+        let template = Template::new([place.mac(from.ip()), place.mac(to.ip())], from, to).unwrap();
+        let frame = |payload: &[u8], change: Change| {
+            let mut frame = [&template.emit(payload, Checksums::NONE)[..], payload].concat();
             change(&mut frame);
             frame
         };
-        let plain = [7; 64];
-        type Change = &'static dyn Fn(&mut Vec<u8>);
-        let sent = |change: Change| frame(&plain, change);
-        let counted = [
-            sent(&|it| it.truncate(80)),
-            sent(&|it| it[39] = 4),
-            sent(&|it| it[24] ^= 1),
-            sent(&|it| it[40] ^= 1),
-            sent(&|it| it[100] ^= 1),
-            frame(&[7; 15], &|_| ()),
-            frame(&[], &|_| ()),
-        ];
-        let others = [
-            // Cut in its headers, another card, protocol, version, address, port, tag, fragment; nothing at all.
-            sent(&|it| it.truncate(30)),
-            sent(&|it| it[5] = 9),
-            sent(&|it| it[23] = 6),
-            sent(&|it| it[14] = 0x55),
-            sent(&|it| it[33] = 3),
-            sent(&|it| it[37] ^= 1),
-            sent(&|it| drop(it.splice(12..12, [0x81, 0, 0, 5]))),
-            sent(&|it| it[20] = 0x20),
-            sent(&|it| it.clear()),
-            sent(&|it| it.truncate(12)),
-        ];
-        for hostile in others.iter().chain(&counted) {
-            place.switch.borrow_mut().inject(hostile);
-            place.switch.borrow_mut().inject(&sent(&|_| ()));
+        for (at, (payload, change)) in hostile.iter().enumerate() {
+            place.switch.borrow_mut().inject(&frame(payload, *change));
+            place.switch.borrow_mut().inject(&frame(&PLAIN, &|_| ()));
             let received = a.receive(1);
-            assert_eq!((&received[0].frame[..], received[0].from), (&plain[..], from));
+            assert_eq!((&received[0].frame[..], received[0].from), (&PLAIN[..], from));
+            let expect = counted.min(at + 1) as u64;
+            assert_eq!(a.driver.counters().malformed, expect, "frame {at}");
         }
+        // One that came in two buffers.
+        let jumbo = frame(&[7; 2048], &|_| ());
+        place.switch.borrow_mut().inject_parts([&jumbo[..2048], &jumbo[2048..]]);
+        // What would be good without its second.
+        place.switch.borrow_mut().inject_parts([&frame(&PLAIN, &|_| ()), &PLAIN]);
         assert!(a.receive_now().is_empty());
-        assert_eq!(a.driver.counters().malformed, counted.len() as u64);
+        assert_eq!(a.driver.counters().malformed, 2 + counted as u64);
         a.assert_nothing_on_loan();
         assert!(place.switch.borrow().is_whole());
     });
+}
+
+const PLAIN: [u8; 64] = [7; 64];
+
+#[test]
+fn hostile_frames_are_dropped_and_counted_and_what_is_good_goes_on() {
+    check_hostile(
+        true,
+        &[
+            // Shorter than it says, by IP's header and by UDP's; checksums; of no size that links send.
+            (&PLAIN, &|it| it.truncate(80)),
+            (&PLAIN, &|it| it[39] = 4),
+            (&PLAIN, &|it| it[24] ^= 1),
+            (&PLAIN, &|it| it[40] ^= 1),
+            (&PLAIN, &|it| it[100] ^= 1),
+            (&[7; 15], &|_| ()),
+            (&[], &|_| ()),
+            // Cut in its headers; another protocol, version, port; a tag, fragments; no kind at all.
+            (&PLAIN, &|it| it.truncate(30)),
+            (&PLAIN, &|it| it[23] = 6),
+            (&PLAIN, &|it| it[14] = 0x55),
+            (&PLAIN, &|it| it[37] ^= 1),
+            (&PLAIN, &|it| drop(it.splice(12..12, [0x81, 0, 0, 5]))),
+            (&PLAIN, &|it| it[20] = 0x20),
+            (&PLAIN, &|it| it[21] = 1),
+            (&PLAIN, &|it| it.truncate(12)),
+            // For another card and for another address; nothing at all; ICMP and ARP.
+            (&PLAIN, &|it| it[5] = 9),
+            (&PLAIN, &|it| it[33] = 3),
+            (&PLAIN, &|it| it.clear()),
+            (&PLAIN, &|it| it[23] = 1),
+            (&PLAIN, &|it| it[13] = 6),
+            // Tagged, and for all.
+            (&PLAIN, &|it| {
+                it[..14].copy_from_slice(&[
+                    0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 2, 0, 0, 0, 0, 2, 0x81, 0,
+                ])
+            }),
+        ],
+        15,
+    );
+}
+
+#[test]
+fn over_ipv6_hostile_frames_are_dropped_and_counted_and_what_is_good_goes_on() {
+    check_hostile(
+        false,
+        &[
+            // Shorter than it says, by IP's header and by UDP's; checksums, of which none is one; of no size that links
+            // send.
+            (&PLAIN, &|it| it.truncate(100)),
+            (&PLAIN, &|it| it[59] = 4),
+            (&PLAIN, &|it| it[60] ^= 1),
+            (&PLAIN, &|it| it[60..62].fill(0)),
+            (&PLAIN, &|it| it[120] ^= 1),
+            (&[7; 15], &|_| ()),
+            (&[], &|_| ()),
+            // From a group.
+            (&PLAIN, &|it| it[22] = 0xff),
+            // Cut in its headers; another protocol, version, port; fragments and another extension; a tag.
+            (&PLAIN, &|it| it.truncate(50)),
+            (&PLAIN, &|it| it[20] = 6),
+            (&PLAIN, &|it| it[14] = 0x50),
+            (&PLAIN, &|it| it[57] ^= 1),
+            (&PLAIN, &|it| it[20] = 44),
+            (&PLAIN, &|it| it[20] = 0),
+            (&PLAIN, &|it| drop(it.splice(12..12, [0x81, 0, 0, 5]))),
+            // For another card and for another address; ICMP.
+            (&PLAIN, &|it| it[5] = 9),
+            (&PLAIN, &|it| it[53] = 3),
+            (&PLAIN, &|it| it[20] = 58),
+        ],
+        15,
+    );
 }
 
 #[test]

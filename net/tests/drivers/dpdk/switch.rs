@@ -134,6 +134,22 @@ impl Switch {
 
     /// Likewise, and say that of its checksums of IP and UDP: bits of `SAYS_GOOD` and `SAYS_BAD`.
     pub fn inject_said(&mut self, bytes: &[u8], [ip, udp]: [u8; 2]) {
+        let mbuf = self.filled(bytes);
+        // SAFETY: it is ours.
+        unsafe { dpdk_sys::daedal_say(mbuf, ip, udp) };
+        put(self.ends[0].received[0], mbuf);
+    }
+
+    /// Likewise, in two buffers, as a frame comes that one is too small for.
+    pub fn inject_parts(&mut self, [head, tail]: [&[u8]; 2]) {
+        let (head, tail) = (self.filled(head), self.filled(tail));
+        // SAFETY: both are ours, and the second is the first's from here on.
+        assert_eq!(unsafe { dpdk_sys::daedal_chain(head, tail) }, 0);
+        put(self.ends[0].received[0], head);
+    }
+
+    /// A buffer with these bytes.
+    fn filled(&mut self, bytes: &[u8]) -> *mut Mbuf {
         let mut mbuf = std::ptr::null_mut();
         // SAFETY: there is room for one.
         assert_eq!(unsafe { dpdk_sys::daedal_take(self.pool, &raw mut mbuf, 1) }, 0);
@@ -144,9 +160,7 @@ impl Switch {
         unsafe { data.copy_from_nonoverlapping(bytes.as_ptr(), bytes.len()) };
         // SAFETY: it is ours, and has so many.
         unsafe { dpdk_sys::daedal_put_bytes(mbuf, bytes.len() as u16) };
-        // SAFETY: it is ours.
-        unsafe { dpdk_sys::daedal_say(mbuf, ip, udp) };
-        put(self.ends[0].received[0], mbuf);
+        mbuf
     }
 
     /// What the first port has sent, and nobody has taken.

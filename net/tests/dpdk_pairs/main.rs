@@ -1,6 +1,5 @@
 //! Two processes joined by DPDK's own kinds of wires: memif, vhost and virtio_user, af_packet over a virtual Ethernet.
-//! The second is this program again: it sends back what it gets, and ends when it is no longer wanted. Behind a tap the
-//! kernel is the second.
+//! The second is this program again (`second.rs`). Behind a tap the kernel is the second.
 //!
 //! `DAEDAL_PAIR_ROUNDS` says how many round trips each makes; of many, how long one took is printed.
 
@@ -11,21 +10,22 @@
     reason = "reads the clock, to give up, and to say how long a round trip took"
 )]
 
+mod bursts;
+#[path = "../drivers/filled.rs"]
+mod filled;
+mod second;
+
 use std::collections::VecDeque;
-use std::io::{BufRead, BufReader, Read};
 use std::net::{IpAddr, SocketAddr, UdpSocket};
-use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use daedal_lab::Lab;
 use daedal_net::driver::dpdk::{Config, Dpdk, Port, RECEIVE_BUFFERS};
 use daedal_net::driver::{Driver, Outgoing, Received};
+use second::{Second, Socket, by_sockets};
 use socket2::{Domain, Protocol, Socket as RawSocket, Type};
 
-/// Names the second process's device; the others are what it is given.
-const SECOND: &str = "DAEDAL_PAIR_SECOND";
 const EAL: &str = "--no-huge -m 128";
 /// Addresses that the kernel of a lab has not: it would answer for them too.
 const ENDS: [&str; 2] = ["10.0.0.11:7000", "10.0.0.12:7000"];
@@ -52,56 +52,7 @@ fn now(begun: Instant) -> u64 {
 /// The second process: runs nothing, unless it is one.
 #[test]
 fn second() {
-    let Ok(device) = std::env::var(SECOND) else { return };
-    let mut driver = open(&device, 1).unwrap();
-    println!("ready, {}", driver.mode());
-    static IS_OVER: AtomicBool = AtomicBool::new(false);
-    std::thread::spawn(|| {
-        // Nothing is ever written: it ends with who would.
-        let _ = std::io::stdin().read(&mut [0]);
-        IS_OVER.store(true, Ordering::Relaxed);
-    });
-    let begun = Instant::now();
-    let (mut into, mut queue) = (Vec::<Received>::new(), VecDeque::new());
-    while !IS_OVER.load(Ordering::Relaxed) {
-        driver.receive(now(begun), 32, &mut into);
-        for received in into.drain(..) {
-            // Written anew, in a frame of its own.
-            let Some(mut frame) = driver.pool().take() else { continue };
-            frame.truncate(received.frame.len());
-            frame.bytes_mut().unwrap().copy_from_slice(&received.frame);
-            queue.push_back(Outgoing { frame, to: received.from });
-        }
-        if queue.is_empty() {
-            std::hint::spin_loop();
-        } else {
-            driver.transmit(now(begun), &mut queue);
-        }
-    }
-}
-
-/// The second process, while it is wanted, and its driver's mode.
-struct Second(Child, String);
-
-impl Second {
-    fn start(device: &str) -> Second {
-        let mut command = Command::new(std::env::current_exe().unwrap());
-        command.args(["--exact", "second", "--nocapture"]).env(SECOND, device);
-        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
-        let said = BufReader::new(child.stdout.take().unwrap());
-        let ready = said.lines().map_while(Result::ok).find(|line| line.contains("ready, "));
-        // It goes with this, also when it is not ready.
-        let second = Second(child, ready.unwrap_or_default());
-        assert!(!second.1.is_empty(), "the second process did not start, and said why above");
-        second
-    }
-}
-
-impl Drop for Second {
-    fn drop(&mut self) {
-        drop(self.0.stdin.take());
-        let _ = self.0.wait();
-    }
+    second::run();
 }
 
 /// A conversation of frames of all sizes; then many of one.
@@ -150,23 +101,6 @@ fn converse_with(driver: &mut Dpdk, to: SocketAddr, rounds: u64) {
 
 fn rounds() -> u64 {
     std::env::var("DAEDAL_PAIR_ROUNDS").map_or(2000, |it| it.parse().unwrap())
-}
-
-/// A socket that goes with this process.
-struct Socket(PathBuf);
-
-impl Socket {
-    fn new(name: &str) -> Socket {
-        let path = std::env::temp_dir().join(format!("daedal-{name}-{}.sock", std::process::id()));
-        let _ = std::fs::remove_file(&path);
-        Socket(path)
-    }
-}
-
-impl Drop for Socket {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_file(&self.0);
-    }
 }
 
 /// Runs a test in a process of its own: one has one DPDK, and a device a name.
@@ -231,10 +165,41 @@ fn processes_reach_each_other_by_vhost_and_virtio_user() {
         let mut driver = open(&format!("net_virtio_user0,path={path},queues=1"), 0).unwrap();
         // Neither sums up payloads: each says to the other that it has only the pseudo-header's sum.
         let checksums = ", makes udp checksums, checks udp checksums, ";
-        assert!(second.1.contains(checksums), "{}", second.1);
+        assert!(second.mode.contains(checksums), "{}", second.mode);
         assert!(driver.mode().contains(checksums), "{}", driver.mode());
         converse(&mut driver, rounds());
         assert_eq!(driver.counters().malformed, 0);
+    });
+}
+
+#[test]
+fn processes_start_where_one_that_was_killed_left_its_socket() {
+    alone("processes_start_where_one_that_was_killed_left_its_socket", || {
+        if required(open("net_null0", 0)).is_none() {
+            return;
+        }
+        for (socket, server, client) in by_sockets() {
+            Second::start(&server).kill(std::thread::yield_now);
+            assert!(socket.0.exists(), "{server}");
+            let _second = Second::start(&server);
+            converse(&mut open(&client, 0).unwrap(), rounds());
+        }
+    });
+}
+
+#[test]
+fn processes_leave_a_socket_alone_that_another_has_and_say_so() {
+    alone("processes_leave_a_socket_alone_that_another_has_and_say_so", || {
+        if required(open("net_null0", 0)).is_none() {
+            return;
+        }
+        for (socket, server, client) in by_sockets() {
+            let _second = Second::start(&server);
+            let error = open(&server, 0).unwrap_err();
+            let expect = format!("somebody has its socket {} already", socket.0.display());
+            assert!(error.contains(&expect), "{error}");
+            converse(&mut open(&client, 0).unwrap(), rounds());
+        }
     });
 }
 
