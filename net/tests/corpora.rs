@@ -4,6 +4,8 @@
 mod ends;
 #[path = "../../ci/fuzz/bodies/frame_records.rs"]
 mod frame_records;
+#[path = "../../ci/fuzz/bodies/kernel_datagrams.rs"]
+mod kernel_datagrams;
 #[path = "../../ci/fuzz/bodies/link_header.rs"]
 mod link_header;
 #[path = "../../ci/fuzz/bodies/message_header.rs"]
@@ -30,6 +32,11 @@ use replay::replay;
 #[test]
 fn the_sealed_frames_corpus_passes() {
     replay("sealed_frames", sealed_frames::run);
+}
+
+#[test]
+fn the_kernel_datagrams_corpus_passes() {
+    replay("kernel_datagrams", kernel_datagrams::run);
 }
 
 #[test]
