@@ -26,6 +26,8 @@ mod sessions;
 mod shm_greetings;
 #[path = "../../ci/fuzz/bodies/shm_rings.rs"]
 mod shm_rings;
+#[path = "../../ci/fuzz/bodies/xdp_rings.rs"]
+mod xdp_rings;
 
 use replay::replay;
 
@@ -82,4 +84,9 @@ fn the_shm_greetings_corpus_passes() {
 #[test]
 fn the_shm_rings_corpus_passes() {
     replay("shm_rings", shm_rings::run);
+}
+
+#[test]
+fn the_xdp_rings_corpus_passes() {
+    replay("xdp_rings", xdp_rings::run);
 }
