@@ -1,5 +1,8 @@
 //! Replays the fuzzers' corpora on the stable toolchain: `cargo fuzz` needs nightly, this does not.
 
+#[cfg(feature = "dpdk")]
+#[path = "../../ci/fuzz/bodies/dpdk_frames.rs"]
+mod dpdk_frames;
 #[path = "../../ci/fuzz/bodies/ends.rs"]
 mod ends;
 #[path = "../../ci/fuzz/bodies/frame_records.rs"]
@@ -30,6 +33,12 @@ mod shm_rings;
 mod xdp_rings;
 
 use replay::replay;
+
+#[cfg(feature = "dpdk")]
+#[test]
+fn the_dpdk_frames_corpus_passes() {
+    replay("dpdk_frames", dpdk_frames::run);
+}
 
 #[test]
 fn the_sealed_frames_corpus_passes() {
