@@ -23,6 +23,8 @@ use switch::Switch;
 /// Of one input: fewer than a ring has entries.
 const STEPS_MAX: usize = 256;
 const FRAMES: usize = 16;
+/// What the switch has room for.
+const FRAME_BYTES_MAX: usize = 2048;
 const RECEIVE_BUFFERS: usize = 16;
 const HERE: [u8; 4] = [10, 0, 0, 1];
 const MACS: [Mac; 2] = [[2, 0, 10, 0, 0, 2], [2, 0, 10, 0, 0, 1]];
@@ -184,12 +186,15 @@ fn run_in(world: &mut World, data: &[u8]) {
             (0..count).fold(0, |sum, _| sum << 8 | usize::from(data.next().unwrap_or(0)))
         };
         match step % 8 {
-            // A frame that is whole, and what became of it; in parts, or with what is said of it.
+            // A frame that is whole, and what became of it, with something behind it; in parts, or with what is said of it.
             it @ (0 | 1) => {
                 let mut frame = world.whole(number(1) * DATAGRAM_ALIGN % 2000);
                 for _ in 0..step / 8 % 4 {
                     let at = number(2) % frame.len();
                     frame[at] ^= number(1) as u8;
+                }
+                if step & 64 != 0 {
+                    frame.resize((frame.len() + number(1) * 4).min(FRAME_BYTES_MAX), 0);
                 }
                 let said = number(1) as u8;
                 world.inject(frame, [said & 3, said >> 2 & 3], it == 1);

@@ -236,7 +236,7 @@ pub fn run(data: &[u8]) {
             (0..count).fold(0u64, |sum, _| sum << 8 | u64::from(data.next().unwrap_or(0)))
         };
         match step % 8 {
-            // A frame that is whole, and what became of it.
+            // A frame that is whole, and what became of it; of some nothing is said yet.
             0 | 1 if !world.posted.is_empty() => {
                 let which = number(1) as usize;
                 let room = world.bytes_max() - bytes(world.here.is_ipv4());
@@ -247,7 +247,9 @@ pub fn run(data: &[u8]) {
                     frame[at] ^= number(1) as u8;
                 }
                 last = world.frame(which, &frame);
-                world.announce(last);
+                if step & 64 == 0 {
+                    world.announce(last);
+                }
             }
             // Any bytes.
             2 if !world.posted.is_empty() => {
@@ -263,10 +265,11 @@ pub fn run(data: &[u8]) {
                 let (len, options) = (number(2) as u32, number(1) as u32);
                 world.announce(Descriptor { addr: addr as u64, len, options });
             }
-            // The last one, but for what is written over it.
+            // The last one, or nearly.
             4 => {
                 let len = last.len ^ number(2) as u32;
-                world.announce(Descriptor { len, ..last });
+                let (at, options) = if step & 8 == 0 { (0, 0) } else { (number(2), number(4)) };
+                world.announce(Descriptor { addr: last.addr ^ at, len, options: options as u32 });
             }
             5 => {
                 let (addr, len) = (number(8), number(4) as u32);
