@@ -10,6 +10,7 @@ use std::time::Instant;
 
 use anyhow::{Context, Result, bail, ensure};
 
+use crate::setup;
 use crate::step::{Outcome, Report, command, root, started, succeeds};
 
 /// A word for every target there is.
@@ -27,12 +28,23 @@ pub fn fuzz(report: &mut Report, target: &str, seconds: u32) {
         );
         let mut outcome = Outcome::Passed;
         for target in chosen(target, targets()?)? {
+            if needs_dpdk(&target)
+                && let Some(why) = setup::missing_dpdk()
+            {
+                report.note(format!("fuzz {target}: skipped, {why}"));
+                continue;
+            }
             if let Outcome::Failed = one(report, &target, seconds)? {
                 outcome = Outcome::Failed;
             }
         }
         Ok(outcome)
     });
+}
+
+/// Whether it is of the feature `dpdk`.
+fn needs_dpdk(target: &str) -> bool {
+    target.starts_with("dpdk_")
 }
 
 /// One of the targets, or all.
@@ -61,8 +73,14 @@ fn targets() -> Result<Vec<String>> {
 /// Runs a target for so long, or until it finds something.
 fn one(report: &mut Report, target: &str, seconds: u32) -> Result<Outcome> {
     let time = format!("-max_total_time={seconds}");
-    let run = ["+nightly", "fuzz", "run", "--fuzz-dir", "ci/fuzz", target, "--"];
-    let mut command = command("cargo", &[&run[..], &[&time, "-print_final_stats=1"]].concat());
+    let run = ["+nightly", "fuzz", "run", "--fuzz-dir", "ci/fuzz"];
+    let features: &[&str] = if needs_dpdk(target) { &["--features", "dpdk"] } else { &[] };
+    let rest = [target, "--", &time, "-print_final_stats=1"];
+    let mut command = command("cargo", &[&run[..], features, &rest].concat());
+    if needs_dpdk(target) {
+        // DPDK keeps what it is started with.
+        command.env("ASAN_OPTIONS", "detect_leaks=0");
+    }
     let begun = Instant::now();
     let mut child = started(command.stderr(Stdio::piped()))?;
     let said = child.stderr.take().context("what it says was asked for")?;

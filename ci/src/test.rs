@@ -56,7 +56,8 @@ pub fn dpdk(report: &mut Report) {
             return Ok(Outcome::Failed);
         }
         let of_net = ["test", "--package", "daedal-net", "--features", "dpdk", "--no-fail-fast"];
-        let tests = ["--lib", "--test", "drivers", "--test", "dpdk_pairs", "--", "--show-output"];
+        let tests = ["--lib", "--test", "drivers", "--test", "dpdk_pairs", "--test", "corpora"];
+        let tests = [&tests[..], &["--", "--show-output"]].concat();
         let named = ["dpdk", "processes", "foreign"];
         let driver = report.run_tests(command("cargo", &of_net).args(tests).args(named))?;
         let of_boxes = ["test", "--package", "daedal", "--package", "daedal-cli", "--features"];

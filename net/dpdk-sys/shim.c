@@ -331,12 +331,6 @@ struct rte_mbuf *daedal_copy(const struct rte_mbuf *mbuf, struct rte_mempool *po
 	return rte_pktmbuf_copy(mbuf, pool, 0, UINT32_MAX);
 }
 
-/* For tests: a frame of two parts. */
-int daedal_chain(struct rte_mbuf *head, struct rte_mbuf *tail)
-{
-	return rte_pktmbuf_chain(head, tail);
-}
-
 /* For tests: has a frame say of its checksums what a port would. */
 void daedal_say(struct rte_mbuf *mbuf, uint8_t ip, uint8_t udp)
 {

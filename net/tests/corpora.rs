@@ -1,9 +1,14 @@
 //! Replays the fuzzers' corpora on the stable toolchain: `cargo fuzz` needs nightly, this does not.
 
+#[cfg(feature = "dpdk")]
+#[path = "../../ci/fuzz/bodies/dpdk_frames.rs"]
+mod dpdk_frames;
 #[path = "../../ci/fuzz/bodies/ends.rs"]
 mod ends;
 #[path = "../../ci/fuzz/bodies/frame_records.rs"]
 mod frame_records;
+#[path = "../../ci/fuzz/bodies/kernel_datagrams.rs"]
+mod kernel_datagrams;
 #[path = "../../ci/fuzz/bodies/link_header.rs"]
 mod link_header;
 #[path = "../../ci/fuzz/bodies/message_header.rs"]
@@ -24,12 +29,25 @@ mod sessions;
 mod shm_greetings;
 #[path = "../../ci/fuzz/bodies/shm_rings.rs"]
 mod shm_rings;
+#[path = "../../ci/fuzz/bodies/xdp_rings.rs"]
+mod xdp_rings;
 
 use replay::replay;
+
+#[cfg(feature = "dpdk")]
+#[test]
+fn the_dpdk_frames_corpus_passes() {
+    replay("dpdk_frames", dpdk_frames::run);
+}
 
 #[test]
 fn the_sealed_frames_corpus_passes() {
     replay("sealed_frames", sealed_frames::run);
+}
+
+#[test]
+fn the_kernel_datagrams_corpus_passes() {
+    replay("kernel_datagrams", kernel_datagrams::run);
 }
 
 #[test]
@@ -75,4 +93,9 @@ fn the_shm_greetings_corpus_passes() {
 #[test]
 fn the_shm_rings_corpus_passes() {
     replay("shm_rings", shm_rings::run);
+}
+
+#[test]
+fn the_xdp_rings_corpus_passes() {
+    replay("xdp_rings", xdp_rings::run);
 }

@@ -1,10 +1,10 @@
 //! Fuzz target: see the body.
 #![no_main]
 
+#[path = "../bodies/frame_records.rs"]
+mod body;
 #[allow(dead_code, reason = "each target uses its part")]
 #[path = "../bodies/ends.rs"]
 mod ends;
-#[path = "../bodies/frame_records.rs"]
-mod body;
 
 libfuzzer_sys::fuzz_target!(|data: &[u8]| body::run(data));

@@ -73,7 +73,10 @@ pub const FIELDS: [(&str, &str); 54] = [
     ("stray_answers", "answers for agents that are gone"),
     ("frames_received", "frames handed out by the driver"),
     ("frames_sent", "frames that the network took"),
-    ("frames_malformed", "datagrams that were cut, or of no size that links send"),
+    (
+        "frames_malformed",
+        "frames that are no whole datagram, of no link's size, or for nobody here",
+    ),
     ("frames_refused", "frames that the network refused"),
     ("receive_starved", "calls of the driver that found no buffer to receive into"),
     ("frames_aside", "frames that went by the kernel beside a driver that goes past it"),

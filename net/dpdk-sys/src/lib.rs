@@ -201,8 +201,6 @@ unsafe extern "C" {
     pub fn daedal_ring_take(ring: *mut Ring, into: *mut Seen, count: u16) -> u16;
     /// A copy of a frame, from another pool. Null: there is no buffer.
     pub fn daedal_copy(mbuf: *const Mbuf, pool: *mut Mempool) -> *mut Mbuf;
-    /// Has a frame go on in another, which is its from then on. Negative: it has too many parts.
-    pub fn daedal_chain(head: *mut Mbuf, tail: *mut Mbuf) -> c_int;
     /// Has a frame say of its checksums what a port would, as in [`Seen`].
     pub fn daedal_say(mbuf: *mut Mbuf, ip: u8, udp: u8);
 }

@@ -22,20 +22,22 @@ use std::sync::Arc;
 
 use rustix::io::Errno;
 
+use self::inbound::Here;
 use self::interface::QUEUES_MAX;
 use self::netlink::Netlink;
-use self::socket::{Failed, Manner, Place, Sizes, Taken, XdpSocket, frame_bytes_max};
+use self::socket::{Failed, Manner, Place, Sizes, XdpSocket, frame_bytes_max};
 use self::ways::Ways;
 use super::aside::{self, Aside};
-use super::headers::{self, Checksums, Headers, Verdicts, scoped};
+use super::headers::{self, Checksums, Headers};
 use super::kernel::{self, Kernel, check_setting};
 use super::{Counters, DATAGRAM_ALIGN, Driver, DriverError, Outgoing, Received};
-use crate::frame::Frame;
 use crate::pool::Pool;
 
 mod bpf;
 mod error;
+mod inbound;
 mod interface;
+pub mod memory;
 mod netlink;
 mod options;
 mod program;
@@ -188,18 +190,6 @@ impl Xdp {
             self.socket.let_go();
         }
     }
-
-    /// A frame that came, as a datagram.
-    fn datagram(&self, mut frame: Frame) -> Option<Received> {
-        let read = |headers: &[u8]| headers::parse(self.address, headers, &frame, Verdicts::NONE);
-        let read = match self.address {
-            SocketAddr::V4(_) => read(&frame.before::<{ headers::BYTES_V4 }>()),
-            SocketAddr::V6(_) => read(&frame.before::<{ headers::BYTES_V6 }>()),
-        };
-        let datagram = read.ok()?;
-        frame.truncate(datagram.payload_bytes);
-        Some(Received { frame, from: scoped(datagram.from, self.interface.index) })
-    }
 }
 
 impl Driver for Xdp {
@@ -213,26 +203,9 @@ impl Driver for Xdp {
 
     fn receive(&mut self, now: u64, limit: usize, into: &mut Vec<Received>) -> usize {
         let before = into.len();
-        let mut looked = 0;
-        while looked < limit
-            && let Some(taken) = self.socket.take()
-        {
-            looked += 1;
-            let received = match taken {
-                Taken::Frame(frame) => self.datagram(frame),
-                Taken::Wrong => None,
-            };
-            match received {
-                Some(received) => into.push(received),
-                None => self.counters.malformed += 1,
-            }
-        }
-        self.socket.took(looked == 0);
-        if self.socket.post() == 0 {
-            self.counters.starved += 1;
-        }
+        let here = Here { address: self.address, interface: self.interface.index };
+        let looked = here.receive(&mut self.socket, limit, into, &mut self.counters);
         let count = into.len() - before;
-        self.counters.received += count as u64;
         count + self.aside.receive(now, limit - looked, into)
     }
 

@@ -21,7 +21,7 @@ use rustix::net::sockopt::{
 use rustix::net::xdp::{
     SocketAddrXdp, SocketAddrXdpFlags, XDP_PGOFF_RX_RING, XDP_PGOFF_TX_RING,
     XDP_UMEM_PGOFF_COMPLETION_RING, XDP_UMEM_PGOFF_FILL_RING, XdpDesc, XdpDescOptions,
-    XdpOptionsFlags, XdpUmemReg, XdpUmemRegFlags,
+    XdpMmapOffsets, XdpOptionsFlags, XdpUmemReg, XdpUmemRegFlags,
 };
 use rustix::net::{
     AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, bind, recv, send, socket_with,
@@ -124,16 +124,13 @@ impl XdpSocket {
         let flags = SocketFlags::CLOEXEC;
         let socket =
             called("socket", socket_with(AddressFamily::XDP, SocketType::RAW, flags, None))?;
-        let spare = spare_bytes(place.is_v4);
-        let header_bytes = headers::bytes(place.is_v4);
         let bytes = (sizes.frames + sizes.receive_buffers) * CHUNK_BYTES;
         let memory = Memory::new(bytes, PAGE_BYTES_MAX);
-        let layout = Layout { stride: CHUNK_BYTES, headroom: KERNEL_BYTES + spare + header_bytes };
         let area = XdpUmemReg {
             addr: memory.address() as u64,
             len: bytes as u64,
             chunk_size: CHUNK_BYTES as u32,
-            headroom: spare as u32,
+            headroom: spare_bytes(place.is_v4) as u32,
             flags: XdpUmemRegFlags::empty(),
             tx_metadata_len: 0,
         };
@@ -145,14 +142,10 @@ impl XdpSocket {
         called("XDP_RX_RING", set_xdp_rx_ring_size(it, receive_ring))?;
         called("XDP_TX_RING", set_xdp_tx_ring_size(it, send_ring))?;
         let at = called("XDP_MMAP_OFFSETS", xdp_mmap_offsets(it))?;
-        let fill = Producer::map(it, XDP_UMEM_PGOFF_FILL_RING, &at.fr, receive_ring);
-        let receive = Consumer::map(it, XDP_PGOFF_RX_RING, &at.rx, receive_ring);
-        let send = Producer::map(it, XDP_PGOFF_TX_RING, &at.tx, send_ring);
-        let complete = Consumer::map(it, XDP_UMEM_PGOFF_COMPLETION_RING, &at.cr, send_ring);
-        let (fill, receive) = (called("mmap", fill)?, called("mmap", receive)?);
-        let (send, complete) = (called("mmap", send)?, called("mmap", complete)?);
+        let mut made = XdpSocket::over(socket, &at, memory, sizes, place.is_v4)?;
         if let Some(budget) = manner.busy_poll {
-            poll_busily(&socket, budget)?;
+            poll_busily(&made.socket, budget)?;
+            made.busy_poll = true;
         }
         let copy = if manner.zero_copy {
             SocketAddrXdpFlags::XDP_ZEROCOPY
@@ -161,12 +154,35 @@ impl XdpSocket {
         };
         let flags = SocketAddrXdpFlags::XDP_USE_NEED_WAKEUP | copy;
         let address = SocketAddrXdp::new(flags, place.interface, place.queue);
-        called("bind", bind_soon(&socket, &address))?;
-        let none = |count| (0..count).map(|_| None).collect();
+        called("bind", bind_soon(&made.socket, &address))?;
+        made.zero_copy = xdp_options(&made.socket)
+            .is_ok_and(|it| it.contains(XdpOptionsFlags::XDP_OPTIONS_ZEROCOPY));
+        made.post();
+        Ok(made)
+    }
+
+    /// Over rings that the socket has, and buffers in `memory`; nothing is posted yet.
+    pub(super) fn over(
+        socket: OwnedFd,
+        at: &XdpMmapOffsets,
+        memory: Rc<Memory>,
+        sizes: Sizes,
+        is_v4: bool,
+    ) -> Result<XdpSocket, Failed> {
+        let (receive_ring, send_ring) = (sizes.receive_ring as u32, sizes.send_ring as u32);
+        let it = socket.as_fd();
+        let fill = Producer::map(it, XDP_UMEM_PGOFF_FILL_RING, &at.fr, receive_ring);
+        let receive = Consumer::map(it, XDP_PGOFF_RX_RING, &at.rx, receive_ring);
+        let send = Producer::map(it, XDP_PGOFF_TX_RING, &at.tx, send_ring);
+        let complete = Consumer::map(it, XDP_UMEM_PGOFF_COMPLETION_RING, &at.cr, send_ring);
+        let (fill, receive) = (called("mmap", fill)?, called("mmap", receive)?);
+        let (send, complete) = (called("mmap", send)?, called("mmap", complete)?);
+        let frame_at = KERNEL_BYTES + spare_bytes(is_v4);
+        let header_bytes = headers::bytes(is_v4);
+        let layout = Layout { stride: CHUNK_BYTES, headroom: frame_at + header_bytes };
         let receive_at = sizes.frames * CHUNK_BYTES;
-        let mut bound = XdpSocket {
-            zero_copy: xdp_options(&socket)
-                .is_ok_and(|it| it.contains(XdpOptionsFlags::XDP_OPTIONS_ZEROCOPY)),
+        let none = |count| (0..count).map(|_| None).collect();
+        Ok(XdpSocket {
             socket,
             fill,
             receive,
@@ -179,13 +195,12 @@ impl XdpSocket {
             in_flight: none(sizes.frames),
             in_flight_count: 0,
             header_bytes,
-            frame_at: KERNEL_BYTES + spare,
+            frame_at,
             receive_ring: sizes.receive_ring,
-            busy_poll: manner.busy_poll.is_some(),
+            zero_copy: false,
+            busy_poll: false,
             _memory: memory,
-        };
-        bound.post();
-        Ok(bound)
+        })
     }
 
     /// Posts free buffers until the ring is full: how many are posted.
@@ -302,6 +317,11 @@ impl XdpSocket {
 
     pub(super) fn is_zero_copy(&self) -> bool {
         self.zero_copy
+    }
+
+    /// From a buffer's start to that of a frame that is received into it.
+    pub(super) fn frame_at(&self) -> usize {
+        self.frame_at
     }
 
     pub(super) fn descriptor(&self) -> RawFd {

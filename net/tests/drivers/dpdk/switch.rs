@@ -10,6 +10,8 @@ use dpdk_sys::{Mbuf, Mempool, Ring, Seen};
 
 const ENTRIES: u32 = 1024;
 const BUFFERS: u32 = 4095;
+/// Bytes of a part of a frame that comes in parts.
+const PART_BYTES: u16 = 256;
 const ANY_SOCKET: i32 = -1;
 
 /// One end of it.
@@ -26,6 +28,7 @@ struct End {
 pub struct Switch {
     ends: Vec<End>,
     pool: *mut Mempool,
+    parts: *mut Mempool,
     /// The queue by which ports of several receive what the switch gives them.
     pub queue: usize,
     /// Keeps everything to itself.
@@ -41,7 +44,8 @@ impl std::fmt::Debug for End {
 /// That no other object of DPDK's in this process has.
 fn name(kind: &str) -> CString {
     static NUMBER: AtomicU32 = AtomicU32::new(0);
-    CString::new(format!("{kind}{}", NUMBER.fetch_add(1, Ordering::Relaxed))).unwrap()
+    CString::new(format!("{kind}{}", NUMBER.fetch_add(1, Ordering::Relaxed)))
+        .expect("it has no zero byte")
 }
 
 fn ring() -> *mut Ring {
@@ -55,12 +59,16 @@ impl Switch {
     /// Whose copies lie as those of the drivers of that family.
     pub fn new(is_v4: bool) -> Switch {
         let shift = if is_v4 { 0 } else { 44 };
-        // SAFETY: DPDK runs.
-        let pool = unsafe {
-            dpdk_sys::daedal_mempool(name("pool").as_ptr(), BUFFERS, 0, 2048, shift, ANY_SOCKET)
-        };
-        assert!(!pool.is_null());
-        Switch { ends: Vec::new(), pool, queue: 0, is_dead: false }
+        let pools = [2048, PART_BYTES].map(|room| {
+            // SAFETY: DPDK runs.
+            let pool = unsafe {
+                dpdk_sys::daedal_mempool(name("pool").as_ptr(), BUFFERS, 0, room, shift, ANY_SOCKET)
+            };
+            assert!(!pool.is_null());
+            pool
+        });
+        let [pool, parts] = pools;
+        Switch { ends: Vec::new(), pool, parts, queue: 0, is_dead: false }
     }
 
     /// Makes a port of so many queues: the name of its device.
@@ -101,7 +109,7 @@ impl Switch {
         };
         let id = u16::try_from(id).expect("there are few ports");
         self.ends.push(End { id, mac, sent, received });
-        format!("net_ring_{}", name.to_str().unwrap())
+        format!("net_ring_{}", name.to_str().expect("it was text"))
     }
 
     /// Takes everything that was sent to where it should go.
@@ -134,22 +142,26 @@ impl Switch {
 
     /// Likewise, and say that of its checksums of IP and UDP: bits of `SAYS_GOOD` and `SAYS_BAD`.
     pub fn inject_said(&mut self, bytes: &[u8], [ip, udp]: [u8; 2]) {
-        let mbuf = self.filled(bytes);
+        let mbuf = self.made(bytes);
         // SAFETY: it is ours.
         unsafe { dpdk_sys::daedal_say(mbuf, ip, udp) };
         put(self.ends[0].received[0], mbuf);
     }
 
-    /// Likewise, in two buffers, as a frame comes that one is too small for.
-    pub fn inject_parts(&mut self, [head, tail]: [&[u8]; 2]) {
-        let (head, tail) = (self.filled(head), self.filled(tail));
-        // SAFETY: both are ours, and the second is the first's from here on.
-        assert_eq!(unsafe { dpdk_sys::daedal_chain(head, tail) }, 0);
-        put(self.ends[0].received[0], head);
+    /// Has the first port receive a frame that lies in several buffers, if it does not fit into a small one: in how many.
+    /// It is not empty.
+    pub fn inject_in_parts(&mut self, bytes: &[u8]) -> usize {
+        let mbuf = self.made(bytes);
+        // SAFETY: it is ours.
+        let parted = unsafe { dpdk_sys::daedal_copy(mbuf, self.parts) };
+        assert!(!parted.is_null());
+        free(mbuf);
+        put(self.ends[0].received[0], parted);
+        bytes.len().div_ceil(PART_BYTES.into())
     }
 
-    /// A buffer with these bytes.
-    fn filled(&mut self, bytes: &[u8]) -> *mut Mbuf {
+    /// A frame of these bytes.
+    fn made(&self, bytes: &[u8]) -> *mut Mbuf {
         let mut mbuf = std::ptr::null_mut();
         // SAFETY: there is room for one.
         assert_eq!(unsafe { dpdk_sys::daedal_take(self.pool, &raw mut mbuf, 1) }, 0);
@@ -179,9 +191,13 @@ impl Switch {
 
     /// Whether all buffers of the switch are with it: nobody has any.
     pub fn is_whole(&self) -> bool {
-        // SAFETY: the pool is there.
-        unsafe { dpdk_sys::daedal_mempool_is_whole(self.pool) != 0 }
+        [self.pool, self.parts].into_iter().all(is_whole)
     }
+}
+
+fn is_whole(pool: *mut Mempool) -> bool {
+    // SAFETY: the pool is there.
+    unsafe { dpdk_sys::daedal_mempool_is_whole(pool) != 0 }
 }
 
 /// Everything in a ring.
@@ -221,9 +237,9 @@ impl Drop for Switch {
             // SAFETY: its ports are gone.
             unsafe { dpdk_sys::rte_ring_free(ring) };
         }
-        if self.is_whole() {
+        for pool in [self.pool, self.parts].into_iter().filter(|it| is_whole(*it)) {
             // SAFETY: nobody has a buffer of it.
-            unsafe { dpdk_sys::rte_mempool_free(self.pool) };
+            unsafe { dpdk_sys::rte_mempool_free(pool) };
         }
     }
 }

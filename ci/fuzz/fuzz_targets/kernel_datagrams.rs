@@ -1,0 +1,7 @@
+//! Fuzz target: see the body.
+#![no_main]
+
+#[path = "../bodies/kernel_datagrams.rs"]
+mod body;
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| body::run(data));
