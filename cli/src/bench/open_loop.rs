@@ -28,7 +28,9 @@ pub fn add_caller(templates: &mut Templates, per_second: Option<u64>, says: Send
 
 struct Caller {
     per_second: Option<u64>,
-    /// When it first had its turn, since which all times are counted.
+    /// Whether it has asked whether there is somebody.
+    has_called: bool,
+    /// When there was, since which all times are counted.
     start: Option<Instant>,
     asked: u64,
     answered: u64,
@@ -43,6 +45,7 @@ impl Caller {
         let (start, times) = (None, times());
         Caller {
             per_second,
+            has_called: false,
             start,
             asked: 0,
             answered: 0,
@@ -80,6 +83,10 @@ impl Agent for Caller {
             Ok(reply) => reply,
             Err(refusal) => return self.end(Err(format!("no answer: {refusal:?}"))),
         };
+        if self.start.is_none() {
+            self.start = Some(Instant::now());
+            return;
+        }
         let due_ns = u64::from_ne_bytes(*reply.first_chunk().expect("it is longer"));
         self.answered += 1;
         self.heard_ns = self.now_ns();
@@ -91,6 +98,13 @@ impl Agent for Caller {
 
 impl Shim for Caller {
     fn poll(&mut self, context: &mut Context<'_, Self>) -> bool {
+        if self.start.is_none() {
+            let calls = !std::mem::replace(&mut self.has_called, true);
+            if calls {
+                context.ask(TO_ECHO, &message(0));
+            }
+            return calls;
+        }
         let (now_ns, to_ns) = (self.now_ns(), nanoseconds(WARM_UP + MEASURED));
         let asked = self.asked;
         while self.asked - self.answered < OUTSTANDING {
