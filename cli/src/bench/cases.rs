@@ -209,7 +209,6 @@ fn by_dpdk(raw_ask: &str) -> Measure {
 
 /// Round trips and messages one way.
 fn by(driver: &str) -> Vec<Measure> {
-    let dpdk_tell = |raw: &str| tell(Two(TELL)).beside(raw, AtLeast(2.0));
     match driver {
         "kernel" => by_kernel(),
         "shm" => by_shm(),
@@ -220,7 +219,10 @@ fn by(driver: &str) -> Vec<Measure> {
         "dpdk:memif" => {
             vec![by_dpdk("raw-dpdk memif-ask"), tell(Two(TELL)).beside("raw-dpdk memif-tell", None)]
         }
-        _ => vec![by_dpdk("raw-dpdk virtio-ask"), dpdk_tell("raw-dpdk virtio-tell")],
+        _ => vec![
+            by_dpdk("raw-dpdk virtio-ask"),
+            tell(Two(TELL)).beside("raw-dpdk virtio-tell", AtLeast(2.0)),
+        ],
     }
 }
 

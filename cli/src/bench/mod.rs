@@ -147,7 +147,7 @@ fn with_what_they_need<'a>(
     let has_what_it_needs = |case: &&Case| match case.lacks() {
         None => true,
         Some(why) => {
-            leave_out(outcome, case.name(), why, arguments.name(case));
+            leave_out(outcome, case.name(), why, arguments.asks_for(case));
             false
         }
     };
@@ -227,7 +227,7 @@ impl Arguments {
     }
 
     /// Whether it was asked for by its name, and by that of its driver, if there is one.
-    fn name(&self, case: &Case) -> bool {
+    fn asks_for(&self, case: &Case) -> bool {
         self.names(case.scenario) && (self.driver.is_some() || case.driver == "none")
     }
 }
