@@ -168,7 +168,8 @@ fn by_kernel() -> Vec<Measure> {
             .beside("raw udp-ask 64", None)
             .beside("aeron udp-ask", AtMost(1.0))
             .beside("peers tonic-ask", None),
-        ask(Two(ASK.over_ethernet())).beside("raw veth-udp-ask 150", AtMost(1.12)),
+        measure("veth ask", "ns", Two(ASK.over_ethernet()))
+            .beside("raw veth-udp-ask 150", AtMost(1.12)),
         measure("balanced", "ns", Two(PARKING)).beside("raw udp-blocking-ask 64", AtMost(1.1)),
         measure("parked", "ns", Two(Work { rest_us: 200, ..PARKING }))
             .beside("raw udp-blocking-ask 64 200", AtMost(1.1)),

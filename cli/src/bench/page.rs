@@ -8,7 +8,7 @@ use hdrhistogram::Histogram;
 
 use super::figure::{Figure, Percentiles};
 use super::plot::{Line, Plot};
-use super::report::{Beside, Measured, Outcome, Row, human};
+use super::report::{self, Beside, Measured, Outcome, Row, human};
 
 const STYLE: &str = "body{font:14px sans-serif;margin:2em;max-width:80em}
 table{border-collapse:collapse}
@@ -74,15 +74,10 @@ fn figures(rows: &[Row]) -> String {
 fn spreads(rows: &[Row]) -> String {
     let [p50, p99, p999] = Percentiles::NAMES;
     let heads = ["scenario", "driver", "metric", "times of", p50, p99, p999];
-    let lines = rows.iter().flat_map(|row| {
-        let ours = ("daedal", row.times);
-        let both = [ours, (row.head.baseline_name.as_str(), row.baseline_times)];
-        both.into_iter().filter_map(|(who, times)| {
-            let what = [row.scenario, row.driver, &row.head.name(), who].map(cell).concat();
-            Some(what + &times?.ns().map(|ns| number(human(Some(ns), "ns"))).concat())
-        })
-    });
-    table("Times", &heads, lines)
+    let line = |(whose, spread): ([String; 4], [String; 3])| {
+        whose.map(|it| cell(&it)).concat() + &spread.map(number).concat()
+    };
+    table("Times", &heads, report::spreads(rows).into_iter().map(line))
 }
 
 fn left_out(outcome: &Outcome) -> String {

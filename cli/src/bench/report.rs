@@ -49,8 +49,8 @@ pub struct Head {
     /// `tell`, a rate; `ask`, the median of round trips; `cpu`, a server's processor time a request; `each`, what one
     /// of a million agents takes that has handled one message; `most`, the asks that are answered a second when there
     /// are always some; `p99`, of times from when an ask was due until its answer. As `tell`: `fan-in`, of several
-    /// senders; `pairs`, of answers to many who ask. As `ask`: `balanced`, of reactors that park when there is nothing
-    /// to do for long; `parked`, when they do so before each ask; `sealed`; `merged`, of several who are to say the
+    /// senders; `pairs`, of answers to many who ask. As `ask`: `veth ask`, over a virtual Ethernet
+    /// where others are not; `balanced`, of reactors that park when there is nothing to do for long; `parked`, when they do so before each ask; `sealed`; `merged`, of several who are to say the
     /// same. `sealing`: what `sealed` takes longer than `ask`.
     pub metric: &'static str,
     /// `messages/s`, `bytes/s`, `requests/s`, `asks/s`, `ns` or `bytes`.
@@ -228,7 +228,7 @@ fn percentiles<'a>(figures: impl Iterator<Item = &'a Figure>) -> Option<Percenti
 /// For people.
 pub fn render(outcome: &Outcome) -> String {
     let rows = outcome.rows();
-    let mut text = figures(&rows) + &spreads(&rows);
+    let mut text = figures(&rows) + &times(&rows);
     if rows.iter().any(|row| row.mixed > 0) {
         let _ = writeln!(
             text,
@@ -279,25 +279,30 @@ fn figures(rows: &[Row]) -> String {
     text
 }
 
-/// Two lines for each row of times, ours and the baseline's; ours once, where it stands beside several.
-fn spreads(rows: &[Row]) -> String {
-    let mut lines: Vec<String> = Vec::new();
+/// For people: whose times there are, by scenario, driver, metric and name, and how they are spread. Of each row ours and
+/// the baseline's; ours once, where it stands beside several.
+pub fn spreads(rows: &[Row]) -> Vec<([String; 4], [String; 3])> {
+    let mut all = Vec::new();
     for row in rows {
         let ours = ("daedal", row.times);
         for (who, times) in [ours, (&row.head.baseline_name, row.baseline_times)] {
             let Some(times) = times else { continue };
-            let [p50, p99, p999] = times.ns().map(|ns| human(Some(ns), "ns"));
-            let line = format!(
-                "{:<9}{:<17}{:<13}{who:<32}{p50:>13}{p99:>13}{p999:>13}\n",
-                row.scenario,
-                row.driver,
-                row.head.name(),
-            );
-            if !lines.contains(&line) {
-                lines.push(line);
+            let whose = [row.scenario, row.driver, &row.head.name(), who].map(str::to_owned);
+            let spread = (whose, times.ns().map(|ns| human(Some(ns), "ns")));
+            if !all.contains(&spread) {
+                all.push(spread);
             }
         }
     }
+    all
+}
+
+/// A line for each.
+fn times(rows: &[Row]) -> String {
+    let line = |([scenario, driver, metric, who], [p50, p99, p999]): ([String; 4], [String; 3])| {
+        format!("{scenario:<9}{driver:<17}{metric:<13}{who:<32}{p50:>13}{p99:>13}{p999:>13}\n")
+    };
+    let lines: Vec<String> = spreads(rows).into_iter().map(line).collect();
     if lines.is_empty() {
         return String::new();
     }
