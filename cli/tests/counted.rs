@@ -4,20 +4,13 @@
 
 mod system;
 
-use std::io::{Read, Write};
-use std::net::TcpStream;
-
-use system::{Process, System, await_some, until};
+use system::{System, await_some, until};
 
 /// A store of two shards on two boxes, all of whose messages are sampled, and which gives out its metrics.
 fn watched() -> System {
     let mut system = System::stated();
     for name in ["controller", "a", "b"] {
-        let arguments = ["box", name, "--system", "system.toml", "--metrics", "127.0.0.1:0"];
-        let arguments = [&arguments[..], &["--trace", "1", "--log", "info"]].concat();
-        let process = Process::start(&system.folder, &arguments);
-        process.await_words(&format!("box \"{name}\" is at "));
-        system.processes.insert(name, process);
+        system.start_box_with(name, &["--metrics", "127.0.0.1:0", "--trace", "1", "--log", "info"]);
     }
     system.await_service();
     system
@@ -28,28 +21,6 @@ fn look(system: &System, arguments: &[&str]) -> String {
     let output = system.folder.daedal(arguments).output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8(output.stdout).unwrap()
-}
-
-/// GET of what a box says is the address of its metrics.
-fn metrics(process: &Process) -> String {
-    let line = await_some("the address of the metrics", || {
-        let said = process.said();
-        let (_, rest) = said.split_once("metrics at http://")?;
-        Some(rest.split_once("/metrics")?.0.to_string())
-    });
-    let mut client = TcpStream::connect(&line).unwrap();
-    client.write_all(format!("GET /metrics HTTP/1.1\r\nHost: {line}\r\n\r\n").as_bytes()).unwrap();
-    let mut answer = String::new();
-    client.read_to_string(&mut answer).unwrap();
-    let (head, body) = answer.split_once("\r\n\r\n").unwrap();
-    assert!(head.starts_with("HTTP/1.1 200 OK"), "{head}");
-    body.to_string()
-}
-
-/// The value of a sample.
-fn sample(metrics: &str, name: &str) -> u64 {
-    let line = metrics.lines().find_map(|line| line.strip_prefix(name)).expect(name);
-    line.trim().parse().unwrap()
 }
 
 #[test]
@@ -66,12 +37,10 @@ fn boxes_are_watched_by_the_command_and_by_a_scraper_while_they_work() {
     }
     let twice = look(&system, &["boxes", "--watch", "--times", "2"]);
     assert!(twice.contains("a second"), "{twice}");
-    let delivered = "daedal_delivered_total{box=\"b\",reactor=\"0\"}";
-    let before = sample(&metrics(&system.processes["b"]), delivered);
+    let delivered = || system.metrics("b").sample("delivered_total", 0);
+    let before = delivered();
     (0..200).for_each(|key| drop(client.ask(&format!("SET key{key} 2")).unwrap()));
-    until("the other shard's counter grows", || {
-        sample(&metrics(&system.processes["b"]), delivered) >= before + 50
-    });
+    until("the other shard's counter grows", || delivered() >= before + 50);
     // The edges are in the log, and nothing of each message is.
     let log = system.processes["b"].said();
     for edge in ["started reactor=\"b-0\"", "link opened agent_box=1 reactor=0"] {
