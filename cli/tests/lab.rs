@@ -6,6 +6,14 @@
 
 #![allow(clippy::unwrap_used, clippy::disallowed_methods, missing_docs, reason = "a test")]
 
+#[path = "lab/counts.rs"]
+mod counts;
+#[path = "lab/killed.rs"]
+mod killed;
+#[path = "lab/link_down.rs"]
+mod link_down;
+#[path = "lab/reactors.rs"]
+mod reactors;
 mod system;
 
 use std::io::{BufRead, BufReader, Write};
@@ -13,6 +21,8 @@ use std::net::TcpStream;
 use std::ops::Range;
 
 use daedal_lab::{Lab, PAIR};
+#[cfg(feature = "dpdk")]
+use system::System;
 use system::{AT_MOST, Client, Folder, Process, until};
 
 const CLIENTS: usize = 10;
@@ -53,6 +63,32 @@ address = \"10.0.0.2:7200\"
 idle = \"frugal\"
 ";
 
+/// Two hosts. `None`, said: there can be none, and the driver is not one that must run.
+fn pair(driver: &str) -> Option<Lab> {
+    made(driver, Lab::pair())
+}
+
+fn made(driver: &str, lab: Result<Lab, String>) -> Option<Lab> {
+    let required = std::env::var("DAEDAL_REQUIRE_DRIVERS").unwrap_or_default();
+    match lab {
+        Ok(lab) => Some(lab),
+        Err(why) if required.split(',').any(|it| it == driver) => panic!("no lab: {why}"),
+        Err(why) => {
+            println!("skipped: driver {driver} between two network namespaces: {why}");
+            None
+        }
+    }
+}
+
+/// Box `b` by this device, at an address that the kernel there has not; box `a` by the kernel.
+#[cfg(feature = "dpdk")]
+fn by_dpdk(system: System, device: &str) -> System {
+    let driver = |it: &str| format!("\"\ndriver = \"{it}\"\n");
+    let b = format!("10.0.0.22:7200{}", driver(&format!("dpdk:{device}")));
+    let a = format!("10.0.0.1:7100{}", driver("kernel"));
+    system.rewritten("10.0.0.2:7200\"\n", &b).rewritten("10.0.0.1:7100\"\n", &a)
+}
+
 /// Two hosts, and a folder with the system's file.
 struct Hosts {
     lab: Lab,
@@ -60,17 +96,9 @@ struct Hosts {
 }
 
 impl Hosts {
-    /// `None`, said: there can be none, and the driver is not one that must run.
+    /// `None`: as [`pair`].
     fn new(driver: &str, system: &str) -> Option<Hosts> {
-        let required = std::env::var("DAEDAL_REQUIRE_DRIVERS").unwrap_or_default();
-        let lab = match Lab::pair() {
-            Ok(lab) => lab,
-            Err(why) if required.split(',').any(|it| it == driver) => panic!("no lab: {why}"),
-            Err(why) => {
-                println!("skipped: driver {driver} between two network namespaces: {why}");
-                return None;
-            }
-        };
+        let lab = pair(driver)?;
         let folder = Folder::new();
         folder.write("system.toml", system);
         Some(Hosts { lab, folder })
@@ -201,7 +229,6 @@ fn boxes_that_are_told_no_driver_have_the_best_and_lose_nothing_when_its_interfa
 #[test]
 fn a_box_by_dpdk_is_served_by_others_and_a_killed_one_leaves_its_device_to_the_next() {
     const DEVICE: &str = "net_af_packet0,iface=lab mac=02:00:00:00:00:22 --no-huge -m 128";
-    // An address that the kernel there has not.
     let by_dpdk = format!("10.0.0.22:7200\"\ndriver = \"dpdk:{DEVICE}\"");
     let system = SYSTEM.replace("10.0.0.2:7200\"", &by_dpdk);
     let system = system.replace("10.0.0.1:7100\"", "10.0.0.1:7100\"\ndriver = \"kernel\"");
