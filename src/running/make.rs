@@ -12,6 +12,7 @@ use daedal_boxes::executor::Files;
 use daedal_boxes::handle::HandleShim;
 use daedal_boxes::journal::Journal;
 use daedal_boxes::links::Links;
+use daedal_boxes::preflight::Taken;
 use daedal_boxes::reactor::{Reactor, ReactorError, ReactorSpec};
 use daedal_boxes::template::Templates;
 use daedal_boxes::turn::Turn;
@@ -56,20 +57,24 @@ pub(super) enum Past {
 }
 
 impl Past {
-    /// `taken`: the interface, if it is taken already.
+    /// `taken`: what there is of it already.
     /// # Errors
     /// What the driver says of it, for people.
-    pub fn open(config: &BoxConfig, taken: Option<Arc<Interface>>) -> Result<Past, String> {
+    pub fn open(config: &BoxConfig, taken: Taken) -> Result<Past, String> {
         let ip = config.address.ip();
-        let interface = |options| taken.map_or_else(|| Interface::open(ip, options), Ok);
+        let interface = |options| match &taken {
+            Taken::Interface(it) => Ok(it.clone()),
+            _ => Interface::open(ip, options),
+        };
         let opened = match config.driver.unwrap_or_default() {
             DriverKind::Xdp(options) => interface(options).map(Past::Xdp),
             DriverKind::ShmXdp(shm, options) => interface(options).map(|it| Past::ShmXdp(shm, it)),
             #[cfg(feature = "dpdk")]
-            DriverKind::Dpdk(options) => {
-                dpdk::Port::open(ip, options, config.reactors, dpdk::RECEIVE_BUFFERS)
-                    .map(Past::Dpdk)
-            }
+            DriverKind::Dpdk(options) => match taken {
+                Taken::Port(port) => Ok(Past::Dpdk(port)),
+                _ => dpdk::Port::open(ip, options, config.reactors, dpdk::RECEIVE_BUFFERS)
+                    .map(Past::Dpdk),
+            },
             DriverKind::Shm(options) => Ok(Past::Shm(options)),
             _ => Ok(Past::Nowhere),
         };

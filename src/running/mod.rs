@@ -23,7 +23,7 @@ use daedal_boxes::executor::Executor;
 use daedal_boxes::handle::Handle;
 use daedal_boxes::idle::Idle;
 use daedal_boxes::journal::Journal;
-use daedal_boxes::preflight::{self, Finding, Preflight, Standing};
+use daedal_boxes::preflight::{self, Finding, Preflight, Standing, Taken};
 use daedal_boxes::prometheus::Server;
 use daedal_boxes::reactor::{Clock, Neighbours, Reactor, ReactorSpec};
 use daedal_boxes::template::Templates;
@@ -34,7 +34,6 @@ use daedal_model::latt::CONTROLLER;
 use daedal_model::manager::BoxManager;
 use daedal_model::port::Port;
 use daedal_net::driver::DriverKind;
-use daedal_net::driver::xdp::Interface;
 
 pub use self::config::{BoxConfig, Faults, config_of};
 use self::make::{Make, Past, Residents};
@@ -138,7 +137,7 @@ impl RunningBox {
             }
             let (_, words) = channel();
             let residents = (Residents::Nobody, words);
-            let started = start(guest(address, at, secret), None, templates, residents);
+            let started = start(guest(address, at, secret), Taken::Nothing, templates, residents);
             // Another may have taken the port meanwhile.
             if started.is_ok() || UdpSocket::bind(address).is_ok() {
                 return started;
@@ -244,16 +243,16 @@ fn start_after(
     }
     (config.executor, config.idle) = (preflight.executor, preflight.idle);
     config.driver = Some(preflight.driver);
-    let interface = preflight.interface.clone();
-    let mut running = start(config, interface, templates, (residents, words))?;
+    let taken = preflight.taken.clone();
+    let mut running = start(config, taken, templates, (residents, words))?;
     running.notes.extend(preflight.notes().cloned());
     Ok(running)
 }
 
-/// `interface`: that of its driver, if it is taken already.
+/// `taken`: what its driver has already.
 fn start(
     config: BoxConfig,
-    interface: Option<Arc<Interface>>,
+    taken: Taken,
     templates: &Arc<Templates>,
     (residents, words): (Residents, Receiver<Word>),
 ) -> Result<RunningBox, String> {
@@ -264,7 +263,7 @@ fn start(
     let clock = Clock::start();
     let (board, unkept) = board(&config, clock);
     let server = server(&config, board.as_ref())?;
-    let past = Past::open(&config, interface)?;
+    let past = Past::open(&config, taken)?;
     let mut neighbours = Neighbours::join(config.reactors).map_err(|error| error.to_string())?;
     let (handle, shim) = neighbours[0].handle(HANDLE_CALLS_MAX);
     let mut shim = Some(shim);
@@ -403,7 +402,7 @@ mod tests {
         let home = RunningBox::start_controller(config, &templates, spec, journal.clone()).unwrap();
         let guest = || {
             let config = BoxConfig { id: BoxId(GUEST | 7), ..guest(address(), at, None) };
-            start(config, None, &templates, (Residents::Nobody, channel().1)).unwrap()
+            start(config, Taken::Nothing, &templates, (Residents::Nobody, channel().1)).unwrap()
         };
         let guests = [guest(), guest()];
         for _ in 0..100 {

@@ -1,8 +1,7 @@
 //! What a box needs of its machine, looked at before it starts: by `daedal preflight`, and by the box itself,
 //! which starts with less or not at all, and says so in the same words.
 //!
-//! Looks and tries; changes nothing, and leaves nothing behind but an interface that was taken, as long as its result is
-//! kept. Each [`Finding`] says what was found, what
+//! Looks and tries; changes nothing, and leaves nothing behind but what was taken, as long as its result is kept. Each [`Finding`] says what was found, what
 //! follows, and the command that mends it. What is tried is tried as the box does it: by its driver, by its
 //! executor. Invariant: a box that finds nothing [`Standing::Missing`] fails at start only by what another
 //! process did meanwhile.
@@ -13,6 +12,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use daedal_net::driver::DriverKind;
+#[cfg(feature = "dpdk")]
+use daedal_net::driver::dpdk::Port;
 use daedal_net::driver::xdp::Interface;
 
 use crate::executor::Executor;
@@ -124,8 +125,22 @@ pub struct Preflight {
     pub idle: Idle,
     /// What moves their frames.
     pub driver: DriverKind,
-    /// For drivers that go past the kernel: taken, so that it is there still when the box starts.
-    pub interface: Option<Arc<Interface>>,
+    /// For drivers that go past the kernel.
+    pub taken: Taken,
+}
+
+/// What a driver was tried with and keeps: so it is there still when the box starts, and who is at a port's other end
+/// sees one process come, not two.
+#[derive(Clone, Debug, Default)]
+pub enum Taken {
+    /// The driver keeps nothing.
+    #[default]
+    Nothing,
+    /// With the program on it.
+    Interface(Arc<Interface>),
+    /// With a queue for each reactor.
+    #[cfg(feature = "dpdk")]
+    Port(Arc<Port>),
 }
 
 impl Preflight {
@@ -160,7 +175,7 @@ pub fn check(needs: &Needs) -> Preflight {
     let cores = checks::cores();
     let idle = needs.idle.fitting(needs.reactors.into(), cores);
     let (executor, mut findings) = checks::executor(needs.executor);
-    let Found { kind: driver, interface, findings: of_drivers } = drivers::found(needs);
+    let Found { kind: driver, taken, findings: of_drivers } = drivers::found(needs);
     findings.extend(checks::capabilities(needs, driver));
     findings.push(checks::huge_pages(driver));
     findings.push(checks::descriptors(needs, driver));
@@ -169,7 +184,7 @@ pub fn check(needs: &Needs) -> Preflight {
     findings.extend(checks::pinned(needs));
     findings.extend(of_drivers);
     findings.extend(checks::writable(needs));
-    Preflight { findings, executor, idle, driver, interface }
+    Preflight { findings, executor, idle, driver, taken }
 }
 
 #[cfg(test)]

@@ -5,7 +5,6 @@
 //! those that are chosen: it takes a device away from the kernel.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
 
 use daedal_net::driver::kernel::{self, Kernel};
 use daedal_net::driver::shm::{self, Shm};
@@ -13,13 +12,13 @@ use daedal_net::driver::xdp::{self, Interface, Xdp};
 use daedal_net::driver::{Driver, DriverError, DriverKind, OR_BY_THE_KERNEL};
 
 use super::checks::past_the_kernel;
-use super::{Finding, Needs, Standing};
+use super::{Finding, Needs, Standing, Taken};
 
 /// The driver that a box has.
 pub(super) struct Found {
     pub kind: DriverKind,
-    /// With the program on it, which nobody else can attach meanwhile.
-    pub interface: Option<Arc<Interface>>,
+    /// Which nobody else can have meanwhile.
+    pub taken: Taken,
     /// Of the driver; if the box was told none, of all.
     pub findings: Vec<Finding>,
 }
@@ -28,10 +27,8 @@ pub(super) struct Found {
 pub(super) fn found(needs: &Needs) -> Found {
     let Some(kind) = needs.driver else { return chosen(needs) };
     match tried(needs, kind) {
-        Ok(Tried { mode, interface }) => {
-            Found { kind, interface, findings: had(needs, kind, &mode) }
-        }
-        Err(error) => Found { kind, interface: None, findings: vec![lacking(&error)] },
+        Ok(Tried { mode, taken }) => Found { kind, taken, findings: had(needs, kind, &mode) },
+        Err(error) => Found { kind, taken: Taken::Nothing, findings: vec![lacking(&error)] },
     }
 }
 
@@ -52,7 +49,7 @@ pub(super) fn others(needs: &Needs) -> Vec<Finding> {
 fn chosen(needs: &Needs) -> Found {
     let kernel = looked(needs, DriverKind::Kernel);
     if let Err(missing) = kernel {
-        return Found { kind: DriverKind::Kernel, interface: None, findings: vec![missing] };
+        return Found { kind: DriverKind::Kernel, taken: Taken::Nothing, findings: vec![missing] };
     }
     let shm = looked(needs, DriverKind::Shm(Default::default()));
     let xdp = looked(needs, DriverKind::Xdp(Default::default()));
@@ -74,13 +71,13 @@ fn chosen(needs: &Needs) -> Found {
     let choice = Finding::ok(Finding::CHOICE, format!("none is stated, this is the best: {found}"));
     let all = [&kernel, &shm, &xdp, &Err(no_device())].map(in_any_case);
     let findings = [port(needs), choice].into_iter().chain(all).collect();
-    Found { kind, interface: xdp.ok().and_then(|it| it.interface), findings }
+    Found { kind, taken: xdp.map(|it| it.taken).unwrap_or_default(), findings }
 }
 
 /// One that can be had.
 struct Had {
     finding: Finding,
-    interface: Option<Arc<Interface>>,
+    taken: Taken,
 }
 
 /// One that was not asked for. What keeps it away keeps no box from starting.
@@ -90,12 +87,12 @@ fn looked(needs: &Needs, kind: DriverKind) -> Result<Had, Finding> {
     if is_xdp && lacks.standing != Standing::Ok {
         return Err(Finding { what: "xdp", ..lacks });
     }
-    let Tried { mode, interface } = tried(needs, kind).map_err(|error| lacking(&error))?;
+    let Tried { mode, taken } = tried(needs, kind).map_err(|error| lacking(&error))?;
     let finding = match kind {
         DriverKind::Kernel => offloads(&mode),
         _ => Finding::ok(if is_xdp { "xdp" } else { "shm" }, mode),
     };
-    Ok(Had { finding, interface })
+    Ok(Had { finding, taken })
 }
 
 fn in_any_case(looked: &Result<Had, Finding>) -> Finding {
@@ -134,7 +131,7 @@ fn no_device() -> Finding {
 /// How the first reactor's driver runs, and on what.
 struct Tried {
     mode: String,
-    interface: Option<Arc<Interface>>,
+    taken: Taken,
 }
 
 /// Starts the driver of each reactor, one after the other.
@@ -148,7 +145,7 @@ fn tried(needs: &Needs, kind: DriverKind) -> Result<Tried, DriverError> {
         DriverKind::Dpdk(options) => {
             use daedal_net::driver::dpdk::{Port, RECEIVE_BUFFERS};
             let port = Port::open(ip, options, needs.reactors, RECEIVE_BUFFERS)?;
-            return Ok(Tried { mode: port.to_string(), interface: None });
+            return Ok(Tried { mode: port.to_string(), taken: Taken::Port(port) });
         }
         _ => None,
     };
@@ -172,7 +169,8 @@ fn tried(needs: &Needs, kind: DriverKind) -> Result<Tried, DriverError> {
         })
     });
     let modes: Vec<String> = modes.collect::<Result<_, DriverError>>()?;
-    Ok(Tried { mode: modes.into_iter().next().unwrap_or_default(), interface })
+    let taken = interface.map_or(Taken::Nothing, Taken::Interface);
+    Ok(Tried { mode: modes.into_iter().next().unwrap_or_default(), taken })
 }
 
 fn port_of(needs: &Needs, reactor: u8) -> u16 {
