@@ -60,6 +60,8 @@ const PARKED_NS: i64 = 200_000;
 const WAITING_MAX: usize = 64;
 /// How long they do, in nanoseconds.
 const WAIT_NS: u64 = 1_000_000_000;
+/// Between two looks whether somebody is at the port's other end, in nanoseconds.
+const WATCH_NS: u64 = 1_000_000_000;
 /// Buffers on loan of what came, a reactor: default.
 pub const RECEIVE_BUFFERS: usize = 2048;
 
@@ -111,6 +113,8 @@ pub struct Dpdk {
     waiting: VecDeque<(Outgoing, u64)>,
     /// What the port had heard when they were last looked at.
     news: u64,
+    /// When the port's other end is looked at next.
+    watch_at: u64,
     /// For one call: what came.
     came: Box<Burst>,
     /// Of it, what is not lent out.
@@ -150,6 +154,7 @@ impl Dpdk {
             ways: Ways::new(address, port.mtu),
             waiting: VecDeque::with_capacity(WAITING_MAX),
             news: 0,
+            watch_at: 0,
             came: Box::new(Burst::new()),
             unwanted: Vec::with_capacity(BURST),
             timer,
@@ -326,6 +331,10 @@ impl Driver for Dpdk {
         let count = into.len() - before;
         self.counters.received += count as u64;
         self.settle(now);
+        if now >= self.watch_at {
+            self.watch_at = now + WATCH_NS;
+            self.port.watch();
+        }
         count
     }
 

@@ -11,8 +11,9 @@ use std::ffi::{CStr, CString};
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::ptr::NonNull;
-use std::sync::atomic::{AtomicU16, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU16, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
 
 use dpdk_sys::Mbuf;
 
@@ -90,6 +91,10 @@ pub struct Port {
     checks: Checksums,
     /// How often somebody was found where he was not known to be.
     pub(super) news: AtomicU64,
+    /// Whether there was somebody at the other end when it was looked last.
+    was_up: AtomicBool,
+    /// There was somebody, and there will be nobody again.
+    is_gone: AtomicBool,
     neighbours: Mutex<Neighbours>,
     device: &'static str,
     driver: String,
@@ -139,6 +144,8 @@ impl Port {
             makes: Checksums::NONE,
             checks: Checksums::NONE,
             news: AtomicU64::new(0),
+            was_up: AtomicBool::new(false),
+            is_gone: AtomicBool::new(false),
             neighbours: Mutex::new(Neighbours::new((ip, Mac::default()), Vec::new())),
             device: parts.device,
             driver: String::new(),
@@ -266,7 +273,35 @@ impl Port {
     /// Whether there is somebody at the other end.
     pub(super) fn is_up(&self) -> bool {
         // SAFETY: the port is there.
-        unsafe { dpdk_sys::daedal_port_is_up(self.id) != 0 }
+        !self.is_gone.load(Ordering::Relaxed)
+            && unsafe { dpdk_sys::daedal_port_is_up(self.id) != 0 }
+    }
+
+    /// Looks whether somebody is at the other end, and says so if it is news. Devices that listen take in who comes back
+    /// when they are looked at.
+    pub(super) fn watch(&self) {
+        let (device, is_up) = (self.device, self.is_up());
+        match (self.was_up.swap(is_up, Ordering::Relaxed), is_up) {
+            (false, true) => tracing::info!(device, "a port is up"),
+            (true, false) => self.say_down(),
+            _ => {}
+        }
+    }
+
+    fn say_down(&self) {
+        let device = self.device;
+        if !socket::goes_once(device) {
+            return tracing::warn!(
+                device,
+                "a port is down: what is sent is lost until there is somebody at its other end"
+            );
+        }
+        self.is_gone.store(true, Ordering::Relaxed);
+        tracing::warn!(
+            device,
+            "a port is down: who was at its other end is gone, and DPDK has such a device go there once; start this box \
+             again when somebody listens there, or have the device listen, so that others come to it"
+        );
     }
 
     pub(super) fn wrong(&self, problem: Problem) -> DriverError {
@@ -278,6 +313,7 @@ impl Port {
     }
 
     fn close(&mut self, held: &Held) {
+        self.await_handshake();
         // SAFETY: the port is there; nobody has a queue of it. What it has still it lets go of.
         let _ = unsafe { dpdk_sys::rte_eth_dev_stop(self.id) };
         if self.is_ours {
@@ -291,6 +327,18 @@ impl Port {
         held.closed();
         self.queues = Box::default();
         sweep();
+    }
+}
+
+impl Port {
+    /// A thread of DPDK's shakes hands for a memif that has just gone to its server, and does not survive that the port is
+    /// stopped meanwhile.
+    fn await_handshake(&self) {
+        const LOOKS_MAX: u32 = 100;
+        let is_memif = self.driver == "net_memif" && socket::goes_once(self.device);
+        for _ in (0..LOOKS_MAX).take_while(|_| is_memif && !self.is_up()) {
+            std::thread::sleep(Duration::from_millis(1));
+        }
     }
 }
 

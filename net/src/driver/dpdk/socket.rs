@@ -15,6 +15,17 @@ use super::error::Problem;
 /// Where memif listens if it is not told.
 const MEMIF: &str = "/run/memif.sock";
 
+/// Whether a device goes to where another listens, and does not again when that one is gone: DPDK has a memif and a
+/// virtio_user do so when they are made, and only there.
+pub(super) fn goes_once(device: &str) -> bool {
+    let says = |words: &[&str]| device.split(',').any(|it| words.contains(&it));
+    match device {
+        _ if device.starts_with("net_memif") => !says(&["role=server", "role=master"]),
+        _ if device.starts_with("net_virtio_user") => !says(&["server=1"]),
+        _ => false,
+    }
+}
+
 /// The file at which a device will listen, if it does at one.
 fn path(device: &str) -> Option<&str> {
     let (name, arguments) = device.split_once(',')?;
@@ -90,6 +101,23 @@ mod tests {
             ("0000:03:00.0", None),
         ] {
             assert_eq!(path(device), expect, "{device}");
+        }
+    }
+
+    #[test]
+    fn dpdk_devices_that_go_to_another_once_are_told_from_those_that_others_come_to() {
+        for (device, expect) in [
+            ("net_memif0", true),
+            ("net_memif0,role=client,id=0,socket=/a,socket-abstract=no", true),
+            ("net_memif0,role=server,id=0,socket=/a,socket-abstract=no", false),
+            ("net_virtio_user0,path=/a,queues=1", true),
+            ("net_virtio_user0,path=/a,server=1", false),
+            ("net_vhost0,iface=/a,queues=1", false),
+            ("net_vhost0,iface=/a,client=1", false),
+            ("net_af_packet0,iface=eth1", false),
+            ("0000:03:00.0", false),
+        ] {
+            assert_eq!(goes_once(device), expect, "{device}");
         }
     }
 
