@@ -8,6 +8,11 @@
 
 #[path = "lab/counts.rs"]
 mod counts;
+#[path = "lab/dead.rs"]
+mod dead;
+#[cfg(feature = "dpdk")]
+#[path = "lab/devices.rs"]
+mod devices;
 #[path = "lab/killed.rs"]
 mod killed;
 #[path = "lab/link_down.rs"]
@@ -15,6 +20,9 @@ mod link_down;
 #[path = "lab/reactors.rs"]
 mod reactors;
 mod system;
+#[cfg(feature = "dpdk")]
+#[path = "lab/wire.rs"]
+mod wire;
 
 use std::io::{BufRead, BufReader, Write};
 use std::net::TcpStream;
