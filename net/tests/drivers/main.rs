@@ -9,6 +9,7 @@
 mod beside;
 #[cfg(feature = "dpdk")]
 mod dpdk;
+mod faulty;
 mod filled;
 mod hostile;
 mod kernel;
