@@ -187,6 +187,21 @@ fn processes_start_where_one_that_was_killed_left_its_socket() {
     });
 }
 
+/// As `daedal preflight` does. DPDK shakes hands on a thread of its own.
+#[test]
+fn processes_open_a_port_to_another_and_close_it_at_once() {
+    alone("processes_open_a_port_to_another_and_close_it_at_once", || {
+        if required(open("net_null0", 0)).is_none() {
+            return;
+        }
+        for (_socket, server, client) in by_sockets() {
+            let _second = Second::start(&server);
+            (0..20).for_each(|_| drop(open(&client, 0).unwrap()));
+            converse(&mut open(&client, 0).unwrap(), rounds());
+        }
+    });
+}
+
 #[test]
 fn processes_leave_a_socket_alone_that_another_has_and_say_so() {
     alone("processes_leave_a_socket_alone_that_another_has_and_say_so", || {
