@@ -13,6 +13,8 @@ mod dead;
 #[cfg(feature = "dpdk")]
 #[path = "lab/devices.rs"]
 mod devices;
+#[path = "lab/faulty.rs"]
+mod faulty;
 #[path = "lab/killed.rs"]
 mod killed;
 #[path = "lab/link_down.rs"]
@@ -88,9 +90,17 @@ fn made(driver: &str, lab: Result<Lab, String>) -> Option<Lab> {
     }
 }
 
+/// Box `b` by a device at the interface of its host.
+#[cfg(feature = "dpdk")]
+fn by_af_packet(system: System) -> System {
+    by_dpdk(system, "net_af_packet0,iface=lab mac=02:00:00:00:00:22 --no-huge -m 128")
+}
+
 /// Box `b` by this device, at an address that the kernel there has not; box `a` by the kernel.
 #[cfg(feature = "dpdk")]
 fn by_dpdk(system: System, device: &str) -> System {
+    // What leaves by a virtual Ethernet is not cut into packets, which a card would do.
+    system.lab.as_ref().unwrap().ip("-n {0} link set lab gso_max_segs 1").unwrap();
     let driver = |it: &str| format!("\"\ndriver = \"{it}\"\n");
     let b = format!("10.0.0.22:7200{}", driver(&format!("dpdk:{device}")));
     let a = format!("10.0.0.1:7100{}", driver("kernel"));

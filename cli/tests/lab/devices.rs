@@ -75,10 +75,7 @@ impl Kind {
 
     /// A system whose box `b` is behind a wire.
     fn started(&self) -> Option<(System, Process)> {
-        let lab = pair("dpdk")?;
-        // What leaves by a virtual Ethernet is not cut into packets, which a card would do.
-        lab.ip("-n {0} link set lab gso_max_segs 1").unwrap();
-        let mut system = System::stated_between(lab);
+        let mut system = System::stated_between(pair("dpdk")?);
         let device = self.device.replace("PATH", self.path(&system).to_str().unwrap());
         system = by_dpdk(system, &format!("{device} mac=02:00:00:00:00:22 --no-huge -m 128"));
         if self.comes_to_wire {

@@ -64,8 +64,6 @@ fn agents_on_two_reactors_past_the_kernel_are_reached_from_another_box() {
 fn agents_on_two_reactors_by_dpdk_are_reached_from_another_box() {
     const DEVICE: &str = "net_af_packet0,iface=lab,qpairs=2 mac=02:00:00:00:00:22 --no-huge -m 256";
     let Some(lab) = pair("dpdk") else { return };
-    // What leaves by a virtual Ethernet is not cut into packets, which a card would do.
-    lab.ip("-n {0} link set lab gso_max_segs 1").unwrap();
     let system = crate::by_dpdk(stated(lab), DEVICE);
     let modes =
         [0, 1].map(|it| format!("b.{it}  dpdk (net_af_packet0 by net_af_packet, queue {it}"));

@@ -333,6 +333,7 @@ impl Port {
 impl Port {
     /// A thread of DPDK's shakes hands for a memif that has just gone to its server, and does not survive that the port is
     /// stopped meanwhile.
+    #[expect(clippy::disallowed_methods, reason = "who ends may wait; that thread tells nobody")]
     fn await_handshake(&self) {
         const LOOKS_MAX: u32 = 100;
         let is_memif = self.driver == "net_memif" && socket::goes_once(self.device);
