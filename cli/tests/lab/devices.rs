@@ -8,7 +8,7 @@
 use std::path::PathBuf;
 
 use crate::system::load::{beside_load, check_whole, keys, kill_under_load, now};
-use crate::system::{Process, System};
+use crate::system::{Process, System, until};
 use crate::{by_dpdk, pair, wire};
 
 /// Devices of a wire and of a box, with their socket at PATH.
@@ -78,12 +78,9 @@ impl Kind {
         let mut system = System::stated_between(pair("dpdk")?);
         let device = self.device.replace("PATH", self.path(&system).to_str().unwrap());
         system = by_dpdk(system, &format!("{device} mac=02:00:00:00:00:22 --no-huge -m 128"));
-        if self.comes_to_wire {
-            let wire = self.start_wire(&system);
-            return Some((system.started(), wire));
-        }
-        system.start_box("b");
-        let wire = self.start_wire(&system);
+        let wire = self.comes_to_wire.then(|| self.start_wire(&system));
+        system.start_box_with("b", &["--metrics", "127.0.0.1:0"]);
+        let wire = wire.unwrap_or_else(|| self.start_wire(&system));
         system.start_box("controller");
         system.start_box("a");
         system.await_service();
@@ -106,8 +103,11 @@ fn a_box_by_dpdk_goes_on_when_who_is_behind_its_device_is_killed_under_load_and_
         let Some((mut system, mut wire)) = kind.started() else { return };
         let (counters, all) = keys();
         let histories = beside_load(&mut system, &counters, |system, progress| {
-            for _ in 0..2 {
+            for round in 1..=2 {
                 wire.kill();
+                let b = &system.processes["b"];
+                until("its log to say so", || b.said().matches("a port is down").count() == round);
+                sleeps_alone(system);
                 wire = kind.start_wire(system);
                 progress();
             }
@@ -117,6 +117,18 @@ fn a_box_by_dpdk_goes_on_when_who_is_behind_its_device_is_killed_under_load_and_
             check_whole(&histories, key, now(&mut client, key));
         }
     }
+}
+
+/// With nobody at its port's other end box `b` goes on taking turns, and most of them find nothing.
+fn sleeps_alone(system: &System) {
+    let counts = || {
+        let metrics = system.metrics("b");
+        ["turns_busy_total", "parks_total"].map(|it| metrics.sample(it, 0))
+    };
+    let before = counts();
+    until("it to sleep", || counts()[1] >= before[1] + 500);
+    let [turns, parks] = [0, 1].map(|it| counts()[it] - before[it]);
+    assert!(turns <= parks / 5, "{turns} turns found something, {parks} sleeps");
 }
 
 /// DPDK 22.11 has a memif and a virtio_user go to their server when they are made, and not again.
