@@ -9,6 +9,10 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
+mod required;
+
+pub use required::required;
+
 /// Two ends that see each other as 10.0.0.1 and 10.0.0.2, each by an interface called `lab`:
 /// what [`Lab::pair`] makes.
 pub const PAIR: &str = "

@@ -1,8 +1,8 @@
 //! Rings between the reactors of a box: one for each ordered pair, single producer, single consumer.
 //!
 //! A ring is made of cache lines; a message takes as many as it needs, published at once, so a small one
-//! costs no more transfers between cores than its bytes. What is too large for that goes on the heap and
-//! its handle through a second ring; its head says so.
+//! costs no more transfers between cores than its bytes; it is written there, and read there. What is too large for that
+//! lies on the heap, and its handle goes through a second ring; its head says so.
 //!
 //! Of a turn's records the first is published at once, since somebody may wait for it; those behind it are, some at a
 //! time, as the receiver would otherwise fetch the ring's end anew for each.
@@ -16,43 +16,38 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use daedal_model::id::Number;
 use rtrb::{Consumer, Producer, RingBuffer};
+use zerocopy::IntoBytes;
 
 use daedal_net::wire::message::MessageHeader;
 
 use crate::conversation::ConversationIndex;
 use crate::gather::Which;
+use crate::plane::Parcel;
 
+mod lines;
 mod under_way;
 
+use lines::{LINE_BYTES, Line, LineWriter, ROOM_LINES, lines};
 use under_way::UnderWay;
 
-/// Bytes of a cache line.
-const LINE_BYTES: usize = 64;
-/// Lines of a ring: 256 KiB, half of what a core's own cache holds.
-pub(crate) const RING_LINES: usize = 4096;
+pub(crate) use lines::RING_LINES;
+
 /// Largest record that travels in the ring itself.
 const INLINE_BYTES_MAX: usize = 64 * LINE_BYTES;
 /// Lines of records that are published together at most: as many as fit in a core's nearest cache beside the rest.
-const STAGED_LINES: usize = 64;
-/// Lines of room that a message finds at the least where it is written; a longer one is copied there.
-const ROOM_LINES: usize = 4;
+const HIDDEN_LINES: usize = 64;
 /// Records under way from which on each turn looks at what the receiver has settled.
 const UNDER_WAY_MARK: u64 = 64;
 /// Large records under way in one ring.
 const LARGE_COUNT_MAX: usize = 64;
 
-type Line = [u8; LINE_BYTES];
-
 /// The sending end.
 #[derive(Debug)]
 pub(crate) struct RingSender {
-    lines: Producer<Line>,
-    /// The first of them are those of records that are not published yet; the next record is written behind them.
-    staged: Box<[Line; STAGED_LINES]>,
-    staged_count: usize,
+    lines: LineWriter,
     /// Whether one was published since the turn began.
     has_published: bool,
-    large: Producer<Box<[u8]>>,
+    large: Producer<Vec<u8>>,
     /// Length of the longest record that found no room, until there is room for it.
     refused_bytes: Option<usize>,
     under_way: UnderWay,
@@ -64,7 +59,7 @@ pub(crate) struct RingSender {
 #[derive(Debug)]
 pub(crate) struct RingReceiver {
     lines: Consumer<Line>,
-    large: Consumer<Box<[u8]>>,
+    large: Consumer<Vec<u8>>,
     /// A record that wrapped round the end of the ring, put together.
     whole: Vec<u8>,
     /// Records that were popped.
@@ -75,14 +70,12 @@ pub(crate) struct RingReceiver {
 
 /// Both ends of a new ring.
 pub(crate) fn ring() -> (RingSender, RingReceiver) {
-    let (lines_in, lines_out) = RingBuffer::new(RING_LINES);
+    let (lines_in, lines_out) = lines();
     let (large_in, large_out) = RingBuffer::new(LARGE_COUNT_MAX);
     let taken = Arc::new(AtomicU64::new(0));
     (
         RingSender {
             lines: lines_in,
-            staged: Box::new([[0; LINE_BYTES]; STAGED_LINES]),
-            staged_count: 0,
             has_published: false,
             large: large_in,
             refused_bytes: None,
@@ -96,7 +89,7 @@ pub(crate) fn ring() -> (RingSender, RingReceiver) {
 impl RingSender {
     /// Takes a record, and publishes it with the turn's last at the latest; `false`, and nothing is changed, when there is
     /// no room for it. `name`: which message it is; none, if it tells what became of one.
-    pub fn push(&mut self, record: &[u8], name: Option<Which>) -> bool {
+    pub fn push(&mut self, record: &mut Parcel<'_>, name: Option<Which>) -> bool {
         let pushed = self.try_push(record);
         if pushed {
             self.under_way.push(name);
@@ -106,20 +99,25 @@ impl RingSender {
         pushed
     }
 
-    /// Whether [`RingSender::room`] has as much as a message finds at the least: there is, or was made.
-    pub fn make_room(&mut self) -> bool {
-        self.staged_count + ROOM_LINES <= STAGED_LINES || self.publish()
+    /// Whether [`RingSender::room`] has as much as a message finds at the least.
+    #[inline]
+    pub fn has_room(&mut self) -> bool {
+        self.lines.has(ROOM_LINES)
     }
 
-    /// The room that was made, to write a record to, header first.
+    /// The room that there is for a record that travels in the ring itself, header first.
+    #[inline]
     pub fn room(&mut self) -> &mut [u8] {
-        self.staged[self.staged_count..].as_flattened_mut()
+        let room = self.lines.room();
+        let most = room.len().min(INLINE_BYTES_MAX);
+        &mut room[..most]
     }
 
     /// Takes a record of so many bytes that was written to the room: this message.
     pub fn written(&mut self, bytes: usize, name: Which) {
         self.under_way.push(Some(name));
-        self.stage(bytes.div_ceil(LINE_BYTES));
+        self.lines.written(bytes);
+        self.publish_some();
     }
 
     /// Whether it is time to see what the receiver has settled. Its count is on a cache line of its own, which
@@ -150,74 +148,58 @@ impl RingSender {
 
     /// Lines that the receiver has not read yet, as far as is known here.
     pub fn lines_used(&self) -> usize {
-        RING_LINES - self.lines.slots()
+        self.lines.used()
     }
 
     /// Whether a record waits for room, as far as is known here. Once there is room for it, this is so
     /// one last time: for the turn that tries again.
     pub fn is_waited_for(&mut self) -> bool {
-        let Some(bytes) = self.refused_bytes else { return self.staged_count > 0 };
-        let has_room = if bytes > INLINE_BYTES_MAX {
-            !self.large.is_full() && !self.lines.is_full()
-        } else {
-            self.lines.slots() >= bytes.div_ceil(LINE_BYTES)
-        };
-        if has_room {
+        let Some(bytes) = self.refused_bytes else { return false };
+        if self.has_room_for(bytes) {
             self.refused_bytes = None;
         }
         true
     }
 
-    fn try_push(&mut self, record: &[u8]) -> bool {
-        if record.len() > INLINE_BYTES_MAX {
-            return self.push_large(record);
-        }
-        let count = record.len().div_ceil(LINE_BYTES);
-        if self.staged_count + count > STAGED_LINES && !self.publish() {
-            return false;
-        }
-        self.staged.as_flattened_mut()[self.staged_count * LINE_BYTES..][..record.len()]
-            .copy_from_slice(record);
-        self.stage(count);
-        true
+    /// Ends the turn: publishes what was taken. Whether anything was.
+    pub fn flush(&mut self) -> bool {
+        self.has_published = false;
+        let has_some = self.lines.hidden() > 0;
+        self.lines.show();
+        has_some
     }
 
-    /// Lines of one more record are there. If there is no room for the first of a turn, it waits with those to come.
-    fn stage(&mut self, count: usize) {
-        self.staged_count += count;
-        if !std::mem::replace(&mut self.has_published, true) {
-            self.publish();
-        }
-    }
-
-    /// Publishes what was taken; `false` when there is no room for it.
-    fn publish(&mut self) -> bool {
-        let staged = &self.staged[..self.staged_count];
-        let has_room = staged.is_empty() || self.lines.push_entire_slice(staged).is_ok();
+    fn try_push(&mut self, record: &mut Parcel<'_>) -> bool {
+        let has_room = self.has_room_for(record.len());
         if has_room {
-            self.staged_count = 0;
+            if record.len() > INLINE_BYTES_MAX {
+                // A header whose length says more than a ring carries announces a large record.
+                self.lines.copy(&record[..LINE_BYTES]);
+                self.large
+                    .push(record.take())
+                    .expect("there was room, and we are the only producer");
+            } else {
+                self.lines.copy(record);
+            }
+            self.publish_some();
         }
         has_room
     }
 
-    /// Ends the turn: publishes what was taken, if there is room. Whether anything was published.
-    pub fn flush(&mut self) -> bool {
-        let has_staged = self.staged_count > 0;
-        // What there is no room for stays in front.
-        self.has_published = !self.publish();
-        has_staged && !self.has_published
+    fn has_room_for(&mut self, bytes: usize) -> bool {
+        if bytes > INLINE_BYTES_MAX {
+            !self.large.is_full() && self.lines.has(1)
+        } else {
+            self.lines.has(bytes.div_ceil(LINE_BYTES))
+        }
     }
 
-    /// A header whose length says more than a ring carries announces a large record.
-    fn push_large(&mut self, record: &[u8]) -> bool {
-        if !self.publish() || self.large.is_full() || self.lines.is_full() {
-            return false;
+    /// One more record is there.
+    fn publish_some(&mut self) {
+        let is_first = !std::mem::replace(&mut self.has_published, true);
+        if is_first || self.lines.hidden() >= HIDDEN_LINES {
+            self.lines.show();
         }
-        let mut head = [0; LINE_BYTES];
-        head.copy_from_slice(&record[..LINE_BYTES]);
-        self.large.push(record.into()).expect("there was room, and we are the only producer");
-        self.lines.push(head).expect("there was room, and we are the only producer");
-        true
     }
 }
 
@@ -230,10 +212,10 @@ impl RingReceiver {
         let chunk = self.lines.read_chunk(there).expect("so many are there");
         let (first, second) = chunk.as_slices();
         let (mut at, mut count) = (0, 0);
-        while count < most && at < there.min(STAGED_LINES) {
+        while count < most && at < there.min(HIDDEN_LINES) {
             let head = first.get(at).unwrap_or_else(|| &second[at - first.len()]);
-            let header =
-                MessageHeader::new_checked(head).expect("reactors of a box write whole records");
+            let header = MessageHeader::new_checked(head.as_bytes())
+                .expect("reactors of a box write whole records");
             let bytes = MessageHeader::BYTES + header.length.get() as usize;
             count += 1;
             if bytes > INLINE_BYTES_MAX {
@@ -243,13 +225,13 @@ impl RingReceiver {
             }
             let end = at + bytes.div_ceil(LINE_BYTES);
             if end <= first.len() {
-                take(&first[at..end].as_flattened()[..bytes]);
+                take(&first[at..end].as_bytes()[..bytes]);
             } else if at >= first.len() {
-                take(&second[at - first.len()..].as_flattened()[..bytes]);
+                take(&second[at - first.len()..].as_bytes()[..bytes]);
             } else {
                 self.whole.clear();
-                self.whole.extend_from_slice(first[at..].as_flattened());
-                self.whole.extend_from_slice(second[..end - first.len()].as_flattened());
+                self.whole.extend_from_slice(first[at..].as_bytes());
+                self.whole.extend_from_slice(second[..end - first.len()].as_bytes());
                 take(&self.whole[..bytes]);
             }
             at = end;
@@ -287,13 +269,17 @@ mod tests {
         record
     }
 
+    fn push(sender: &mut RingSender, bytes: usize, mark: u8) -> bool {
+        sender.push(&mut Parcel::Given(&mut record(bytes, mark)), None)
+    }
+
     #[test]
     fn records_of_all_sizes_come_out_as_they_went_in() {
         let (mut sender, mut receiver) = ring();
         let sizes = [0, 1, 63, 64, 65, 1000, 4032, 4033, 100_000];
         for round in 0..200u8 {
             for bytes in sizes {
-                assert!(sender.push(&record(bytes, round), None));
+                assert!(push(&mut sender, bytes, round));
             }
             sender.flush();
             let mut left = sizes.iter();
@@ -313,18 +299,18 @@ mod tests {
     fn a_full_ring_takes_nothing_and_loses_nothing() {
         let (mut sender, mut receiver) = ring();
         let mut pushed = 0;
-        while sender.push(&record(40, 1), None) {
+        while push(&mut sender, 40, 1) {
             pushed += 1;
         }
-        assert!((RING_LINES / 2..=(RING_LINES + STAGED_LINES) / 2).contains(&pushed), "{pushed}");
-        assert!(!sender.push(&record(100_000, 1), None));
-        assert!(!sender.flush() && sender.is_waited_for());
+        assert_eq!(pushed, RING_LINES / 2);
+        assert!(!push(&mut sender, 100_000, 1));
+        assert!(sender.flush() && sender.is_waited_for());
         let mut popped = 0;
         let mut pop_all = || while receiver.pop(usize::MAX, |_| popped += 1) > 0 {};
         pop_all();
-        assert!(sender.flush() && !sender.flush());
-        pop_all();
         assert_eq!(popped, pushed);
+        // Once more for who tries again.
+        assert_eq!([(); 2].map(|()| sender.is_waited_for()), [true, false]);
     }
 
     #[test]
@@ -332,14 +318,14 @@ mod tests {
         let (mut sender, mut receiver) = ring();
         for _ in 0..2 {
             let mut there = 0;
-            for _ in 0..STAGED_LINES {
-                assert!(sender.push(&record(40, 1), None));
+            for _ in 0..HIDDEN_LINES {
+                assert!(push(&mut sender, 40, 1));
                 there += receiver.pop(usize::MAX, |_| ());
             }
-            assert_eq!(there, 1 + STAGED_LINES / 2);
+            assert_eq!(there, 1 + HIDDEN_LINES / 2);
             assert!(sender.flush());
             there += receiver.pop(usize::MAX, |_| ());
-            assert_eq!(there, STAGED_LINES);
+            assert_eq!(there, HIDDEN_LINES);
         }
     }
 
@@ -347,7 +333,9 @@ mod tests {
     fn what_was_popped_is_done_once_it_is_settled_but_for_what_was_told_of() {
         let (mut sender, mut receiver) = ring();
         let name = |number| (ConversationIndex(7), Number(number));
-        (0..4).for_each(|number| assert!(sender.push(&record(40, 1), Some(name(number)))));
+        (0..4).for_each(|number| {
+            assert!(sender.push(&mut Parcel::Given(&mut record(40, 1)), Some(name(number))))
+        });
         sender.flush();
         assert_eq!(receiver.pop(3, |_| ()), 3);
         assert_eq!(sender.taken(), 0);

@@ -37,6 +37,7 @@ use crate::turn::Fate;
 use crate::walk::{Step, Walks};
 
 mod cycles;
+mod each;
 mod full;
 mod heads;
 mod in_order;
@@ -45,6 +46,7 @@ mod writing;
 
 use cycles::Cycles;
 pub(crate) use cycles::Label;
+use each::Each;
 use full::FullLeaves;
 pub(crate) use heads::Heads;
 pub(crate) use parcel::Parcel;
@@ -139,6 +141,8 @@ pub(crate) struct Plane<D> {
     /// What other reactors are to be told of records of theirs.
     bounced: VecDeque<(u8, Vec<u8>)>,
     begun: Option<Begun>,
+    /// Of what was begun: how far it is, if it goes to several.
+    each: Each,
     /// How often all ways were derived anew, from 1.
     settled: u64,
     scratch: Vec<u8>,
@@ -172,6 +176,7 @@ impl<D: Driver> Plane<D> {
             walks: Walks::default(),
             bounced: VecDeque::new(),
             begun: None,
+            each: Each::default(),
             settled: 1,
             scratch: vec![0; 4 << 10],
         }
@@ -551,12 +556,7 @@ impl<D: Driver> Plane<D> {
         let route = self.conversations[at].route;
         let destination = &self.routes[route];
         let count = destination.way.each_count(read.point(), number.0).ok_or(Stays::Away)?;
-        if self.conversations[at].fan_out(number, count)
-            && asks
-            && let Some(merge) = &destination.merge
-        {
-            self.matchings.begin((at, number), merge);
-        }
+        self.fan_out(at, number, asks, count);
         let mut sent = Ok(());
         for index in 0..count {
             if self.conversations[at].is_on_its_way(number, index) {
@@ -577,6 +577,17 @@ impl<D: Driver> Plane<D> {
             self.conversations[at].sent_to(number, index, leaf.physical, place);
         }
         sent
+    }
+
+    /// A message is to go to so many, if that is news.
+    fn fan_out(&mut self, at: ConversationIndex, number: Number, asks: bool, count: usize) {
+        let destination = &self.routes[self.conversations[at].route];
+        if self.conversations[at].fan_out(number, count)
+            && asks
+            && let Some(merge) = &destination.merge
+        {
+            self.matchings.begin((at, number), merge);
+        }
     }
 
     /// Keeps a record that was to leave at once.
@@ -672,7 +683,7 @@ impl<D: Driver> Plane<D> {
     }
 
     /// Puts a whole record into the ring to another reactor; `false` when there is no room.
-    fn push_to_ring(&mut self, reactor: u8, record: &[u8], name: Which) -> bool {
+    fn push_to_ring(&mut self, reactor: u8, record: &mut Parcel<'_>, name: Which) -> bool {
         let sent = self.ring(reactor).push(record, Some(name));
         if sent {
             self.counts.rung |= 1 << (reactor % 64);
@@ -702,12 +713,13 @@ impl<D: Driver> Plane<D> {
 
     /// Empties the queue of what goes back, as far as the rings have room.
     pub fn push_bounced(&mut self) {
-        while let Some((to, record)) = self.bounced.front() {
+        while let Some((to, record)) = self.bounced.front_mut() {
             let ring = self.rings[usize::from(*to)].as_mut();
-            if !ring.expect("it came from a reactor that there is").push(record, None) {
+            let ring = ring.expect("it came from a reactor that there is");
+            if !ring.push(&mut Parcel::Given(record), None) {
                 return;
             }
-            self.counts.rung |= 1 << (to % 64);
+            self.counts.rung |= 1 << (*to % 64);
             self.bounced.pop_front();
         }
     }

@@ -271,6 +271,11 @@ impl Draft {
             + usize::from(self.child.is_some())
     }
 
+    /// The point that it is for, if it is for one.
+    pub fn point(&self) -> Option<Point> {
+        self.header.has(HAS_POINT).then(|| Point(self.header.point.get()))
+    }
+
     /// The header, as of a message with an empty body.
     #[inline]
     pub fn head(&self) -> MessageHeader {

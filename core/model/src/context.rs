@@ -60,14 +60,17 @@ pub struct Timer(pub u64);
 ///
 /// A message is sent in two steps, so that it is serialised into the very place that it leaves from:
 /// `open` gives room, `close` says how much of it was used. `widen` gives more room to a message that did
-/// not fit; where there is none, its body is appended to what `lift` gives, and `close_lifted` takes the whole.
+/// not fit; where there is none, its body is appended to what `lift` gives, and `close_lifted` takes the whole. A message
+/// that goes to several is written `again` for each.
 pub trait Effects {
     /// Begins a message: gives room for its body.
     fn open(&mut self, letter: &Letter) -> &mut [u8];
     /// Gives more room for the message that was begun, empty again; `None` when there is no more.
     fn widen(&mut self) -> Option<&mut [u8]>;
     /// Ends a message whose body is the first `bytes` of the room that was given last.
-    fn close(&mut self, bytes: usize) -> Number;
+    fn close(&mut self, bytes: usize) -> Closed;
+    /// Gives room for the body of a message that was closed, and is to be written again.
+    fn again(&mut self) -> &mut [u8];
     /// What stands ahead of the body of the message that was begun, which fits no room: a multiple of 16 bytes.
     fn lift(&mut self) -> Vec<u8>;
     /// Ends a message that was lifted, and has its body now.
@@ -78,6 +81,15 @@ pub trait Effects {
     fn is_pressed(&self) -> bool;
     /// Whether that is so of the messages that one of this point (`None`: to all points) would wait behind.
     fn is_pressed_towards(&self, to: AgentId, point: Option<Point>) -> bool;
+}
+
+/// What becomes of a message when its body was written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Closed {
+    /// It is on its way, by this number.
+    Whole(Number),
+    /// It goes to several, and is written for each where it leaves from: it has to be written once more.
+    Again,
 }
 
 /// A transition's view of the world. Source: Ovid §3.1.
@@ -167,7 +179,7 @@ impl<'a, A: Agent> Context<'a, A> {
         let schema = <A::Reply as Wire>::SCHEMA;
         let letter =
             Letter { to, schema, point: None, broadcast: false, asks: false, in_order: false };
-        write::<A::Reply, R>(self.effects, &letter, reply);
+        encode::<A::Reply, R>(self.effects, &letter, reply);
     }
 
     /// Sends itself a message, once `delay` has gone by.
@@ -232,17 +244,11 @@ impl<'a, A: Agent> Context<'a, A> {
         let letter =
             Letter { to, schema, point, broadcast: message.is_broadcast(), asks, in_order: false };
         let bytes = message.bytes();
-        let mut room = Some(self.effects.open(&letter));
-        while let Some(place) = room {
-            if let Some(place) = place.get_mut(..bytes.len()) {
-                place.copy_from_slice(bytes);
-                return self.effects.close(bytes.len());
-            }
-            room = self.effects.widen();
-        }
-        let mut message = self.effects.lift();
-        message.extend_from_slice(bytes);
-        self.effects.close_lifted(message)
+        let copy = |room: &mut [u8]| {
+            room.get_mut(..bytes.len())?.copy_from_slice(bytes);
+            Some(bytes.len())
+        };
+        write(self.effects, &letter, copy, |message| message.extend_from_slice(bytes))
     }
 
     #[inline]
@@ -259,30 +265,46 @@ impl<'a, A: Agent> Context<'a, A> {
     ) -> Number {
         let schema = <B::Message as Wire>::SCHEMA;
         let letter = Letter { to, schema, point, broadcast: body.is_broadcast(), asks, in_order };
-        write::<B::Message, B>(self.effects, &letter, body)
+        encode::<B::Message, B>(self.effects, &letter, body)
     }
 }
 
 /// Serialises `body` into the room that `effects` has for it.
-fn write<M: Wire, B: Encode<M> + ?Sized>(
+fn encode<M: Wire, B: Encode<M> + ?Sized>(
     effects: &mut dyn Effects,
     letter: &Letter,
     body: &B,
 ) -> Number {
-    let mut encoder = Encoder::new(effects.open(letter));
-    if body.encode(&mut encoder).is_ok() {
-        let bytes = encoder.written().len();
-        return effects.close(bytes);
-    }
-    while let Some(room) = effects.widen() {
+    let place = |room: &mut [u8]| {
         let mut encoder = Encoder::new(room);
-        if let Ok::<(), Full>(()) = body.encode(&mut encoder) {
-            let bytes = encoder.written().len();
-            return effects.close(bytes);
+        let encoded: Result<(), Full> = body.encode(&mut encoder);
+        encoded.is_ok().then(|| encoder.written().len())
+    };
+    write(effects, letter, place, |message| append(body, message))
+}
+
+/// Sends what `place` writes to a room, saying how many bytes, or else `append` behind what there is.
+#[inline]
+fn write(
+    effects: &mut dyn Effects,
+    letter: &Letter,
+    place: impl Fn(&mut [u8]) -> Option<usize>,
+    append: impl FnOnce(&mut Vec<u8>),
+) -> Number {
+    let mut room = effects.open(letter);
+    loop {
+        let Some(bytes) = place(room) else {
+            let Some(wider) = effects.widen() else { break };
+            room = wider;
+            continue;
+        };
+        match effects.close(bytes) {
+            Closed::Whole(number) => return number,
+            Closed::Again => room = effects.again(),
         }
     }
     let mut message = effects.lift();
-    append(body, &mut message);
+    append(&mut message);
     effects.close_lifted(message)
 }
 

@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 
 use crate::agent::Agent;
-use crate::context::{Addressee, Context, Effects, Envelope, Letter, Timer};
+use crate::context::{Addressee, Closed, Context, Effects, Envelope, Letter, Timer};
 use crate::id::{AgentId, Number, Point};
 use crate::message::Wire;
 
@@ -109,10 +109,14 @@ impl Effects for Outputs {
         })
     }
 
-    fn close(&mut self, bytes: usize) -> Number {
+    fn close(&mut self, bytes: usize) -> Closed {
         let (letter, mut room) = self.begun();
         room.truncate(bytes);
-        self.post(letter, room)
+        Closed::Whole(self.post(letter, room))
+    }
+
+    fn again(&mut self) -> &mut [u8] {
+        unreachable!("each is written once")
     }
 
     /// Nothing stands ahead of it.

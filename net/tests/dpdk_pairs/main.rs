@@ -120,19 +120,8 @@ fn alone(name: &str, test: impl FnOnce()) {
     assert!(output.status.success(), "{said}\n{errors}");
 }
 
-/// What can be had, or `None`, said as a test says that it was skipped.
 fn required<T>(here: Result<T, String>) -> Option<T> {
-    let required = std::env::var("DAEDAL_REQUIRE_DRIVERS").unwrap_or_default();
-    match here {
-        Ok(it) => Some(it),
-        Err(why) if required.split(',').any(|it| it == "dpdk") => {
-            panic!("driver dpdk is required (DAEDAL_REQUIRE_DRIVERS), and cannot run: {why}")
-        }
-        Err(why) => {
-            println!("skipped: driver dpdk, {why}");
-            None
-        }
-    }
+    daedal_lab::required("dpdk", here)
 }
 
 #[test]

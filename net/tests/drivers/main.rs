@@ -23,26 +23,12 @@ mod shm_hostile;
 mod xdp;
 mod zero_copy;
 
+use daedal_lab::required;
 use daedal_net::driver::xdp::Attach::{Generic, Native};
 #[cfg(feature = "dpdk")]
 use dpdk::DpdkPlace;
 use places::{FaultPlace, PcapPlace, has_ipv6, plain, sim, v4, v6};
 use xdp::XdpPlace;
-
-/// What can be had, or `None`, said as a test says that it was skipped.
-fn required<T>(driver: &str, here: Result<T, String>) -> Option<T> {
-    let required = std::env::var("DAEDAL_REQUIRE_DRIVERS").unwrap_or_default();
-    match here {
-        Ok(it) => Some(it),
-        Err(why) if required.split(',').any(|it| it == driver) => {
-            panic!("driver {driver} is required (DAEDAL_REQUIRE_DRIVERS), and cannot run: {why}")
-        }
-        Err(why) => {
-            println!("skipped: driver {driver}, {why}");
-            None
-        }
-    }
-}
 
 macro_rules! conformance {
     ($name:ident, $driver:literal, $place:expr) => {

@@ -77,7 +77,7 @@ impl<D: Driver> Plane<D> {
         let is_free = holds && is_plain && self.conversations[ready.begun.conversation].is_free();
         let has_room = match ready.via {
             Via::Link(link) => is_free && self.links.make_room(link, FRAME_ROOM_BYTES),
-            Via::Ring(to) => is_free && self.ring(to).make_room(),
+            Via::Ring(to) => is_free && self.ring(to).has_room(),
             _ => is_free,
         };
         has_room.then_some(which)

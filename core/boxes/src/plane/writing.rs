@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use daedal_model::agent::Refusal;
-use daedal_model::context::{Addressee, Effects, Letter, Timer};
+use daedal_model::context::{Addressee, Closed, Effects, Letter, Timer};
 use daedal_model::id::{AgentId, Name, Number, Point, Space, Stamp, Trace};
 use daedal_model::message::Schema;
 use daedal_model::point::PointRange;
@@ -34,8 +34,20 @@ pub(super) struct Begun {
     pub asks: bool,
     /// It is written to the next lines of its ring; what goes elsewhere and has no frame is in scratch.
     pub is_in_ring: bool,
+    /// It is written for one of several, and then for the next.
+    pub is_one_of_each: bool,
     /// It was given a whole frame, or was to be, and there is nothing larger; its head is in scratch.
     pub is_widest: bool,
+}
+
+/// Whether a message goes through the stage `ordered`.
+#[derive(Clone, Copy, Debug)]
+enum Order {
+    None,
+    /// It does. `leaves`: at once, and takes its place in its line; else when it leaves.
+    Kept {
+        leaves: bool,
+    },
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -76,26 +88,33 @@ impl<D: Driver> Plane<D> {
             Addressee::Myself(delay) => return self.begin_alarm((slot, hand), delay, letter),
         };
         let mut is_in_ring = false;
-        match goes {
+        let leaves = match goes {
             Goes::To(Leaf { via: Via::Link(link), .. }) => {
                 self.note_link(conversation, link);
-                if !self.links.make_room(link, FRAME_ROOM_BYTES) {
+                let has_room = self.links.make_room(link, FRAME_ROOM_BYTES);
+                if !has_room {
                     goes = Goes::Wait;
                 }
+                has_room
             }
-            // What stays in order takes its place when it leaves.
-            Goes::To(Leaf { via: Via::Ring(to), .. }) if !in_order => {
-                is_in_ring = self.ring(to).make_room();
+            Goes::To(Leaf { via: Via::Ring(to), .. }) => {
+                is_in_ring = self.ring(to).has_room();
+                is_in_ring
             }
-            _ => {}
-        }
-        let draft = self.draft(slot, hand, letter, (conversation, in_order), goes, answers);
+            Goes::To(Leaf { via: Via::Local(_), .. }) => true,
+            _ => false,
+        };
+        let order = if in_order { Order::Kept { leaves } } else { Order::None };
+        let draft = self.draft(slot, hand, letter, (conversation, order), goes, answers);
         self.keep_head(slot, letter, conversation, &draft, goes);
         let number = Number(draft.header.number.get());
         let body_at = draft.bytes();
         let asks = letter.asks;
-        let is_widest = false;
-        let begun = Begun { conversation, number, goes, body_at, asks, is_in_ring, is_widest };
+        let begun =
+            Begun { conversation, number, goes, body_at, asks, is_in_ring, ..Begun::default() };
+        if let Goes::Each = goes {
+            return self.begin_each(begun, draft);
+        }
         self.begun = Some(begun);
         let room = match goes {
             Goes::To(Leaf { via: Via::Local(_), .. }) => self.filling.room(),
@@ -131,15 +150,7 @@ impl<D: Driver> Plane<D> {
         };
         let draft = Draft { header, ..Draft::default() };
         let body_at = draft.bytes();
-        self.begun = Some(Begun {
-            conversation: ConversationIndex(0),
-            number,
-            goes: Goes::Alarm(delay),
-            body_at,
-            asks: false,
-            is_in_ring: false,
-            is_widest: false,
-        });
+        self.begun = Some(Begun { number, goes: Goes::Alarm(delay), body_at, ..Begun::default() });
         draft.write(&mut self.scratch);
         &mut self.scratch[body_at..]
     }
@@ -215,6 +226,10 @@ impl<D: Driver> Plane<D> {
     fn widen(&mut self) -> Option<&mut [u8]> {
         let begun = self.begun.as_mut().expect("a message was begun");
         let at = begun.body_at;
+        if begun.is_one_of_each {
+            self.begin_in_scratch();
+            return Some(&mut self.scratch[at..]);
+        }
         match begun.goes {
             Goes::To(Leaf { via: Via::Local(_), .. }) => {
                 Some(&mut self.filling.wider_room()?[at..])
@@ -254,22 +269,39 @@ impl<D: Driver> Plane<D> {
     }
 
     #[inline]
-    fn end(&mut self, bytes: usize) -> Number {
+    fn end(&mut self, bytes: usize) -> Closed {
         let begun = self.begun.as_ref().expect("a message was begun");
         if let Goes::To(Leaf { via: Via::Local(_), .. }) = begun.goes {
-            let number = begun.number;
+            let (number, is_one_of_each) = (begun.number, begun.is_one_of_each);
             let end = finish(self.filling.begun(), begun.body_at, bytes);
             self.filling.commit(padded(end));
+            if is_one_of_each {
+                return self.end_one();
+            }
             self.begun = None;
-            return number;
+            return Closed::Whole(number);
         }
         self.end_elsewhere(bytes)
     }
 
-    fn end_elsewhere(&mut self, bytes: usize) -> Number {
+    /// Ends what was written for one of several.
+    fn end_one(&mut self) -> Closed {
+        let begun = self.begun.as_ref().expect("a message was begun");
+        let (at, number) = (begun.conversation, begun.number);
+        if let Goes::To(leaf) = begun.goes
+            && self.is_written_again(at, number, leaf)
+        {
+            return Closed::Again;
+        }
+        self.begun = None;
+        Closed::Whole(number)
+    }
+
+    fn end_elsewhere(&mut self, bytes: usize) -> Closed {
         // Not taken, which would read all of it: parts of it were just written.
         let begun = self.begun.as_ref().expect("a message was begun");
         let (at, number, body_at) = (begun.conversation, begun.number, begun.body_at);
+        let is_one_of_each = begun.is_one_of_each;
         match begun.goes {
             Goes::To(Leaf { via: Via::Link(link), .. }) => {
                 let asks = begun.asks;
@@ -290,14 +322,21 @@ impl<D: Driver> Plane<D> {
                 self.end_in_scratch(&begun, bytes);
             }
         }
+        if is_one_of_each {
+            return self.end_one();
+        }
         self.begun = None;
-        number
+        Closed::Whole(number)
     }
 
     /// The head of the message that is being written, which finds no room with its body.
     fn lift(&mut self) -> Vec<u8> {
         let begun = self.begun.expect("a message was begun");
         let at = begun.body_at;
+        if begun.is_one_of_each {
+            self.begin_in_scratch();
+            return self.scratch[..at].to_vec();
+        }
         match begun.goes {
             Goes::To(Leaf { via: Via::Local(_), .. }) => return self.filling.room()[..at].to_vec(),
             Goes::To(Leaf { via: Via::Link(link), .. }) => drop(self.take_head_from_frame(link)),
@@ -381,7 +420,7 @@ impl<D: Driver> Plane<D> {
         slot: SlotIndex,
         hand: &Hand,
         letter: &Letter,
-        (at, in_order): (ConversationIndex, bool),
+        (at, order): (ConversationIndex, Order),
         goes: Goes,
         answers: Option<(Number, Space)>,
     ) -> Draft {
@@ -398,34 +437,24 @@ impl<D: Driver> Plane<D> {
             Goes::To(leaf) => leaf,
             _ => Leaf { physical: conversation.to, via: Via::Nowhere },
         };
-        let place = in_order.then(|| {
-            self.conversations.line_up(at, number, None);
-            match leaf.via {
-                Via::Local(_) | Via::Link(_) => {
+        let place = match order {
+            Order::None => None,
+            Order::Kept { leaves } => {
+                self.conversations.line_up(at, number, None);
+                Some(if leaves {
                     self.conversations.leave(at, number, leaf.physical);
                     self.conversations.take_place(at, leaf.physical, None)
-                }
-                // It is written to scratch, and takes its place when it leaves.
-                Via::Ring(_) | Via::Nowhere => NO_PLACE,
-            }
-        });
-        let conversation = &self.conversations[at];
-        let (floor, route_epoch, checkpoint) = match leaf.via {
-            Via::Local(to) => (to.0, slot.0, at.0),
-            via => {
-                let checkpoint = if let Via::Ring(_) = via { at.0 } else { 0 };
-                let epoch = self.routes[conversation.route].epoch.0;
-                (conversation.floor_below(number), epoch, checkpoint)
+                } else {
+                    NO_PLACE
+                })
             }
         };
         let sender = &self.senders[slot.0 as usize];
         let flag = |set: bool, flag: u8| if set { flag } else { 0 };
         let header = MessageHeader {
-            destination: leaf.physical.0.into(),
             source: sender.source.0.into(),
             number: number.0.into(),
             space: sender.space.0.into(),
-            floor: floor.into(),
             point: letter.point.unwrap_or_default().0.into(),
             trace: hand.trace.0.into(),
             kind: kind.0.into(),
@@ -433,12 +462,35 @@ impl<D: Driver> Plane<D> {
                 | flag(letter.asks, ASKS)
                 | flag(letter.broadcast, BROADCAST)
                 | flag(sender.is_shim, FROM_OUTSIDE),
-            route_epoch: route_epoch.into(),
-            checkpoint: checkpoint.into(),
             ..MessageHeader::default()
         };
+        let header = self.headed(header, at, leaf);
         let child = (sender.source != sender.logical).then_some(sender.logical);
         Draft { header, answers, child, place, part: None }
+    }
+
+    /// The header of a message of that conversation, on its way there.
+    #[inline]
+    pub(super) fn headed(
+        &self,
+        mut header: MessageHeader,
+        at: ConversationIndex,
+        leaf: Leaf,
+    ) -> MessageHeader {
+        let conversation = &self.conversations[at];
+        let (floor, route_epoch, checkpoint) = match leaf.via {
+            Via::Local(to) => (to.0, conversation.from.0, at.0),
+            via => {
+                let checkpoint = if let Via::Ring(_) = via { at.0 } else { 0 };
+                let epoch = self.routes[conversation.route].epoch.0;
+                (conversation.floor_below(Number(header.number.get())), epoch, checkpoint)
+            }
+        };
+        header.destination = leaf.physical.0.into();
+        header.floor = floor.into();
+        header.route_epoch = route_epoch.into();
+        header.checkpoint = checkpoint.into();
+        header
     }
 
     #[inline]
@@ -485,9 +537,16 @@ impl<D: Driver> Effects for Work<'_, D> {
         self.plane.widen()
     }
 
-    fn close(&mut self, bytes: usize) -> Number {
-        let number = self.plane.end(bytes);
-        self.note_sent(number)
+    fn close(&mut self, bytes: usize) -> Closed {
+        let closed = self.plane.end(bytes);
+        if let Closed::Whole(number) = closed {
+            self.note_sent(number);
+        }
+        closed
+    }
+
+    fn again(&mut self) -> &mut [u8] {
+        self.plane.room_again()
     }
 
     fn lift(&mut self) -> Vec<u8> {
