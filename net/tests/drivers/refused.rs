@@ -3,8 +3,9 @@
 use std::net::SocketAddr;
 
 use daedal_net::driver::xdp::Attach::{Generic, Native};
-use daedal_net::driver::xdp::{Config, Interface, Options, Problem};
+use daedal_net::driver::xdp::{Config, Interface, Options, Problem, Xdp};
 use daedal_net::driver::{Driver, DriverError};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use rustix::thread::{CapabilitySet, CapabilitySets};
 
 use crate::peer::{Peer, pair};
@@ -96,20 +97,54 @@ fn what_is_too_large_for_native_xdp_is_taken_generically_and_the_mode_says_why()
     });
 }
 
+/// Without these rights, which are a thread's: what it is granted it may lay down, and take up again.
+fn without<T>(rights: CapabilitySet, run: impl FnOnce() -> T) -> T {
+    let granted = rustix::thread::capabilities(None).unwrap();
+    let effective = granted.effective.difference(rights);
+    rustix::thread::set_capabilities(None, CapabilitySets { effective, ..granted }).unwrap();
+    let result = run();
+    rustix::thread::set_capabilities(None, granted).unwrap();
+    result
+}
+
+#[test]
+fn who_may_lock_too_little_memory_is_told_how_much_it_takes_and_with_just_that_starts_again_at_once()
+ {
+    with(XdpPlace::v4(Generic), |place| {
+        let config = place.config(SocketAddr::new(place.ends[0], 0), 0);
+        let interface = &place.interfaces[0];
+        let bytes = (config.frames + config.receive_buffers) as u64 * 2048;
+        let start = |may_lock: u64| {
+            // Others of this process may lock all the same, as they have the right to.
+            let before = getrlimit(Resource::Memlock);
+            setrlimit(Resource::Memlock, Rlimit { current: Some(may_lock), ..before }).unwrap();
+            let start = || Xdp::start(interface, &config).map_err(|it| it.to_string());
+            let started = place.lab.within(0, || without(CapabilitySet::IPC_LOCK, start));
+            setrlimit(Resource::Memlock, before).unwrap();
+            started
+        };
+        let error = start(bytes - 1).unwrap_err();
+        let expect = format!(
+            "driver xdp at 10.0.0.1, interface lab: its buffers, {bytes} bytes, cannot be locked in memory; \
+             `ulimit -l {}` before it is started",
+            bytes / 1024
+        );
+        assert!(error.starts_with(&expect), "{error}");
+        // The kernel lets go of what a socket had when it has closed it.
+        for _ in 0..50 {
+            drop(start(bytes).unwrap());
+        }
+    });
+}
+
 #[test]
 fn who_may_not_is_told_which_rights_it_takes() {
     with(XdpPlace::v4(Generic), |place| {
         place.interfaces.clear();
         let open = || {
-            place.lab.within(0, || {
-                // Rights are a thread's; what it is granted it may lay down, and take up again.
-                let rights = rustix::thread::capabilities(None).unwrap();
-                let none = CapabilitySets { effective: CapabilitySet::empty(), ..rights };
-                rustix::thread::set_capabilities(None, none).unwrap();
-                let error = Interface::open([10, 0, 0, 1].into(), Options::default()).unwrap_err();
-                rustix::thread::set_capabilities(None, rights).unwrap();
-                error.to_string()
-            })
+            let open = || Interface::open([10, 0, 0, 1].into(), Options::default());
+            let opened = place.lab.within(0, || without(CapabilitySet::all(), open));
+            opened.unwrap_err().to_string()
         };
         let error = open();
         assert!(

@@ -4,6 +4,18 @@ use std::io;
 
 use crate::driver::OR_BY_THE_KERNEL;
 
+/// The command that grants all that the driver needs, in backticks.
+pub const GRANTS: &str = "`setcap cap_net_admin,cap_net_raw,cap_bpf,cap_ipc_lock+ep $(readlink -f $(command -v daedal))`";
+
+/// How so many bytes may be locked in memory, commands in backticks.
+pub fn to_lock(bytes: u64) -> String {
+    let kib = bytes.div_ceil(1024);
+    format!(
+        "`ulimit -l {kib}` before it is started, `docker run --ulimit memlock={bytes}`, or LimitMEMLOCK={kib}K in its \
+         systemd unit, and more by what others of its user lock; or {GRANTS}, which needs none of these"
+    )
+}
+
 /// Why an interface, or a queue of it, does not serve.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -28,11 +40,7 @@ pub enum Problem {
         program: Option<u32>,
     },
     /// The process may not.
-    #[error(
-        "{what}: this process may not; start it as root or grant `setcap \
-         cap_net_admin,cap_net_raw,cap_bpf,cap_ipc_lock+ep`{}",
-        OR_BY_THE_KERNEL
-    )]
+    #[error("{what}: this process may not; start it as root or grant {GRANTS}{}", OR_BY_THE_KERNEL)]
     NotAllowed {
         /// The call.
         what: &'static str,
@@ -70,13 +78,13 @@ pub enum Problem {
     },
     /// Memory may not be locked, or there is none.
     #[error(
-        "its buffers, {bytes} bytes, cannot be locked in memory; `ulimit -l {}` before it is started, or grant \
-         CAP_IPC_LOCK",
-        bytes.div_ceil(1024)
+        "its buffers, {bytes} bytes, cannot be locked in memory; {}{}",
+        to_lock(*bytes),
+        OR_BY_THE_KERNEL
     )]
     NoMemory {
         /// The buffers' size.
-        bytes: usize,
+        bytes: u64,
     },
     /// A number is no power of two.
     #[error("{setting} is {value}; choose a power of two, such as {}", value.next_power_of_two().min(1 << 15))]

@@ -45,7 +45,7 @@ mod rings;
 mod socket;
 mod ways;
 
-pub use error::Problem;
+pub use error::{GRANTS, Problem, to_lock};
 pub use interface::Interface;
 pub use options::{Attach, Options, WORDS};
 
@@ -68,18 +68,27 @@ pub struct Config {
     pub payload_bytes_max: usize,
 }
 
+/// Buffers and entries of rings by the defaults: 12 MiB, half of those to receive into with the kernel.
+const SIZES: Sizes =
+    Sizes { frames: 2048, receive_buffers: 4096, receive_ring: 2048, send_ring: 2048 };
+
+/// Bytes of a driver's buffers by the defaults, which the kernel keeps in memory: those of a process without CAP_IPC_LOCK
+/// count as locked (`RLIMIT_MEMLOCK`), together with all that processes of its user lock.
+/// Source: linux v6.6 net/xdp/xdp_umem.c, `xdp_umem_account_pages`.
+pub const LOCKED_BYTES: u64 = SIZES.bytes() as u64;
+
 impl Config {
-    /// The defaults for a reactor, by its number in its box: 2,048 frames and 4,096 receive buffers (12 MiB), half of these with the kernel, payloads as the
-    /// kernel driver's or what the interface's MTU leaves.
+    /// The defaults for a reactor, by its number in its box; payloads as the kernel driver's or what the interface's MTU
+    /// leaves.
     pub fn new(bind: SocketAddr, reactor: u8, interface: &Interface) -> Config {
         let usual = kernel::Config::new(bind).payload_bytes_max;
         Config {
             bind,
             queue: u32::from(interface.options.queue) + u32::from(reactor),
-            frames: 2048,
-            receive_buffers: 4096,
-            receive_ring: 2048,
-            send_ring: 2048,
+            frames: SIZES.frames,
+            receive_buffers: SIZES.receive_buffers,
+            receive_ring: SIZES.receive_ring,
+            send_ring: SIZES.send_ring,
             payload_bytes_max: usual.min(interface.payload_bytes_max(bind.is_ipv4())),
         }
     }
@@ -289,12 +298,13 @@ impl fmt::Debug for Xdp {
 
 /// What a socket that could not be opened says of its queue.
 fn problem((what, source): Failed, queue: u32, sizes: Sizes) -> Problem {
-    let bytes = (sizes.frames + sizes.receive_buffers) * socket::CHUNK_BYTES;
     match (what, source.raw_os_error().unwrap_or(0)) {
         ("bind", libc::EINVAL) => Problem::NoQueue { queue },
         ("bind", libc::EBUSY) => Problem::QueueTaken { queue },
         ("bind", libc::EOPNOTSUPP) => Problem::NoZeroCopy { queue },
-        ("XDP_UMEM_REG", libc::ENOBUFS | libc::ENOMEM) => Problem::NoMemory { bytes },
+        ("XDP_UMEM_REG", libc::ENOBUFS | libc::ENOMEM) => {
+            Problem::NoMemory { bytes: sizes.bytes() as u64 }
+        }
         _ => Problem::of(what, source),
     }
 }

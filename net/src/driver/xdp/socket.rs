@@ -10,7 +10,7 @@
 //! Source: linux v6.6 net/xdp/xsk.c, Documentation/networking/af_xdp.rst.
 
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::rc::Rc;
 
 use rustix::io::Errno;
@@ -26,6 +26,7 @@ use rustix::net::xdp::{
 use rustix::net::{
     AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, bind, recv, send, socket_with,
 };
+use rustix::process::{Resource, getrlimit};
 
 use super::rings::{Consumer, Producer};
 use crate::driver::RingCounters;
@@ -63,6 +64,13 @@ pub(super) struct Sizes {
     pub receive_buffers: usize,
     pub receive_ring: usize,
     pub send_ring: usize,
+}
+
+impl Sizes {
+    /// All buffers together.
+    pub(super) const fn bytes(self) -> usize {
+        (self.frames + self.receive_buffers) * CHUNK_BYTES
+    }
 }
 
 /// What a socket is bound to.
@@ -124,7 +132,7 @@ impl XdpSocket {
         let flags = SocketFlags::CLOEXEC;
         let socket =
             called("socket", socket_with(AddressFamily::XDP, SocketType::RAW, flags, None))?;
-        let bytes = (sizes.frames + sizes.receive_buffers) * CHUNK_BYTES;
+        let bytes = sizes.bytes();
         let memory = Memory::new(bytes, PAGE_BYTES_MAX);
         let area = XdpUmemReg {
             addr: memory.address() as u64,
@@ -136,7 +144,7 @@ impl XdpSocket {
         };
         let (receive_ring, send_ring) = (sizes.receive_ring as u32, sizes.send_ring as u32);
         let it = socket.as_fd();
-        called("XDP_UMEM_REG", set_xdp_umem_reg(it, area))?;
+        called("XDP_UMEM_REG", register_soon(it, area))?;
         called("XDP_UMEM_FILL_RING", set_xdp_umem_fill_ring_size(it, receive_ring))?;
         called("XDP_UMEM_COMPLETION_RING", set_xdp_umem_completion_ring_size(it, send_ring))?;
         called("XDP_RX_RING", set_xdp_rx_ring_size(it, receive_ring))?;
@@ -355,19 +363,32 @@ fn poll_busily(socket: &OwnedFd, budget: u16) -> Result<(), Failed> {
     })
 }
 
-/// Binds. The kernel goes on for a moment with a socket that was closed: the queue is asked for again while that may
-/// be why it is busy.
+/// Has the kernel take the buffers. What may be locked is asked for again while a socket that was closed may still
+/// have it.
+fn register_soon(socket: BorrowedFd<'_>, area: XdpUmemReg) -> Result<(), Errno> {
+    if getrlimit(Resource::Memlock).current.is_some_and(|bytes| bytes < area.len) {
+        return set_xdp_umem_reg(socket, area);
+    }
+    soon(Errno::NOBUFS, || set_xdp_umem_reg(socket, area))
+}
+
+/// Binds. The queue is asked for again while a socket that was closed may still have it.
 fn bind_soon(socket: &OwnedFd, address: &SocketAddrXdp) -> Result<(), Errno> {
+    soon(Errno::BUSY, || bind(socket, address))
+}
+
+/// Calls again while it is refused for what passes: the kernel goes on for a moment with a socket that was closed.
+fn soon(passes: Errno, call: impl Fn() -> Result<(), Errno>) -> Result<(), Errno> {
     const TRIES: usize = 600;
     const APART: rustix::thread::Timespec =
         rustix::thread::Timespec { tv_sec: 0, tv_nsec: 5_000_000 };
-    for _ in 0..TRIES {
-        match bind(socket, address) {
-            Err(Errno::BUSY) => drop(rustix::thread::nanosleep(&APART)),
+    for _ in 1..TRIES {
+        match call() {
+            Err(error) if error == passes => drop(rustix::thread::nanosleep(&APART)),
             other => return other,
         }
     }
-    Err(Errno::BUSY)
+    call()
 }
 
 #[cfg(test)]
