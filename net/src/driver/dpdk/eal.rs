@@ -10,7 +10,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard};
 
 use super::error::{Problem, last};
-use super::options::Parts;
+use super::options::{Parts, name};
+use super::socket;
 
 /// What became of it.
 enum State {
@@ -53,7 +54,7 @@ fn options(parts: &Parts) -> Vec<String> {
 
 /// Whether a device is named by a PCI address, `0000:03:00.0` or `03:00.0`.
 fn is_pci(device: &str) -> bool {
-    let name = device.split(',').next().unwrap_or("");
+    let name = name(device);
     name.contains(':') && name.bytes().all(|byte| byte.is_ascii_hexdigit() || b":.".contains(&byte))
 }
 
@@ -67,11 +68,12 @@ fn first_cpu() -> usize {
 
 /// Has DPDK run, and nobody else make or take away ports meanwhile.
 /// # Errors
-/// [`Problem::NotStarted`], [`Problem::OtherOptions`].
+/// [`Problem::NotStarted`], [`Problem::OtherOptions`], [`Problem::SocketTaken`].
 pub(super) fn started(parts: &Parts) -> Result<Held, Problem> {
     let mut state = STATE.lock().unwrap_or_else(|it| it.into_inner());
     let asked = parts.eal.join(" ");
     if state.is_none() {
+        parts.made().try_for_each(socket::make_room)?;
         let options = options(parts);
         // It may pin its thread, which has the namespaces of this one.
         let started = std::thread::scope(|scope| {
@@ -124,7 +126,9 @@ fn init(options: &[String]) -> Result<(), String> {
     // SAFETY: as many zero-terminated texts, and a null behind, which all stay.
     let result = unsafe { dpdk_sys::rte_eal_init(words.len() as c_int, pointers.as_mut_ptr()) };
     if result < 0 {
-        return Err(last().1);
+        let said = last().1;
+        remove_folder();
+        return Err(said);
     }
     // SAFETY: a function that may be called at any time, and once.
     let _ = unsafe { libc::atexit(let_go) };
@@ -134,15 +138,19 @@ fn init(options: &[String]) -> Result<(), String> {
 /// What DPDK has outside this process. While a port is open its threads may be at it: then the system has to.
 extern "C" fn let_go() {
     if PORTS.load(Ordering::Relaxed) == 0 {
-        // SAFETY: it was started; the text is there as long as the process.
-        let folder = unsafe { dpdk_sys::rte_eal_get_runtime_dir() };
         // SAFETY: it was started, and no port is open that could be used.
         let _ = unsafe { dpdk_sys::rte_eal_cleanup() };
-        // SAFETY: a zero-terminated text of DPDK's.
-        let folder = unsafe { CStr::from_ptr(folder) };
-        // Of its own DPDK leaves it; one that holds something is shared with other processes.
-        let _ = rustix::fs::rmdir(folder);
+        remove_folder();
     }
+}
+
+/// Removes the folder that DPDK made for this process, and leaves. One that holds something is shared with others.
+fn remove_folder() {
+    // SAFETY: reads where a text is that is there as long as the process; it is empty before the folder is made.
+    let folder = unsafe { dpdk_sys::rte_eal_get_runtime_dir() };
+    // SAFETY: a zero-terminated text of DPDK's.
+    let folder = unsafe { CStr::from_ptr(folder) };
+    let _ = rustix::fs::rmdir(folder);
 }
 
 /// DPDK's name and version.

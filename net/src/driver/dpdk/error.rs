@@ -9,9 +9,9 @@ use std::io;
 pub enum Problem {
     /// DPDK itself.
     #[error(
-        "DPDK did not start with `{options}`: {said}, and why stands above, on standard error; where no huge pages are \
-         set aside (`echo 512 > /proc/sys/vm/nr_hugepages` sets some) write ` --no-huge -m 256` behind the device; a \
-         process that could not start it has to be started again"
+        "DPDK did not start with `{options}`: {said}, and why stands above, on standard error; mend those options that \
+         stand behind the device; where no huge pages are set aside (`sysctl -w vm.nr_hugepages=512` sets some) write \
+         ` --no-huge -m 256` there; a process that could not start it has to be started again"
     )]
     NotStarted {
         /// What it was started with.

@@ -3,7 +3,10 @@
 //! ```text
 //! dpdk:0000:03:00.0
 //! dpdk:net_af_packet0,iface=eth1 prefix=16 gateway=10.0.0.254 --no-huge -m 256
+//! dpdk:prefix=16 --vdev=net_af_packet0,iface=eth1 --no-huge -m 256
 //! ```
+//!
+//! A virtual device is written at the front, or made by `--vdev`: then it need not be named, if it is the only one.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -57,18 +60,34 @@ impl Options {
 impl Parts {
     fn of(text: &'static str) -> Result<Parts, String> {
         let mut words = text.split_ascii_whitespace().peekable();
-        let device = words.next_if(|it| !it.starts_with('-')).ok_or_else(|| {
-            format!(
-                "dpdk needs a device behind a colon, such as \"dpdk:0000:03:00.0\" or \
-                 \"dpdk:net_af_packet0,iface=eth1\", not {text:?}"
-            )
-        })?;
-        let mut parts = Parts { device, ..Parts::default() };
+        let mut parts = Parts::default();
+        let device = words.next_if(|it| !it.starts_with('-') && !is_setting(it));
         while let Some(word) = words.next_if(|it| !it.starts_with('-')) {
             parts.take(word).ok_or_else(|| format!("{word:?} is none of: {WORDS}"))?;
         }
         parts.eal = words.collect();
+        let made: Vec<_> = parts.made().collect();
+        parts.device = match (device, &made[..]) {
+            (Some(device), _) => agreed(device, &made)?,
+            (None, [only]) => name(only),
+            (None, _) => {
+                return Err(format!(
+                    "dpdk needs a device behind a colon, such as \"dpdk:0000:03:00.0\" or \
+                     \"dpdk:net_af_packet0,iface=eth1\", or one `--vdev`, not {text:?}"
+                ));
+            }
+        };
         Ok(parts)
+    }
+
+    /// The virtual devices that DPDK is to make when it starts, with their arguments.
+    pub(super) fn made(&self) -> impl Iterator<Item = &'static str> {
+        const OPTION: &str = "--vdev";
+        let behind = self.eal.iter().skip(1).map(Some).chain([None]);
+        self.eal.iter().zip(behind).filter_map(|(word, next)| match word.strip_prefix(OPTION)? {
+            "" => next.copied(),
+            value => value.strip_prefix('='),
+        })
     }
 
     fn take(&mut self, word: &str) -> Option<()> {
@@ -85,6 +104,38 @@ impl Parts {
         }
         Some(())
     }
+}
+
+fn is_setting(word: &str) -> bool {
+    let name = word.split_once('=').map(|it| it.0);
+    name.is_some_and(|it| ["prefix", "gateway", "mac", "neighbour"].contains(&it))
+}
+
+/// A device without its arguments.
+pub(super) fn name(device: &str) -> &str {
+    device.split(',').next().unwrap_or(device)
+}
+
+/// The device, if it goes with those that DPDK is to make: others may belong to it, as those of a bond do.
+fn agreed(device: &'static str, made: &[&str]) -> Result<&'static str, String> {
+    let is_made = made.iter().any(|it| name(it) == name(device));
+    let has_arguments = device.contains(',');
+    if is_made && has_arguments {
+        let name = name(device);
+        return Err(format!(
+            "{device:?} is made by `--vdev` too, and once is enough: leave that out, or write {name:?} alone before it"
+        ));
+    }
+    if let [first, ..] = made
+        && !(is_made || has_arguments || device.contains(':'))
+    {
+        return Err(format!(
+            "{device:?} is none of those that `--vdev` makes: write {:?} in its place, or its own arguments behind it, \
+             as in \"{device},iface=eth1\"",
+            name(first)
+        ));
+    }
+    Ok(device)
 }
 
 /// An Ethernet address that a host may have.
@@ -140,8 +191,37 @@ mod tests {
             eal: vec!["--no-huge", "-m", "256"],
         };
         assert_eq!(options.parts(), expect);
+        let made: Options = "prefix=16 --no-huge --vdev=net_tap0,iface=a".parse().unwrap();
+        let eal = vec!["--no-huge", "--vdev=net_tap0,iface=a"];
+        let expect = Parts { device: "net_tap0", prefix: Some(16), eal, ..Parts::default() };
+        assert_eq!(made.parts(), expect);
         let alone: Options = "0000:03:00.0".parse().unwrap();
         assert_eq!(alone.parts(), Parts { device: "0000:03:00.0", ..Parts::default() });
+    }
+
+    #[test]
+    fn a_device_is_one_of_those_that_dpdk_makes_or_has_arguments_of_its_own() {
+        for (text, device) in [
+            ("net_tap0 --vdev=net_tap0,iface=a -m 64", "net_tap0"),
+            ("net_tap1 --vdev net_tap0 --vdev net_tap1,iface=a", "net_tap1"),
+            ("--vdev net_tap0,iface=a", "net_tap0"),
+            ("net_bonding0,slave=net_tap0 --vdev=net_tap0", "net_bonding0,slave=net_tap0"),
+            ("0000:03:00.0 --vdev=crypto_null0", "0000:03:00.0"),
+            ("net_tap0 --vdevs", "net_tap0"),
+        ] {
+            assert_eq!(text.parse::<Options>().unwrap().parts().device, device, "{text}");
+        }
+        for (text, expect) in [
+            ("net_tap0 --vdev=net_tap1,iface=a", "write \"net_tap1\" in its place, or its own"),
+            ("net_tap0 -m 64 --vdev net_tap00", "write \"net_tap00\" in its place"),
+            ("net_tap0,iface=a --vdev=net_tap0", "\"net_tap0,iface=a\" is made by `--vdev` too"),
+            ("--vdev=net_tap0 --vdev=net_tap1", "dpdk needs a device behind a colon"),
+            ("--vdev", "dpdk needs a device behind a colon"),
+            ("prefix=16", "dpdk needs a device behind a colon"),
+        ] {
+            let error = text.parse::<Options>().unwrap_err();
+            assert!(error.contains(expect), "{error}");
+        }
     }
 
     #[test]

@@ -21,7 +21,7 @@ use super::eal::{self, Held};
 use super::error::{Problem, called, error, last};
 use super::mbuf::{Mempool, sweep};
 use super::neighbours::Neighbours;
-use super::options::{Options, Parts};
+use super::options::{Options, Parts, name};
 use super::socket;
 use crate::driver::DriverError;
 use crate::driver::headers::{Checksums, Mac};
@@ -85,6 +85,8 @@ pub struct Port {
     pub(super) socket: i32,
     pub(super) queues: Box<[Queue]>,
     pub(super) receive_buffers: usize,
+    /// Entries of a queue's rings, to receive and to send: what the port takes, as near to ours as it does.
+    entries: [u16; 2],
     /// The checksums of what is sent that it makes.
     pub(super) makes: Checksums,
     /// The checksums of what comes that it looks at.
@@ -141,6 +143,7 @@ impl Port {
             socket: -1,
             queues: Box::default(),
             receive_buffers,
+            entries: [ENTRIES; 2],
             makes: Checksums::NONE,
             checks: Checksums::NONE,
             news: AtomicU64::new(0),
@@ -202,6 +205,7 @@ impl Port {
         let configured =
             unsafe { dpdk_sys::daedal_port_configure(self.id, reactors, &raw mut told) };
         called("rte_eth_dev_configure", configured)?;
+        self.entries = [told.receive_entries, told.send_entries];
         self.queues = (0..reactors).map(|it| self.queue(it, &told)).collect::<Result<_, _>>()?;
         // SAFETY: the port is there, and all its queues are.
         called("rte_eth_dev_start", unsafe { dpdk_sys::rte_eth_dev_start(self.id) })?;
@@ -224,6 +228,11 @@ impl Port {
             unsafe { dpdk_sys::daedal_port_queue(self.id, queue, told, mempool.pointer()) };
         called("rte_eth_rx_queue_setup", set_up)?;
         Ok(Queue { mempool, crossing: Ring::new(self.socket)?, port: AtomicU16::new(0) })
+    }
+
+    /// Entries of a queue's rings, to receive and to send.
+    pub fn rings(&self) -> [u16; 2] {
+        self.entries
     }
 
     /// Has a reactor have the queue, and a UDP port, or any: which.
@@ -346,7 +355,7 @@ impl Port {
 /// The port of a device: one that there is, or else one that is made. Whether it was.
 fn found(device: &'static str) -> Result<(u16, bool), Problem> {
     let text = |text: &str| CString::new(text).expect("options have no zero byte");
-    let name = text(device.split(',').next().unwrap_or(device));
+    let name = text(name(device));
     let mut id = 0;
     // SAFETY: DPDK runs, the text is terminated, and the place ours.
     let by_name =
@@ -387,8 +396,7 @@ impl Drop for Port {
 
 impl fmt::Display for Port {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let name = self.device.split(',').next().unwrap_or(self.device);
-        write!(out, "{name} by {}", self.driver)?;
+        write!(out, "{} by {}", name(self.device), self.driver)?;
         for (does, it) in [("makes", self.makes), ("checks", self.checks)] {
             let which = match (it.ip, it.udp) {
                 (true, true) => "ip+udp",
