@@ -61,7 +61,16 @@ pub fn dpdk(report: &mut Report) {
         let named = ["dpdk", "processes", "foreign"];
         let driver = report.run_tests(command("cargo", &of_net).args(tests).args(named))?;
         let of_boxes = ["test", "--package", "daedal", "--package", "daedal-cli", "--features"];
-        let tests = ["daedal-cli/dpdk", "--lib", "--test", "lab", "--", "--show-output"];
+        let tests = [
+            "daedal-cli/dpdk",
+            "--lib",
+            "--test",
+            "lab",
+            "--test",
+            "preflight",
+            "--",
+            "--show-output",
+        ];
         let mut boxes = command("cargo", &of_boxes);
         let boxes = report.run_tests(boxes.args(tests).args(["dpdk", "settings"]))?;
         Ok(driver.and(boxes))

@@ -181,11 +181,15 @@ fn boxes_past_the_kernel_say_so_and_a_killed_one_leaves_its_interface_to_the_nex
     let Some(hosts) = Hosts::new("xdp", &system) else { return };
 
     let looked = hosts.look(1, &["preflight", "b", "--system", "system.toml"]);
-    assert!(looked.contains("CAP_BPF, for driver xdp"), "{looked}");
-    assert!(
-        looked.contains("ok       xdp           xdp (lab queue 0, native, copy; aside"),
-        "{looked}"
-    );
+    for words in [
+        "ok       memlock       driver xdp locks 12288 KiB of buffers, and CAP_IPC_LOCK allows it",
+        "CAP_BPF, for driver xdp",
+        "ok       bpffs         not needed: driver xdp, which holds its program by a descriptor",
+        "ok       rings         2048 entries to receive by and 2048 to send by",
+        "ok       xdp           xdp (lab queue 0, native, copy; aside",
+    ] {
+        assert!(looked.contains(words), "{words} in\n{looked}");
+    }
     let _others = [(0, "controller"), (0, "a")].map(|(host, name)| hosts.start(host, name, &[]));
     for _ in 0..2 {
         let mut b = hosts.start(1, "b", &[]);
@@ -255,6 +259,10 @@ fn a_box_by_dpdk_is_served_by_others_and_a_killed_one_leaves_its_device_to_the_n
     hosts.lab.ip("-n {0} link set lab gso_max_segs 1").unwrap();
     let looked = hosts.look(1, &["preflight", "b", "--system", "system.toml"]);
     assert!(looked.contains("ok       dpdk          net_af_packet0 by net_af_packet"), "{looked}");
+    assert!(
+        looked.contains(", rings of 1024 entries to receive by and 1024 to send by"),
+        "{looked}"
+    );
     let _others = [(0, "controller"), (0, "a")].map(|(host, name)| hosts.start(host, name, &[]));
     for _ in 0..2 {
         let mut b = hosts.start(1, "b", &[]);

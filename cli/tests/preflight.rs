@@ -12,6 +12,7 @@ mod system;
 use std::net::{SocketAddr, UdpSocket};
 use std::process::{Command, Output};
 
+use daedal_lab::Lab;
 use system::{Folder, Process, free_address};
 
 /// One box on this host, with these lines more.
@@ -58,6 +59,14 @@ fn look(command: &mut Command, code: i32) -> String {
     let output = command.output().unwrap();
     assert_eq!(output.status.code(), Some(code), "{}", said(&output));
     said(&output)
+}
+
+/// Says so, unless the driver is one that must run.
+#[track_caller]
+fn skipped(driver: &str, what_and_why: &str) {
+    let required = std::env::var("DAEDAL_REQUIRE_DRIVERS").unwrap_or_default();
+    assert!(!required.split(',').any(|it| it == driver), "{what_and_why}");
+    println!("skipped: {what_and_why}");
 }
 
 /// A text that says each of these.
@@ -174,6 +183,51 @@ fn too_few_descriptors_are_named_with_how_many_it_takes() {
     says(&look(&mut behind(&folder, &few, &START), 1), &words);
 }
 
+/// May these be put before a command?
+fn may(before: &[&str]) -> bool {
+    let run = Command::new(before[0]).args(&before[1..]).arg("true").output();
+    run.is_ok_and(|it| it.status.success())
+}
+
+#[test]
+fn too_little_memlock_for_xdp_is_named_and_a_box_that_is_told_no_driver_takes_another() {
+    let little = ["prlimit", "--memlock=1048576", "setpriv", "--bounding-set=-ipc_lock"];
+    let little = [&little[..], &["--inh-caps=-all"]].concat();
+    let dropped = if may(&little) { Ok(()) } else { Err("setpriv may drop none here".to_owned()) };
+    let lab = match dropped.and_then(|()| Lab::pair()) {
+        Ok(lab) => lab,
+        Err(why) => return skipped("xdp", &format!("too little memlock for driver xdp: {why}")),
+    };
+    let address = SocketAddr::from(([10, 0, 0, 2], 7200));
+    let within = |command: &mut Command, code| lab.within(1, || look(command, code));
+    let words = [
+        "driver xdp locks 24576 KiB of buffers, and all processes of its user may lock 1024 KiB",
+        "`ulimit -l 24576`",
+        "`docker run --ulimit memlock=25165824`",
+        "LimitMEMLOCK=24576K",
+        "`setcap cap_net_admin,cap_net_raw,cap_bpf,cap_ipc_lock+ep $(readlink -f",
+    ];
+    for driver in ["xdp", "shm+xdp"] {
+        let folder = stated(address, &format!("reactors = 2\ndriver = \"{driver}\"\n"));
+        let text = within(&mut behind(&folder, &little, &LOOK), 1);
+        says(&text, &[&words[..], &["missing  memlock "]].concat());
+        assert_eq!(text.matches("missing").count(), 1, "{text}");
+        says(
+            &within(&mut behind(&folder, &little, &START), 1),
+            &[&words[..], &["the box does not start"]].concat(),
+        );
+    }
+    let folder = stated(address, "reactors = 2\n");
+    let text = lab.within(1, || said(&behind(&folder, &little, &LOOK).output().unwrap()));
+    says(&text, &words);
+    says(
+        &text,
+        &["no       xdp ", "this is the best: shm to boxes of this host, the kernel to all"],
+    );
+    assert!(!text.contains("missing"), "{text}");
+    lab.within(1, || starts_with_less(behind(&folder, &little, &START), &folder, &words));
+}
+
 #[test]
 fn a_port_that_needs_a_capability_is_named_when_that_was_dropped() {
     let address = SocketAddr::from(([127, 0, 0, 1], 799));
@@ -184,13 +238,105 @@ fn a_port_that_needs_a_capability_is_named_when_that_was_dropped() {
         "the box does not start",
         "`setcap cap_net_bind_service=+ep",
     ];
-    let may_drop = Command::new(dropped[0]).args(&dropped[1..]).arg("true").output();
-    if !may_drop.is_ok_and(|it| it.status.success()) {
+    if !may(&dropped) {
         println!("skipped: dropped capabilities: setpriv may not drop any here");
         return;
     }
     says(&look(&mut behind(&folder, &dropped, &LOOK), 1), &words);
     says(&look(&mut behind(&folder, &dropped, &START), 1), &words);
+}
+
+/// A box by this device of DPDK's.
+#[cfg(feature = "dpdk")]
+fn by_dpdk(device: &str) -> Folder {
+    stated(free_address(), &format!("driver = \"dpdk:{device}\"\n"))
+}
+
+/// Neither looked at nor started does it panic, and each time it says these words, and ends with 1.
+#[cfg(feature = "dpdk")]
+#[track_caller]
+fn dpdk_refuses(folder: &Folder, words: &[&str]) {
+    for (arguments, more) in [(&LOOK, "missing  dpdk "), (&START, "the box does not start")] {
+        let text = look(&mut folder.daedal(arguments), 1);
+        says(&text, words);
+        says(&text, &[more]);
+        assert!(!text.contains("panicked"), "{text}");
+    }
+}
+
+#[test]
+#[cfg(feature = "dpdk")]
+fn dpdk_without_huge_pages_is_told_how_to_set_some_aside_or_do_without() {
+    let did_not =
+        ["device net_null0: DPDK did not start with `", "why stands above, on standard error"];
+    let without = ["Cannot get hugepage information", "sets some) write ` --no-huge -m 256` there"];
+    let words = [did_not, without].concat();
+    // Where there is no such folder none can be had, however many are set aside.
+    dpdk_refuses(&by_dpdk("net_null0 --huge-dir=/no/such"), &words);
+    let aside = std::fs::read_to_string("/proc/sys/vm/nr_hugepages").unwrap();
+    if aside.trim() != "0" {
+        println!("skipped: DPDK without huge pages: {} are set aside here", aside.trim());
+        return;
+    }
+    let none = [
+        "none are set aside, and driver dpdk wants some",
+        "`sysctl -w vm.nr_hugepages=512`, or write",
+    ];
+    let folder = by_dpdk("net_null0");
+    dpdk_refuses(&folder, &[&words[..], &none].concat());
+    says(&look(&mut folder.daedal(&LOOK), 1), &["missing  huge pages "]);
+}
+
+#[test]
+#[cfg(feature = "dpdk")]
+fn options_that_dpdk_does_not_start_with_are_named_and_nothing_is_left_behind() {
+    let words =
+        ["`--no-huge -m 64 --no-such ", "unrecognized option '--no-such'", "Invalid argument"];
+    dpdk_refuses(&by_dpdk("net_null0 --no-huge -m 64 --no-such"), &words);
+    let name = format!("daedal-test-{}", std::process::id());
+    let device =
+        format!("net_null0 --vdev=net_null0 --vdev=net_such0 --no-huge --file-prefix={name}");
+    let words = ["DPDK did not start with `--vdev=net_null0 ", "'net_such0'", "mend those options"];
+    let folder = by_dpdk(&device);
+    dpdk_refuses(&folder, &words);
+    for runs in ["/var/run".as_ref(), folder.path()] {
+        assert!(!runs.join("dpdk").join(&name).exists(), "{runs:?}");
+    }
+}
+
+#[test]
+#[cfg(feature = "dpdk")]
+fn a_device_that_dpdk_makes_by_vdev_is_the_boxs_port() {
+    for device in ["net_null0 --vdev=net_null0,copy=1", "--vdev net_null0", "net_null0,copy=1"] {
+        let folder = by_dpdk(&format!("{device} --no-huge -m 64"));
+        let text = look(&mut folder.daedal(&LOOK), 0);
+        says(&text, &["ok       dpdk          net_null0 by net_null, rings of "]);
+        Process::start(&folder, &START).await_words("is at ");
+    }
+    let text = look(&mut by_dpdk("net_null0 --vdev=net_null1 --no-huge").daedal(&LOOK), 1);
+    says(
+        &text,
+        &["system.toml:7: box \"a\": driver: \"net_null0\" is none of those that `--vdev` makes"],
+    );
+}
+
+#[test]
+#[cfg(feature = "dpdk")]
+fn a_device_of_vdev_listens_where_a_killed_dpdk_left_its_socket_and_not_where_another_does() {
+    let folder = Folder::new();
+    let path = folder.path().join("memif");
+    let device = format!("net_memif0,role=server,socket-abstract=no,socket={}", path.display());
+    let by_device = by_dpdk(&format!("--vdev={device} --no-huge -m 64"));
+    let listener = std::os::unix::net::UnixListener::bind(&path).unwrap();
+    dpdk_refuses(
+        &by_device,
+        &["somebody has its socket ", "/memif already", "end that process, or give the device"],
+    );
+    drop(listener);
+    says(
+        &look(&mut by_device.daedal(&LOOK), 0),
+        &["ok       dpdk          net_memif0 by net_memif"],
+    );
 }
 
 #[test]

@@ -21,6 +21,7 @@ use crate::idle::Idle;
 
 mod checks;
 mod drivers;
+mod past;
 
 use drivers::Found;
 
@@ -176,8 +177,11 @@ pub fn check(needs: &Needs) -> Preflight {
     let idle = needs.idle.fitting(needs.reactors.into(), cores);
     let (executor, mut findings) = checks::executor(needs.executor);
     let Found { kind: driver, taken, findings: of_drivers } = drivers::found(needs);
+    findings.extend(past::memlock(needs, driver));
     findings.extend(checks::capabilities(needs, driver));
-    findings.push(checks::huge_pages(driver));
+    findings.push(past::bpffs(driver));
+    findings.push(past::huge_pages(driver));
+    findings.extend(past::rings(needs, driver, &taken));
     findings.push(checks::descriptors(needs, driver));
     findings.push(checks::memory(needs));
     findings.push(checks::busy(needs, idle, cores));

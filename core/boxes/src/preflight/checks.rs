@@ -3,11 +3,12 @@
 use std::fs;
 use std::path::Path;
 
-use daedal_net::driver::{DriverKind, OR_BY_THE_KERNEL};
+use daedal_net::driver::DriverKind;
 use rustix::fs::Access;
 use rustix::process::{Resource, getrlimit};
 use rustix::thread::CapabilitySet;
 
+use super::past::rights;
 use super::{Finding, Needs, Standing};
 use crate::executor::Executor;
 use crate::idle::Idle;
@@ -23,13 +24,12 @@ const DESCRIPTORS_OF_PEERS: u64 = 64;
 /// Memory of a reactor before it holds any agent: its driver's buffers and its rings, rounded up.
 const MEMORY_A_REACTOR_BYTES: u64 = 24 << 20;
 
-/// The executor that can be had, and what it needs.
+/// The executor that can be had, and what it needs. What its driver locks is looked at elsewhere.
 pub(super) fn executor(asked: Executor) -> (Executor, Vec<Finding>) {
     const FOLLOWS: &str =
         "reactors run on bare threads, and files are written through the page cache";
     if asked == Executor::Thread {
-        let needless = |what| Finding::ok(what, "not needed: executor thread");
-        return (asked, vec![needless("memlock"), needless("io_uring")]);
+        return (asked, vec![Finding::ok("io_uring", "not needed: executor thread")]);
     }
     let memlock = match getrlimit(Resource::Memlock).current {
         Some(bytes) if bytes < MEMLOCK_BYTES => Finding::less(
@@ -81,34 +81,10 @@ fn io_uring_mend() -> &'static str {
 
 pub(super) fn capabilities(needs: &Needs, driver: DriverKind) -> Vec<Finding> {
     let is_past = matches!(driver, DriverKind::Xdp(_) | DriverKind::ShmXdp(..));
-    let of_driver = is_past.then(past_the_kernel);
+    let of_driver = is_past.then(rights);
     let of_port = port_rights(needs, driver);
     let needless = of_driver.is_some() && of_port.standing == Standing::Ok;
     of_driver.into_iter().chain((!needless).then_some(of_port)).collect()
-}
-
-/// What the driver xdp needs: programs on interfaces, raw sockets, and memory that stays where it is.
-pub(super) fn past_the_kernel() -> Finding {
-    const WHAT: &str = "capabilities";
-    let names = [
-        (CapabilitySet::NET_ADMIN, "CAP_NET_ADMIN"),
-        (CapabilitySet::NET_RAW, "CAP_NET_RAW"),
-        (CapabilitySet::BPF, "CAP_BPF"),
-    ];
-    let has = rustix::thread::capabilities(None)
-        .map_or(CapabilitySet::empty(), |capabilities| capabilities.effective);
-    let lacks: Vec<_> = names.iter().filter(|(it, _)| !has.contains(*it)).map(|it| it.1).collect();
-    if lacks.is_empty() {
-        return Finding::ok(WHAT, "CAP_NET_ADMIN, CAP_NET_RAW and CAP_BPF, for driver xdp");
-    }
-    Finding::missing(
-        WHAT,
-        format!("driver xdp needs {}, which this process has not", lacks.join(", ")),
-        format!(
-            "`setcap cap_net_admin,cap_net_raw,cap_bpf,cap_ipc_lock+ep $(readlink -f $(command -v daedal))`\
-             {OR_BY_THE_KERNEL}"
-        ),
-    )
 }
 
 /// The other drivers need none, but for ports that are not everybody's.
@@ -134,30 +110,6 @@ fn port_rights(needs: &Needs, driver: DriverKind) -> Finding {
              system file"
         ),
     )
-}
-
-/// For those who look for them: of the drivers only dpdk uses them, unless it is told not to.
-pub(super) fn huge_pages(driver: DriverKind) -> Finding {
-    let count = huge_pages_count();
-    #[cfg(feature = "dpdk")]
-    if matches!(driver, DriverKind::Dpdk(options) if options.wants_huge_pages()) {
-        const WHAT: &str = "huge pages";
-        if count > 0 {
-            return Finding::ok(WHAT, format!("{count} are set aside, for driver dpdk"));
-        }
-        return Finding::missing(
-            WHAT,
-            "none are set aside, and driver dpdk wants some",
-            "`sysctl -w vm.nr_hugepages=512`, or write ` --no-huge -m 256` behind the device in the system file",
-        );
-    }
-    Finding::ok("huge pages", format!("not needed: driver {driver} ({count} are set aside)"))
-}
-
-/// How many are set aside.
-pub(super) fn huge_pages_count() -> u64 {
-    let text = fs::read_to_string("/proc/sys/vm/nr_hugepages").unwrap_or_default();
-    text.trim().parse().unwrap_or(0)
 }
 
 pub(super) fn descriptors(needs: &Needs, driver: DriverKind) -> Finding {

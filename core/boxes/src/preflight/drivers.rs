@@ -8,10 +8,10 @@ use std::net::SocketAddr;
 
 use daedal_net::driver::kernel::{self, Kernel};
 use daedal_net::driver::shm::{self, Shm};
-use daedal_net::driver::xdp::{self, Interface, Xdp};
+use daedal_net::driver::xdp::{self, Interface, Problem, Xdp};
 use daedal_net::driver::{Driver, DriverError, DriverKind, OR_BY_THE_KERNEL};
 
-use super::checks::past_the_kernel;
+use super::past::{locked, rights};
 use super::{Finding, Needs, Standing, Taken};
 
 /// The driver that a box has.
@@ -28,8 +28,17 @@ pub(super) fn found(needs: &Needs) -> Found {
     let Some(kind) = needs.driver else { return chosen(needs) };
     match tried(needs, kind) {
         Ok(Tried { mode, taken }) => Found { kind, taken, findings: had(needs, kind, &mode) },
-        Err(error) => Found { kind, taken: Taken::Nothing, findings: vec![lacking(&error)] },
+        Err(error) => {
+            let new = (!is_memlock(needs, &error)).then(|| lacking(&error));
+            Found { kind, taken: Taken::Nothing, findings: new.into_iter().collect() }
+        }
     }
+}
+
+/// Whether it is what is found of memory that may be locked.
+fn is_memlock(needs: &Needs, error: &DriverError) -> bool {
+    let DriverError::Xdp { problem, .. } = error else { return false };
+    matches!(**problem, Problem::NoMemory { .. }) && locked(needs.reactors).standing != Standing::Ok
 }
 
 /// Of the drivers that the box is told not to have, whether it could.
@@ -83,8 +92,9 @@ struct Had {
 /// One that was not asked for. What keeps it away keeps no box from starting.
 fn looked(needs: &Needs, kind: DriverKind) -> Result<Had, Finding> {
     let is_xdp = matches!(kind, DriverKind::Xdp(_));
-    let lacks = past_the_kernel();
-    if is_xdp && lacks.standing != Standing::Ok {
+    let lacks =
+        [rights(), locked(needs.reactors)].into_iter().find(|it| it.standing != Standing::Ok);
+    if let Some(lacks) = lacks.filter(|_| is_xdp) {
         return Err(Finding { what: "xdp", ..lacks });
     }
     let Tried { mode, taken } = tried(needs, kind).map_err(|error| lacking(&error))?;
@@ -118,7 +128,7 @@ fn no_device() -> Finding {
 
 #[cfg(feature = "dpdk")]
 fn no_device() -> Finding {
-    let pages = match super::checks::huge_pages_count() {
+    let pages = match super::past::huge_pages_count() {
         0 => "`sysctl -w vm.nr_hugepages=512`, and ",
         _ => "",
     };
@@ -134,7 +144,7 @@ struct Tried {
     taken: Taken,
 }
 
-/// Starts the driver of each reactor, one after the other.
+/// Starts the driver of each reactor, and has all of them at once.
 fn tried(needs: &Needs, kind: DriverKind) -> Result<Tried, DriverError> {
     let ip = needs.address.ip();
     let interface = match kind {
@@ -145,32 +155,34 @@ fn tried(needs: &Needs, kind: DriverKind) -> Result<Tried, DriverError> {
         DriverKind::Dpdk(options) => {
             use daedal_net::driver::dpdk::{Port, RECEIVE_BUFFERS};
             let port = Port::open(ip, options, needs.reactors, RECEIVE_BUFFERS)?;
-            return Ok(Tried { mode: port.to_string(), taken: Taken::Port(port) });
+            let [receive, send] = port.rings();
+            let rings = format!("rings of {receive} entries to receive by and {send} to send by");
+            return Ok(Tried { mode: format!("{port}, {rings}"), taken: Taken::Port(port) });
         }
         _ => None,
     };
-    let modes = (0..needs.reactors).map(|reactor| {
+    let drivers = (0..needs.reactors).map(|reactor| {
         let bind = SocketAddr::new(ip, port_of(needs, reactor));
         let xdp = |interface| Xdp::start(interface, &xdp::Config::new(bind, reactor, interface));
-        Ok(match (&interface, kind) {
+        Ok::<Box<dyn Driver>, DriverError>(match (&interface, kind) {
             (Some(interface), DriverKind::ShmXdp(options, _)) => {
                 let slots = shm::Config::new(bind, options).slots;
-                Shm::beside(xdp(interface)?, slots, options)?.mode()
+                Box::new(Shm::beside(xdp(interface)?, slots, options)?)
             }
-            (Some(interface), _) => xdp(interface)?.mode(),
+            (Some(interface), _) => Box::new(xdp(interface)?),
             (None, DriverKind::Shm(options)) => {
                 let buffers = shm::Config { frames: 1, ..shm::Config::new(bind, options) };
-                Shm::start(&buffers)?.mode()
+                Box::new(Shm::start(&buffers)?)
             }
             (None, _) => {
                 let few = kernel::Config::new(bind);
-                Kernel::start(&kernel::Config { frames: 1, receive_buffers: 1, ..few })?.mode()
+                Box::new(Kernel::start(&kernel::Config { frames: 1, receive_buffers: 1, ..few })?)
             }
         })
     });
-    let modes: Vec<String> = modes.collect::<Result<_, DriverError>>()?;
+    let drivers = drivers.collect::<Result<Vec<_>, _>>()?;
     let taken = interface.map_or(Taken::Nothing, Taken::Interface);
-    Ok(Tried { mode: modes.into_iter().next().unwrap_or_default(), taken })
+    Ok(Tried { mode: drivers.first().map_or(String::new(), |it| it.mode()), taken })
 }
 
 fn port_of(needs: &Needs, reactor: u8) -> u16 {

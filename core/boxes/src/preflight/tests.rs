@@ -34,7 +34,7 @@ fn a_box_that_has_all_it_needs_is_told_so_of_each_thing() {
     assert_eq!(preflight.with(Standing::Missing).next(), None);
     assert_eq!((preflight.executor, preflight.idle), (Executor::Thread, Idle::Frugal));
     let all = ["memlock", "io_uring", "capabilities", "huge pages", "descriptors", "memory"];
-    for what in all.iter().chain(&["cores", "port", "udp", "files"]) {
+    for what in all.iter().chain(&["bpffs", "rings", "cores", "port", "udp", "files"]) {
         assert!(preflight.findings.iter().any(|it| it.what == *what), "{what}");
     }
 }

@@ -98,6 +98,16 @@ impl Interface {
         })
     }
 
+    /// Its name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Entries of its own rings, to receive and to send, if it has some and says so.
+    pub fn rings(&self) -> Option<[u32; 2]> {
+        Netlink::rings(self.index)
+    }
+
     /// From now on what comes by the queue for the port goes to the socket.
     pub(super) fn lead(&self, queue: u32, port: u16, socket: RawFd) -> Result<(), Problem> {
         let put = |table: &OwnedFd, value| {

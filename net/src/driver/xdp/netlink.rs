@@ -1,17 +1,19 @@
-//! What the kernel knows of interfaces, routes and neighbours, asked by netlink: one question, one answer.
+//! What the kernel knows of interfaces, their rings, routes and neighbours, asked by netlink: one question, one answer.
 //!
 //! Answers are there when a question has been sent, so nothing here waits. What is no answer, or is cut short, is
 //! skipped: an answer that lacks something is as good as none.
 //!
-//! Sources: `rtnetlink(7)`, `netlink(7)`, linux v6.6 include/uapi/linux/{rtnetlink,neighbour,if_link,if_addr}.h.
+//! Sources: `rtnetlink(7)`, `netlink(7)`, linux v6.6 include/uapi/linux/{rtnetlink,neighbour,if_link,if_addr}.h and
+//! {genetlink,ethtool_netlink}.h.
 
 use std::io;
 use std::net::IpAddr;
 use std::os::fd::OwnedFd;
 
 use rustix::io::Errno;
+use rustix::net::netlink::GENERIC;
 use rustix::net::{
-    AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, recv, send, socket_with,
+    AddressFamily, Protocol, RecvFlags, SendFlags, SocketFlags, SocketType, recv, send, socket_with,
 };
 
 use crate::driver::headers::Mac;
@@ -31,6 +33,9 @@ const GET_NEIGHBOUR: u16 = 30;
 const REQUEST: u16 = 1;
 const ACKNOWLEDGE: u16 = 4;
 const DUMP: u16 = 0x300;
+
+/// Of an attribute that holds others.
+const NESTED: u16 = 0x8000;
 
 /// A neighbour whose address was confirmed or is being asked after, or never has to be.
 const STATES_USABLE: u16 = 0x02 | 0x04 | 0x08 | 0x10 | 0x40 | 0x80;
@@ -79,10 +84,14 @@ impl Netlink {
     /// # Errors
     /// The system's.
     pub(super) fn open() -> io::Result<Netlink> {
+        // NETLINK_ROUTE is 0, the default.
+        Netlink::open_of(None)
+    }
+
+    fn open_of(protocol: Option<Protocol>) -> io::Result<Netlink> {
         let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
         let (family, kind) = (AddressFamily::NETLINK, SocketType::RAW);
-        // NETLINK_ROUTE is 0, the default.
-        let socket = socket_with(family, kind, flags, None)?;
+        let socket = socket_with(family, kind, flags, protocol)?;
         let answer = vec![0; ANSWER_BYTES].into();
         Ok(Netlink { socket, number: 0, question: Vec::with_capacity(128), answer })
     }
@@ -176,6 +185,33 @@ impl Netlink {
         self.attribute(1, ip);
         // The frame at hand goes to where the neighbour was: the next one may know better.
         let _ = self.ask(|_| ());
+    }
+
+    /// Entries of an interface's own rings, to receive and to send, as `ethtool -g` shows them. `None`: it has none, or
+    /// does not say.
+    pub(super) fn rings(interface: u32) -> Option<[u32; 2]> {
+        const CONTROL: u16 = 16;
+        const GET_FAMILY: u8 = 3;
+        const GET_RINGS: u8 = 15;
+        let mut netlink = Netlink::open_of(Some(GENERIC)).ok()?;
+        netlink.begin(CONTROL, 0, &[GET_FAMILY, 1, 0, 0]);
+        netlink.attribute_bytes(2, b"ethtool\0");
+        let mut family = None;
+        let asked = netlink.ask(|body| {
+            let [id] = attributes(body, 4, [1]);
+            family = id.and_then(|it| it.try_into().ok()).map(u16::from_ne_bytes);
+        });
+        netlink.begin(asked.ok().and(family)?, 0, &[GET_RINGS, 1, 0, 0]);
+        // Within it is the interface's number, an attribute of eight bytes.
+        let [bytes, kind] = [8u16, 1].map(u16::to_ne_bytes);
+        let header = [bytes, kind].concat();
+        netlink.attribute_bytes(NESTED | 1, &[&header[..], &interface.to_ne_bytes()].concat());
+        let mut found = None;
+        let asked = netlink.ask(|body| {
+            let [receive, send] = attributes(body, 4, [6, 9]).map(|it| it.and_then(number));
+            found = receive.zip(send).map(|(receive, send)| [receive, send]);
+        });
+        asked.ok().and(found)
     }
 
     fn begin(&mut self, kind: u16, flags: u16, message: &[u8]) {
@@ -310,6 +346,7 @@ mod tests {
         assert_eq!(netlink.route(here, here, 0), None);
         assert_eq!(netlink.neighbour(index, here), None);
         assert!(netlink.link(1 << 30).is_err());
+        assert_eq!((Netlink::rings(index), Netlink::rings(1 << 30)), (None, None));
         // Nothing of those answers is left for the next question.
         assert_eq!(netlink.interface_of(here).unwrap(), Some(index));
     }
