@@ -10,6 +10,7 @@ use daedal_lab::Lab;
 use super::bar::Bar;
 use super::baseline::{Baselines, Name};
 use super::figure::{Figure, Found};
+use super::phases::{Part, Way};
 use super::remote::Work;
 use super::report::{Beside, Head, Measured, Round, Rounds};
 use super::{Scenario, cpu, curve, dpdk, kvs};
@@ -60,8 +61,8 @@ enum Theirs {
 pub enum Ours {
     /// By this process.
     Here(fn() -> Found),
-    /// By this process, which is told the case's driver.
-    By(fn(&str) -> Found),
+    /// By this process, of the phases of turns.
+    Phases(Way, Part),
     /// By two, which the case's driver joins.
     Two(Work),
     /// By two, which this driver joins.
@@ -157,7 +158,7 @@ impl Ours {
     fn find(self, driver: &str) -> Found {
         match self {
             Ours::Here(find) => find(),
-            Ours::By(find) => find(driver),
+            Ours::Phases(way, part) => part.find(way, driver),
             Ours::Two(work) => work.find(driver),
             Ours::TwoBy(driver, work) => work.find(driver),
             Ours::Longer(work, than) => {
@@ -169,7 +170,7 @@ impl Ours {
 
     fn work(self) -> Option<Work> {
         match self {
-            Ours::Here(_) | Ours::By(_) => None,
+            Ours::Here(_) | Ours::Phases(..) => None,
             Ours::Two(work) | Ours::TwoBy(_, work) | Ours::Longer(work, _) => Some(work),
         }
     }

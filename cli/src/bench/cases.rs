@@ -2,11 +2,11 @@
 
 use super::Scenario::{self, Batches, Cross, Kvs, Load, Local, Phases, Remote, Sizes};
 use super::bar::Bar::{self, AtLeast, AtMost, PlusNs};
-use super::case::Ours::{By, Here, Longer, Two, TwoBy};
+use super::case::Ours::{self, Here, Longer, Two, TwoBy};
 use super::case::{Case, Measure, What, ask, measure, stream, tell};
-use super::figure::Found;
+use super::phases::{Part, Way};
 use super::remote::Work;
-use super::{cross, kvs, local, many, pairs, phases};
+use super::{cross, kvs, local, many, pairs};
 
 /// All that carry messages in some case.
 pub const DRIVERS: [&str; 7] =
@@ -96,7 +96,7 @@ pub fn cases() -> Vec<Case> {
         cases.extend(each(Remote, wire.driver, by(wire.driver)));
         cases.extend(each(Remote, wire.driver, wire.remote()));
     }
-    cases.extend(["kernel", "shm", "xdp:generic"].map(by_phase));
+    cases.extend(phases());
     let large = Work { bytes: Some(65_536), ..TELL }.over_ethernet();
     let large = stream(Two(large)).beside("raw veth-tcp-tell 65536", AtLeast(1.0));
     cases.extend(each(Sizes, "kernel", vec![large]));
@@ -227,18 +227,41 @@ fn by(driver: &str) -> Vec<Measure> {
     }
 }
 
-/// What each phase of a message's turns takes, beside both turns.
-fn by_phase(driver: &'static str) -> Case {
-    let phase = |metric, find: fn(&str) -> Found| {
-        measure(metric, "ns", By(find)).beside_ours("daedal: both turns", By(phases::whole), None)
+/// What each phase of a message's turns takes, beside all of them.
+fn phases() -> impl Iterator<Item = Case> {
+    let of = |way, driver, names: &[(&'static str, Part)]| {
+        let measures = names.iter().map(|&(name, part)| {
+            measure(name, "ns", Ours::Phases(way, part)).beside_ours(
+                "daedal: all phases",
+                Ours::Phases(way, Part::Whole),
+                None,
+            )
+        });
+        Case { scenario: Phases, driver, what: What::Measures(measures.collect()) }
     };
-    let all = vec![
-        phase("phase: write", phases::writing),
-        phase("phase: send", phases::sending),
-        phase("phase: receive", phases::receiving),
-        phase("phase: acknowledge", phases::acknowledging),
-    ];
-    Case { scenario: Phases, driver, what: What::Measures(all) }
+    let local =
+        of(Way::Local, "none", &[("local: write", Part::Write), ("local: receive", Part::Receive)]);
+    let ring = of(
+        Way::Ring,
+        "none",
+        &[
+            ("ring: write", Part::Write),
+            ("ring: send", Part::Send),
+            ("ring: receive", Part::Receive),
+            ("ring: acknowledge", Part::Acknowledge),
+        ],
+    );
+    let by = |driver| {
+        let names = [
+            ("phase: write", Part::Write),
+            ("phase: send", Part::Send),
+            ("phase: receive", Part::Receive),
+            ("phase: acknowledge", Part::Acknowledge),
+        ];
+        of(Way::Driver, driver, &names)
+    };
+    let drivers = ["kernel", "shm", "xdp:generic", "xdp:native"].map(by);
+    [local, ring].into_iter().chain(drivers)
 }
 
 /// A case of each.

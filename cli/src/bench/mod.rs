@@ -88,7 +88,8 @@ enum Scenario {
     Sizes,
     /// One way by how many messages are told a turn, 1 to 32, as `remote`
     Batches,
-    /// What each phase of a message's turns takes: two reactors that take turns in one thread
+    /// What each phase of a message's turns takes, in turns of 32 messages at least: one reactor, or two, by their rings
+    /// or by a driver, which take turns in one thread
     Phases,
     /// The load-latency curve: two processes as in `remote`, one of which asks by a schedule, at parts of the most that
     /// each program answers (`most`). A time counts from when an ask was due

@@ -1,5 +1,6 @@
-//! Where the time of a message goes: two reactors take turns in one thread, and one tells the other as much as it may. Each phase of their turns is timed, and divided by the messages that were handled: a
-//! burst a turn, so that reading the clock does not show.
+//! Where the time of a message goes: two reactors take turns in one thread, and one tells the other as much as it may;
+//! or one reactor takes turns, and one of its agents tells another. Each phase of their turns is timed, and divided by
+//! the messages that were handled: at least 32 a round, so that reading the clock does not show.
 
 #![expect(clippy::disallowed_methods, reason = "this is what measures")]
 
@@ -8,54 +9,87 @@ use std::sync::Arc;
 use std::sync::mpsc::channel;
 use std::time::{Duration, Instant};
 
+use daedal::boxes::alone::NoNetwork;
 use daedal::boxes::idle::Idle;
-use daedal::boxes::reactor::Clock;
+use daedal::boxes::reactor::{self, Clock};
 use daedal::boxes::turn::{Phase, Turn};
 use daedal::model::id::{BoxId, ReactorAddress};
 use daedal::net::driver::kernel::{self, Kernel};
 use daedal::net::driver::shm::{self, Shm};
 use daedal::net::driver::xdp::{self, Interface, Xdp};
 use daedal::net::driver::{Driver, DriverError, DriverKind};
+use daedal::{Parameters, Templates};
 use daedal_lab::Lab;
 
 use super::agents::{MEASURED, SINK, TELLER, WARM_UP, templates};
 use super::figure::{Figure, Found};
+use super::local::WORD;
 use super::reactors::{BYTES, Kin, PATIENCE, Seat, turn};
 
 const SENDER: usize = 0;
 const RECEIVER: usize = 1;
 /// Any port of this host.
 const ANY: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
+/// A round in which fewer were handled does not count: reading the clock would be a part of each.
+const MESSAGES_MIN: u64 = 32;
 
-/// Both turns, nanoseconds a message.
-pub fn whole(driver: &str) -> Found {
-    let times = times(driver)?;
-    Ok(times.of(|_, _| true))
+/// How messages get from one agent to the other.
+#[derive(Clone, Copy)]
+pub enum Way {
+    /// Within a reactor, which takes the turns of both.
+    Local,
+    /// By the rings of two reactors of a box.
+    Ring,
+    /// By the case's driver.
+    Driver,
 }
 
-/// The sender's transition, and writing the message into its frame.
-pub fn writing(driver: &str) -> Found {
-    let times = times(driver)?;
-    Ok(times.of(|who, phase| who == SENDER && phase == Phase::Shims))
+/// A part of what a message costs.
+#[derive(Clone, Copy)]
+pub enum Part {
+    /// All of it.
+    Whole,
+    /// The sender's transition, and writing the message where it leaves from.
+    Write,
+    /// Frames to the driver, and by it to where they are sent; or lines to where the other reactor sees them.
+    Send,
+    /// What comes, what is read and checked of it, and the receiver's transition.
+    Receive,
+    /// Acknowledgements, on their way and at their end.
+    Acknowledge,
 }
 
-/// Frames to the driver, and by it to where they are sent.
-pub fn sending(driver: &str) -> Found {
-    let times = times(driver)?;
-    Ok(times.of(|who, phase| who == SENDER && phase == Phase::Flush))
-}
+impl Part {
+    /// Nanoseconds a message.
+    pub fn find(self, way: Way, driver: &str) -> Found {
+        let times = super::cpu::on(0, || match way {
+            Way::Local => of_turns([alone()?]),
+            Way::Ring => {
+                let mut turns = turns([0, 1].map(|_| NoNetwork::default()), way)?;
+                reactor::join(&mut turns);
+                of_turns(turns)
+            }
+            Way::Driver => by_driver(driver),
+        });
+        Ok(times?.of(|who, phase| self.has(way, who, phase)))
+    }
 
-/// Frames from the driver, what is read and checked of them, and the receiver's transition.
-pub fn receiving(driver: &str) -> Found {
-    let times = times(driver)?;
-    Ok(times.of(|who, phase| who == RECEIVER && phase == Phase::Links))
-}
-
-/// Acknowledgements, on their way and at their end.
-pub fn acknowledging(driver: &str) -> Found {
-    let times = times(driver)?;
-    Ok(times
-        .of(|who, phase| matches!((who, phase), (RECEIVER, Phase::Flush) | (SENDER, Phase::Links))))
+    fn has(self, way: Way, who: usize, phase: Phase) -> bool {
+        let (arrival, receiver) = match way {
+            Way::Local => (Phase::Local, SENDER),
+            Way::Ring => (Phase::Rings, RECEIVER),
+            Way::Driver => (Phase::Links, RECEIVER),
+        };
+        match self {
+            Part::Whole => true,
+            Part::Write => (who, phase) == (SENDER, Phase::Shims),
+            Part::Send => (who, phase) == (SENDER, Phase::Flush),
+            Part::Receive => (who, phase) == (receiver, arrival),
+            Part::Acknowledge => {
+                [(receiver, Phase::Flush), (SENDER, arrival)].contains(&(who, phase))
+            }
+        }
+    }
 }
 
 /// What phases took of either, and how many messages were handled meanwhile.
@@ -66,10 +100,17 @@ struct Times {
 }
 
 impl Times {
-    fn add(&mut self, who: usize, phase: Phase, took: Duration) {
-        match self.phases.iter_mut().find(|it| (it.0, it.1) == (who, phase)) {
-            Some((_, _, sum)) => *sum += took,
-            None => self.phases.push((who, phase, took)),
+    /// Adds those of a round, in which so many messages were handled, if that is enough.
+    fn add(&mut self, round: &[(usize, Phase, Duration)], messages: u64) {
+        if messages < MESSAGES_MIN {
+            return;
+        }
+        self.messages += messages;
+        for &(who, phase, took) in round {
+            match self.phases.iter_mut().find(|it| (it.0, it.1) == (who, phase)) {
+                Some((_, _, sum)) => *sum += took,
+                None => self.phases.push((who, phase, took)),
+            }
         }
     }
 
@@ -80,10 +121,9 @@ impl Times {
     }
 }
 
-fn times(driver: &str) -> Result<Times, String> {
+fn by_driver(driver: &str) -> Result<Times, String> {
     let text = |error: DriverError| error.to_string();
-    let kind: DriverKind = driver.parse().map_err(|_| format!("{driver} is no driver"))?;
-    super::cpu::on(0, || match kind {
+    match driver.parse().map_err(|_| format!("{driver} is no driver"))? {
         DriverKind::Xdp(options) => {
             let lab = Lab::pair()?;
             let start = |end: usize| {
@@ -93,55 +133,66 @@ fn times(driver: &str) -> Result<Times, String> {
                     Xdp::start(&interface, &xdp::Config::new(at, 0, &interface)).map_err(text)
                 })
             };
-            of_turns([start(SENDER)?, start(RECEIVER)?])
+            of_turns(turns([start(SENDER)?, start(RECEIVER)?], Way::Driver)?)
         }
         DriverKind::Shm(options) => {
             let start = |at| Shm::start(&shm::Config::new(at, options)).map_err(text);
-            of_turns([start(ANY)?, start(ANY)?])
+            of_turns(turns([start(ANY)?, start(ANY)?], Way::Driver)?)
         }
         _ => {
             let start = |at| Kernel::start(&kernel::Config::new(at)).map_err(text);
-            of_turns([start(ANY)?, start(ANY)?])
-        }
-    })
-}
-
-fn of_turns<D: Driver>(drivers: [D; 2]) -> Result<Times, String> {
-    let mut turns = turns(drivers)?;
-    let (clock, begun) = (Clock::start(), Instant::now());
-    let (mut times, mut handled) = (Times::default(), None);
-    loop {
-        for (who, turn) in turns.iter_mut().enumerate() {
-            let mut since = Instant::now();
-            turn.take_by_phases(clock.now(), true, |phase| {
-                let now = Instant::now();
-                times.add(who, phase, now - since);
-                since = now;
-            });
-        }
-        let (lasted, count) = (begun.elapsed(), turns[RECEIVER].counts().delivered);
-        match handled {
-            None if lasted > WARM_UP && count > 0 => {
-                (times, handled) = (Times::default(), Some(count));
-            }
-            Some(before) if lasted > WARM_UP + MEASURED => {
-                times.messages = count - before;
-                return Ok(times);
-            }
-            _ if lasted > PATIENCE => {
-                return Err(format!("nothing was handled within {PATIENCE:?}"));
-            }
-            _ => {}
+            of_turns(turns([start(ANY)?, start(ANY)?], Way::Driver)?)
         }
     }
 }
 
-/// The sender's, and the receiver's.
-fn turns<D: Driver>(drivers: [D; 2]) -> Result<[Turn<D>; 2], String> {
-    let templates = Arc::new(templates([7u8; BYTES], channel().0));
+/// Rounds of them, a turn each; the last one has the receiver.
+fn of_turns<D: Driver, const COUNT: usize>(mut turns: [Turn<D>; COUNT]) -> Result<Times, String> {
+    let (clock, begun) = (Clock::start(), Instant::now());
+    let (mut times, mut round, mut handled) = (Times::default(), Vec::new(), 0);
+    loop {
+        round.clear();
+        for (who, turn) in turns.iter_mut().enumerate() {
+            let mut since = Instant::now();
+            turn.take_by_phases(clock.now(), true, |phase| {
+                let now = Instant::now();
+                round.push((who, phase, now - since));
+                since = now;
+            });
+        }
+        let before = std::mem::replace(&mut handled, turns[COUNT - 1].counts().delivered);
+        let lasted = begun.elapsed();
+        if lasted > WARM_UP {
+            times.add(&round, handled - before);
+        }
+        if lasted > WARM_UP + MEASURED && times.messages > 0 {
+            return Ok(times);
+        }
+        if lasted > PATIENCE {
+            return Err(format!("no {MESSAGES_MIN} were handled at once within {PATIENCE:?}"));
+        }
+    }
+}
+
+/// A reactor that has both.
+fn alone() -> Result<Turn<NoNetwork>, String> {
+    let mut turn = Turn::alone(Arc::new(templates(WORD, channel().0)));
+    for agent in [SINK, TELLER] {
+        turn.run(agent, agent, &Parameters::new())?;
+    }
+    Ok(turn)
+}
+
+/// The sender's, and the receiver's, of one box if rings are between them.
+fn turns<D: Driver>(drivers: [D; 2], way: Way) -> Result<[Turn<D>; 2], String> {
+    let templates: Arc<Templates> = Arc::new(templates([7u8; BYTES], channel().0));
+    let at = |me: usize| match way {
+        Way::Driver => ReactorAddress { agent_box: BoxId(1 + me as u16), reactor: 0 },
+        _ => ReactorAddress { agent_box: BoxId(1), reactor: me as u8 },
+    };
     let seat = |me: usize| Seat {
         agents: vec![Kin::one([TELLER, SINK][me])],
-        at: ReactorAddress { agent_box: BoxId(1 + me as u16), reactor: 0 },
+        at: at(me),
         socket: drivers[me].address(),
         cpu: 0,
         driver: DriverKind::Kernel,
@@ -152,4 +203,44 @@ fn turns<D: Driver>(drivers: [D; 2]) -> Result<[Turn<D>; 2], String> {
     let [sender, receiver] = drivers;
     let sender = turn(&seats, SENDER, sender, templates.clone())?;
     Ok([sender, turn(&seats, RECEIVER, receiver, templates)?])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rounds_in_which_fewer_than_32_were_handled_do_not_count() {
+        let mut times = Times::default();
+        let round = |ns| [(SENDER, Phase::Shims, Duration::from_nanos(ns))];
+        times.add(&round(1_000_000), 31);
+        times.add(&round(320), 32);
+        times.add(&round(960), 96);
+        times.add(&round(1_000_000), 0);
+        assert_eq!((times.messages, times.of(|_, _| true).value), (128, 10.0));
+    }
+
+    #[test]
+    fn a_phase_is_of_one_part_at_most() {
+        use Part::{Acknowledge, Receive, Send, Write};
+        let phases = [Phase::Rings, Phase::Local, Phase::Shims, Phase::Links, Phase::Flush];
+        let turns = [SENDER, RECEIVER].into_iter().flat_map(|who| phases.map(|it| (who, it)));
+        for (way, expect) in [(Way::Ring, 5), (Way::Driver, 5)] {
+            let parts = |(who, phase)| {
+                let all = [Write, Send, Receive, Acknowledge];
+                all.into_iter().filter(|part| part.has(way, who, phase)).count()
+            };
+            let counts: Vec<usize> = turns.clone().map(parts).collect();
+            assert!(counts.iter().all(|count| *count <= 1), "{counts:?}");
+            assert_eq!(counts.iter().sum::<usize>(), expect);
+        }
+    }
+
+    #[test]
+    fn within_a_reactor_and_by_rings_enough_are_handled_at_once() {
+        for way in [Way::Local, Way::Ring] {
+            let figure = Part::Receive.find(way, "none").expect("it needs nothing");
+            assert!(figure.value > 0.0, "{figure:?}");
+        }
+    }
 }

@@ -26,6 +26,12 @@ pub struct NoNetwork {
     pool: Pool,
 }
 
+impl Default for NoNetwork {
+    fn default() -> NoNetwork {
+        NoNetwork { pool: Pool::new(1, FRAME_BYTES) }
+    }
+}
+
 impl Driver for NoNetwork {
     fn pool(&self) -> &Pool {
         &self.pool
@@ -60,8 +66,7 @@ impl Turn<NoNetwork> {
     /// A reactor that knows these templates, and nobody else.
     pub fn alone(templates: Arc<Templates>) -> Turn<NoNetwork> {
         let me = ReactorAddress::default();
-        let driver = NoNetwork { pool: Pool::new(1, FRAME_BYTES) };
-        let links = Links::new(me, driver, templates.kinds(), Default::default(), 1);
+        let links = Links::new(me, NoNetwork::default(), templates.kinds(), Default::default(), 1);
         Turn::new(me, templates, links)
     }
 
