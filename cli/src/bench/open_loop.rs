@@ -17,6 +17,9 @@ use super::reactors::BYTES;
 
 /// How many are under way at most, as in `raw`.
 const OUTSTANDING: u64 = 32;
+/// Those count that are due from here, and before there.
+const FROM_NS: u64 = nanoseconds(WARM_UP);
+const TO_NS: u64 = FROM_NS + nanoseconds(MEASURED);
 
 /// Name of the template, and path of its agent.
 pub const CALLER: &str = "caller";
@@ -27,42 +30,64 @@ pub fn add_caller(templates: &mut Templates, per_second: Option<u64>, says: Send
 }
 
 struct Caller {
-    per_second: Option<u64>,
+    schedule: Schedule,
     /// Whether it has asked whether there is somebody.
     has_called: bool,
     /// When there was, since which all times are counted.
     start: Option<Instant>,
-    asked: u64,
-    answered: u64,
-    heard_ns: u64,
-    times: Histogram<u64>,
     is_over: bool,
     says: Sender<Found>,
 }
 
-impl Caller {
-    fn new(per_second: Option<u64>, says: Sender<Found>) -> Self {
-        let (start, times) = (None, times());
-        Caller {
-            per_second,
-            has_called: false,
-            start,
-            asked: 0,
-            answered: 0,
-            heard_ns: 0,
-            times,
-            is_over: false,
-            says,
+/// When asks are due, and how long those took that were answered. Reads no clock.
+struct Schedule {
+    per_second: Option<u64>,
+    asked: u64,
+    answered: u64,
+    heard_ns: u64,
+    times: Histogram<u64>,
+}
+
+impl Schedule {
+    /// When one that is asked now was due, if one may be.
+    fn ask(&mut self, now_ns: u64) -> Option<u64> {
+        let due_ns = self.due_ns(now_ns);
+        let may = self.asked - self.answered < OUTSTANDING && due_ns <= now_ns && due_ns < TO_NS;
+        self.asked += u64::from(may);
+        may.then_some(due_ns)
+    }
+
+    /// One that was due at `due_ns` is answered.
+    fn answered(&mut self, due_ns: u64, now_ns: u64) {
+        (self.answered, self.heard_ns) = (self.answered + 1, now_ns);
+        if due_ns >= FROM_NS {
+            self.times.saturating_record(now_ns.saturating_sub(due_ns));
         }
     }
 
-    fn now_ns(&self) -> u64 {
-        self.start.map_or(0, |start| nanoseconds(start.elapsed()))
+    /// What was found, once all that were due are answered.
+    fn found(&self, now_ns: u64) -> Option<Figure> {
+        let is_all = self.due_ns(now_ns) >= TO_NS && self.answered == self.asked;
+        let lasted = Duration::from_nanos(self.heard_ns.saturating_sub(FROM_NS));
+        let rate = self.times.len() as f64 / lasted.as_secs_f64();
+        is_all.then(|| Figure::load(rate, self.times.clone()))
     }
 
     /// When the next ask is due.
     fn due_ns(&self, now_ns: u64) -> u64 {
         self.per_second.map_or(now_ns, |rate| due_ns(self.asked, rate))
+    }
+}
+
+impl Caller {
+    fn new(per_second: Option<u64>, says: Sender<Found>) -> Self {
+        let (asked, answered, heard_ns, times) = (0, 0, 0, times());
+        let schedule = Schedule { per_second, asked, answered, heard_ns, times };
+        Caller { schedule, has_called: false, start: None, is_over: false, says }
+    }
+
+    fn now_ns(&self) -> u64 {
+        self.start.map_or(0, |start| nanoseconds(start.elapsed()))
     }
 
     fn end(&mut self, found: Found) {
@@ -88,11 +113,7 @@ impl Agent for Caller {
             return;
         }
         let due_ns = u64::from_ne_bytes(*reply.first_chunk().expect("it is longer"));
-        self.answered += 1;
-        self.heard_ns = self.now_ns();
-        if due_ns >= nanoseconds(WARM_UP) {
-            self.times.saturating_record(self.heard_ns.saturating_sub(due_ns));
-        }
+        self.schedule.answered(due_ns, self.now_ns());
     }
 }
 
@@ -105,24 +126,16 @@ impl Shim for Caller {
             }
             return calls;
         }
-        let (now_ns, to_ns) = (self.now_ns(), nanoseconds(WARM_UP + MEASURED));
-        let asked = self.asked;
-        while self.asked - self.answered < OUTSTANDING {
-            let due_ns = self.due_ns(now_ns);
-            if due_ns > now_ns || due_ns >= to_ns {
-                break;
-            }
+        let now_ns = self.now_ns();
+        let asked = self.schedule.asked;
+        while let Some(due_ns) = self.schedule.ask(now_ns) {
             context.ask(TO_ECHO, &message(due_ns));
-            self.asked += 1;
         }
-        let is_all = self.due_ns(now_ns) >= to_ns && self.answered == self.asked;
-        if is_all && !self.is_over {
-            let lasted = Duration::from_nanos(self.heard_ns) - WARM_UP;
-            let rate = self.times.len() as f64 / lasted.as_secs_f64();
-            let times = self.times.clone();
-            self.end(Ok(Figure::load(rate, times)));
+        let found = self.schedule.found(now_ns);
+        if let Some(figure) = found.filter(|_| !self.is_over) {
+            self.end(Ok(figure));
         }
-        self.asked > asked
+        self.schedule.asked > asked
     }
 }
 
@@ -138,6 +151,59 @@ fn due_ns(index: u64, per_second: u64) -> u64 {
     (u128::from(index) * 1_000_000_000 / u128::from(per_second)) as u64
 }
 
-fn nanoseconds(duration: Duration) -> u64 {
+const fn nanoseconds(duration: Duration) -> u64 {
     duration.as_nanos() as u64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MS: u64 = 1_000_000;
+
+    /// A thousand asks a second of a server that answers each after 100 µs, but stands still from 500 to 600 ms.
+    fn stalled() -> Figure {
+        let mut caller = Caller::new(Some(1000), std::sync::mpsc::channel().0).schedule;
+        let mut under_way = std::collections::VecDeque::new();
+        for now_ns in (0..2000 * MS).step_by(MS as usize / 10) {
+            let stands_still = (500 * MS..600 * MS).contains(&now_ns);
+            while let Some((due_ns, _)) =
+                under_way.pop_front_if(|(_, at_ns)| *at_ns < now_ns && !stands_still)
+            {
+                caller.answered(due_ns, now_ns);
+            }
+            while let Some(due_ns) = caller.ask(now_ns) {
+                under_way.push_back((due_ns, now_ns));
+            }
+            if let Some(figure) = caller.found(now_ns) {
+                return figure;
+            }
+        }
+        panic!("{} of {} were answered", caller.answered, caller.asked)
+    }
+
+    #[test]
+    fn a_stall_shows_in_the_times_of_all_that_were_due_meanwhile() {
+        let figure = stalled();
+        let times = figure.times.expect("a load has times");
+        // Those that were due at 500, 501, … 599 ms, of which only 32 could be sent meanwhile.
+        let longer = |ms: u64| times.count_between(ms * MS, u64::MAX);
+        assert_eq!((times.len(), longer(1), longer(50), longer(90)), (1000, 100, 51, 11));
+        assert_eq!(times.value_at_quantile(0.5) / 10_000, 10);
+    }
+
+    #[test]
+    fn without_a_stall_nobody_waits_and_what_warms_up_does_not_count() {
+        let mut caller = Caller::new(Some(1000), std::sync::mpsc::channel().0).schedule;
+        for now_ns in (0..1200 * MS).step_by(MS as usize) {
+            assert_eq!(caller.ask(now_ns), Some(now_ns));
+            assert_eq!(caller.ask(now_ns), None);
+            assert!(caller.found(now_ns).is_none());
+            caller.answered(now_ns, now_ns + 7000);
+        }
+        assert_eq!(caller.ask(1200 * MS), None);
+        let figure = caller.found(1200 * MS).expect("all that were due are answered");
+        let times = figure.times.expect("a load has times");
+        assert_eq!((times.len(), times.max() / 100, figure.value.round()), (1000, 70, 1001.0));
+    }
 }
