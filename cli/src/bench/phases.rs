@@ -14,17 +14,18 @@ use daedal::boxes::idle::Idle;
 use daedal::boxes::reactor::{self, Clock};
 use daedal::boxes::turn::{Phase, Turn};
 use daedal::model::id::{BoxId, ReactorAddress};
-use daedal::net::driver::kernel::{self, Kernel};
-use daedal::net::driver::shm::{self, Shm};
-use daedal::net::driver::xdp::{self, Interface, Xdp};
-use daedal::net::driver::{Driver, DriverError, DriverKind};
+use daedal::net::driver::{Driver, DriverKind};
 use daedal::{Parameters, Templates};
 use daedal_lab::Lab;
 
 use super::agents::{MEASURED, SINK, TELLER, WARM_UP, templates};
+#[cfg(feature = "dpdk")]
+use super::dpdk::Wire;
 use super::figure::{Figure, Found};
 use super::local::WORD;
-use super::reactors::{BYTES, Kin, PATIENCE, Seat, turn};
+#[cfg(feature = "dpdk")]
+use super::reactors::dpdk;
+use super::reactors::{BYTES, Kin, PATIENCE, Seat, kernel, shm, turn, xdp};
 
 const SENDER: usize = 0;
 const RECEIVER: usize = 1;
@@ -122,28 +123,40 @@ impl Times {
 }
 
 fn by_driver(driver: &str) -> Result<Times, String> {
-    let text = |error: DriverError| error.to_string();
-    match driver.parse().map_err(|_| format!("{driver} is no driver"))? {
+    #[cfg(feature = "dpdk")]
+    if let Some(wire) = Wire::of(driver) {
+        return by_dpdk(&wire);
+    }
+    match parsed(driver)? {
         DriverKind::Xdp(options) => {
             let lab = Lab::pair()?;
-            let start = |end: usize| {
-                lab.within(end, || {
-                    let at = SocketAddr::from(([10, 0, 0, 1 + end as u8], 7000));
-                    let interface = Interface::open(at.ip(), options).map_err(text)?;
-                    Xdp::start(&interface, &xdp::Config::new(at, 0, &interface)).map_err(text)
-                })
-            };
+            let start = |end| lab.within(end, || xdp(host(end), options));
             of_turns(turns([start(SENDER)?, start(RECEIVER)?], Way::Driver)?)
         }
         DriverKind::Shm(options) => {
-            let start = |at| Shm::start(&shm::Config::new(at, options)).map_err(text);
-            of_turns(turns([start(ANY)?, start(ANY)?], Way::Driver)?)
+            of_turns(turns([shm(ANY, options)?, shm(ANY, options)?], Way::Driver)?)
         }
-        _ => {
-            let start = |at| Kernel::start(&kernel::Config::new(at)).map_err(text);
-            of_turns(turns([start(ANY)?, start(ANY)?], Way::Driver)?)
-        }
+        _ => of_turns(turns([kernel(ANY)?, kernel(ANY)?], Way::Driver)?),
     }
+}
+
+/// Both ports of one process.
+#[cfg(feature = "dpdk")]
+fn by_dpdk(wire: &Wire) -> Result<Times, String> {
+    let drivers = wire.drivers();
+    let start = |end: usize| match parsed(&drivers[end])? {
+        DriverKind::Dpdk(options) => dpdk(host(end), options),
+        _ => unreachable!("a wire of DPDK's has its driver"),
+    };
+    of_turns(turns([start(SENDER)?, start(RECEIVER)?], Way::Driver)?)
+}
+
+fn parsed(driver: &str) -> Result<DriverKind, String> {
+    driver.parse().map_err(|_| format!("{driver} is no driver"))
+}
+
+fn host(end: usize) -> SocketAddr {
+    SocketAddr::from(([10, 0, 0, 1 + end as u8], 7000))
 }
 
 /// Rounds of them, a turn each; the last one has the receiver.

@@ -111,31 +111,49 @@ pub fn start(
         page: None,
     };
     let (templates, socket) = (templates.clone(), seats[me].socket);
-    let text = |error: DriverError| error.to_string();
     let started = match seats[me].driver {
         DriverKind::Xdp(options) => Reactor::start(spec, move |_: &Files| {
-            let interface = Interface::open(socket.ip(), options).map_err(text)?;
-            let config = xdp::Config::new(socket, 0, &interface);
-            let driver = Xdp::start(&interface, &config).map_err(text)?;
-            turn(&seats, me, driver, templates)
+            turn(&seats, me, xdp(socket, options)?, templates)
         }),
         #[cfg(feature = "dpdk")]
         DriverKind::Dpdk(options) => Reactor::start(spec, move |_: &Files| {
-            let port = dpdk::Port::open(socket.ip(), options, 1, dpdk::RECEIVE_BUFFERS);
-            let port = port.map_err(text)?;
-            let config = dpdk::Config::new(socket, 0, &port);
-            turn(&seats, me, Dpdk::start(&port, &config).map_err(text)?, templates)
+            turn(&seats, me, dpdk(socket, options)?, templates)
         }),
         DriverKind::Shm(options) => Reactor::start(spec, move |_: &Files| {
-            let driver = Shm::start(&shm::Config::new(socket, options)).map_err(text)?;
-            turn(&seats, me, driver, templates)
+            turn(&seats, me, shm(socket, options)?, templates)
         }),
-        _ => Reactor::start(spec, move |_: &Files| {
-            let driver = Kernel::start(&kernel::Config::new(socket)).map_err(text)?;
-            turn(&seats, me, driver, templates)
-        }),
+        _ => Reactor::start(spec, move |_: &Files| turn(&seats, me, kernel(socket)?, templates)),
     };
     started.map_err(|error| error.to_string())
+}
+
+/// A driver there, of one reactor.
+/// # Errors
+/// What it lacks, for people.
+pub fn kernel(at: SocketAddr) -> Result<Kernel, String> {
+    Kernel::start(&kernel::Config::new(at)).map_err(text)
+}
+
+/// As [`kernel`].
+pub fn shm(at: SocketAddr, options: shm::Options) -> Result<Shm, String> {
+    Shm::start(&shm::Config::new(at, options)).map_err(text)
+}
+
+/// As [`kernel`].
+pub fn xdp(at: SocketAddr, options: xdp::Options) -> Result<Xdp, String> {
+    let interface = Interface::open(at.ip(), options).map_err(text)?;
+    Xdp::start(&interface, &xdp::Config::new(at, 0, &interface)).map_err(text)
+}
+
+/// As [`kernel`].
+#[cfg(feature = "dpdk")]
+pub fn dpdk(at: SocketAddr, options: dpdk::Options) -> Result<Dpdk, String> {
+    let port = dpdk::Port::open(at.ip(), options, 1, dpdk::RECEIVE_BUFFERS).map_err(text)?;
+    Dpdk::start(&port, &dpdk::Config::new(at, 0, &port)).map_err(text)
+}
+
+fn text(error: DriverError) -> String {
+    error.to_string()
 }
 
 /// What the reactor of `seats[me]` does, with its agents.
