@@ -1,9 +1,10 @@
 //! Network namespaces, and what `ip` makes in them: hosts of a network, on one machine. They go with the value that
-//! made them. As root.
+//! made them, or, if its process was killed, when the next is made. As root.
 
 use std::fs::File;
 use std::io::Write;
 use std::os::fd::AsFd;
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -35,13 +36,15 @@ pub struct Lab {
 
 impl Lab {
     /// So many namespaces, and what `ip` makes in them: lines of its arguments, in which `{0}` is the first
-    /// namespace.
+    /// namespace. Removes what processes have left that are no more.
     /// # Errors
     /// Why there are none, for people: mostly that this is not root.
     pub fn new(count: usize, script: &str) -> Result<Lab, String> {
         static LABS: AtomicU32 = AtomicU32::new(0);
         let number = LABS.fetch_add(1, Ordering::Relaxed);
-        Lab::called(format!("daedal-{}-{number}", std::process::id()), count, script)
+        let name = format!("daedal-{}-{number}", std::process::id());
+        sweep(&name);
+        Lab::called(name, count, script)
     }
 
     fn called(name: String, count: usize, script: &str) -> Result<Lab, String> {
@@ -85,9 +88,7 @@ impl Lab {
             let rest = space.strip_prefix(name)?.strip_prefix('-')?;
             Some((rest.parse::<usize>().ok()?, space.to_owned()))
         };
-        let entries = std::fs::read_dir("/run/netns").into_iter().flatten().flatten();
-        let names = entries.filter_map(|entry| entry.file_name().into_string().ok());
-        let mut spaces: Vec<_> = names.filter_map(|space| number(&space)).collect();
+        let mut spaces: Vec<_> = spaces().filter_map(|space| number(&space)).collect();
         spaces.sort_unstable();
         spaces.into_iter().map(|(_, space)| space).collect()
     }
@@ -198,6 +199,32 @@ impl Drop for Lab {
     }
 }
 
+/// All that there are.
+fn spaces() -> impl Iterator<Item = String> {
+    let entries = std::fs::read_dir("/run/netns").into_iter().flatten().flatten();
+    entries.filter_map(|entry| entry.file_name().into_string().ok())
+}
+
+/// Removes those of [`Lab::new`] whose process is no more, and those of this name, which another left that had this
+/// process's number.
+fn sweep(name: &str) {
+    let is_gone = |maker| !Path::new(&format!("/proc/{maker}")).exists();
+    let left = spaces().filter(|space| maker_of(space).is_some_and(is_gone));
+    for space in left.chain(Lab::spaces_called(name)) {
+        // Another may remove it just now.
+        let _ = told_ip(&["netns", "delete", &space], "");
+    }
+}
+
+/// The process that made it, if its name is one that [`Lab::new`] gives.
+fn maker_of(space: &str) -> Option<u32> {
+    let numbers = space.strip_prefix("daedal-")?.split('-').map(str::parse::<u32>);
+    match numbers.collect::<Result<Vec<_>, _>>().ok()?[..] {
+        [maker, _, _] => Some(maker),
+        _ => None,
+    }
+}
+
 fn enter(space: &File) {
     move_into_link_name_space(space.as_fd(), Some(LinkNameSpaceType::Network))
         .expect("who made a namespace may enter it, and who was in one come back");
@@ -232,19 +259,84 @@ fn told_ip(arguments: &[&str], input: &str) -> Result<(), String> {
 
 #[cfg(test)]
 mod tests {
+    use std::io::{BufRead, BufReader};
     use std::net::UdpSocket;
     use std::time::Duration;
 
     use super::*;
 
+    /// `None`, said: this is not root.
+    fn made(lab: Result<Lab, String>) -> Option<Lab> {
+        match lab {
+            Err(why) if !rustix::process::geteuid().is_root() => {
+                println!("skipped: network namespaces: {why}");
+                None
+            }
+            lab => Some(lab.expect("root may make them")),
+        }
+    }
+
+    /// Set for the process that is killed.
+    const IS_KILLED: &str = "DAEDAL_LAB_IS_KILLED";
+
+    #[test]
+    fn what_a_process_has_left_that_was_killed_goes_when_the_next_lab_is_made() {
+        if std::env::var_os(IS_KILLED).is_some() {
+            let lab = made(Lab::pair()).expect("its parent is root");
+            println!("\nmade {}", lab.name());
+            loop {
+                std::thread::park();
+            }
+        }
+        let Some(_first) = made(Lab::new(1, "")) else { return };
+        let name = "tests::what_a_process_has_left_that_was_killed_goes_when_the_next_lab_is_made";
+        let mut killed = Command::new(std::env::current_exe().expect("this program"))
+            .args(["--exact", name, "--nocapture"])
+            .env(IS_KILLED, "")
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("this program again");
+        let mut lines = BufReader::new(killed.stdout.take().expect("it is piped")).lines();
+        let left = lines.find_map(|line| Some(line.ok()?.strip_prefix("made ")?.to_owned()));
+        let left = left.expect("it makes a lab");
+        let _second = Lab::new(1, "").expect("there was one");
+        let of_the_living = Lab::spaces_called(&left).len();
+        killed.kill().expect("it lives");
+        killed.wait().expect("it was started here");
+        let _third = Lab::new(1, "").expect("there was one");
+        assert_eq!((of_the_living, Lab::spaces_called(&left)), (2, Vec::new()));
+    }
+
+    #[test]
+    fn what_is_swept_says_whose_it_is() {
+        for (space, maker) in [
+            ("daedal-123-0-1", Some(123)),
+            ("daedal-123-0", None),
+            ("daedal-lab-0", None),
+            ("daedal-try-123-0", None),
+            ("daedal-1-2-3-4", None),
+            ("other-1-2-3", None),
+        ] {
+            assert_eq!(maker_of(space), maker, "{space}");
+        }
+    }
+
+    #[test]
+    fn a_lab_that_fails_half_way_leaves_nothing() {
+        let name = format!("daedal-half-{}", std::process::id());
+        let script = format!("{PAIR}-n {{1}} link set nothing up\n");
+        let failed = Lab::called(name.clone(), 2, &script).expect_err("there is no such interface");
+        if !rustix::process::geteuid().is_root() {
+            return println!("skipped: network namespaces: {failed}");
+        }
+        assert!(failed.contains("nothing"), "{failed}");
+        assert_eq!(Lab::spaces_called(&name), [""; 0]);
+    }
+
     #[test]
     fn hosts_on_a_switch_stay_until_they_are_removed_and_see_each_other() {
         let name = format!("daedal-try-{}", std::process::id());
-        let lab = match Lab::lasting(&name, 3) {
-            Ok(lab) => lab,
-            Err(why) if rustix::process::geteuid().is_root() => panic!("{why}"),
-            Err(why) => return println!("skipped: hosts on a switch: {why}"),
-        };
+        let Some(lab) = made(Lab::lasting(&name, 3)) else { return };
         drop(lab);
         assert_eq!(Lab::spaces_called(&name), [0, 1, 2, 3].map(|end| format!("{name}-{end}")));
         let again = Lab::lasting(&name, 1).expect_err("its names are taken");
