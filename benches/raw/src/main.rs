@@ -11,7 +11,8 @@ const USAGE: &str = "usage: raw bounce
        raw ring-ask [BYTES]             BYTES: 8, 16, 64 (default), 256, 1024 or 4096
        raw ring-tell [BYTES [BATCH]]    BYTES: 128, 16384 or 65536, too; BATCH: 1
                                         (default) to 1024 published together
-       raw shm-ask [BYTES]              BYTES: 16, 64 (default), 160, 256, 1024 or 4096
+       raw shm-ask [BYTES]              BYTES: 16, 64 (default), 160, 256, 1024, 4096, 16384 or 65536
+       raw shm-tell [BYTES [BATCH]]     BYTES: as shm-ask; BATCH: 1 to 1024, 64 by default
        raw udp-ask [BYTES]              BYTES: 1 to 65507, 64 by default
        raw udp-blocking-ask [BYTES [REST]]     REST: microseconds between two, 0 by default
        raw veth-udp-ask [BYTES]         as root
@@ -76,6 +77,7 @@ fn figure(name: &str, bytes: usize, more: Option<usize>) -> Option<io::Result<Fi
         "ring-tell" => ring::ring_tell(bytes, more.unwrap_or(1)).map(Ok),
         "seal" => within(FRAME).map(seal::seal).map(Ok),
         "shm-ask" => shm::shm_ask(bytes),
+        "shm-tell" => shm::shm_tell(bytes, more.unwrap_or(shm::BATCH)),
         "udp-ask" => within(DATAGRAM).map(udp::udp_ask),
         "udp-blocking-ask" => {
             let rest = Duration::from_micros(more.unwrap_or(0) as u64);
@@ -116,7 +118,10 @@ fn second_process(name: &str, arguments: &[String]) -> Option<io::Result<()>> {
     let (first, numbers) = arguments.split_first()?;
     let numbers: Vec<usize> = numbers.iter().map(|it| it.parse().ok()).collect::<Option<_>>()?;
     match (name, &numbers[..]) {
-        (shm::ECHO, &[bytes]) => Some(shm::second_process(first.parse().ok()?, bytes)),
+        (shm::ECHO, &[bytes]) => Some(shm::second_process(first.parse().ok()?, bytes, None)),
+        (shm::FLOOD, &[bytes, batch]) => {
+            Some(shm::second_process(first.parse().ok()?, bytes, Some(batch)))
+        }
         (tcp::FLOOD, &[bytes]) => Some(tcp::second_process(first.parse().ok()?, bytes)),
         (_, &[bytes, batch]) => {
             Some(udp::second_process(name, first.parse().ok()?, (bytes, batch)))

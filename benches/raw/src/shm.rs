@@ -18,10 +18,15 @@ use rustix::mm::{MapFlags, ProtFlags, mmap};
 
 use crate::open_loop::{self, Carrier, DUE_BYTES};
 use crate::second::{Second, be_second};
-use crate::{Figure, PATIENCE, STRIDE, ask, pin};
+use crate::{Figure, PATIENCE, STRIDE, ask, pin, tell};
 
 /// Subcommand of the second process.
 pub const ECHO: &str = "shm-echo-process";
+/// See [`ECHO`].
+pub const FLOOD: &str = "shm-flood-process";
+
+/// Messages that are counted together, if it is not said how many.
+pub const BATCH: usize = 64;
 
 const SLOTS: usize = 1024;
 
@@ -61,18 +66,38 @@ impl<const BYTES: usize> End<BYTES> {
         slots.wrapping_add(self.count % SLOTS)
     }
 
-    fn push(&mut self, message: [u8; BYTES]) -> bool {
-        if self.count - self.others == SLOTS {
+    /// So many of them, counted together: whether there was room.
+    fn push(&mut self, message: [u8; BYTES], batch: usize) -> bool {
+        if SLOTS - (self.count - self.others) < batch {
             self.others = self.ring().read.0.load(Ordering::Acquire);
-            if self.count - self.others == SLOTS {
+            if SLOTS - (self.count - self.others) < batch {
                 return false;
             }
         }
-        // SAFETY: the slot is within the ring, and the other side does not read it before it is counted.
-        unsafe { self.slot().write(message) };
-        self.count += 1;
+        for _ in 0..batch {
+            // SAFETY: the slot is within the ring, and the other side does not read it before it is counted.
+            unsafe { self.slot().write(message) };
+            self.count += 1;
+        }
         self.ring().written.0.store(self.count, Ordering::Release);
         true
+    }
+
+    /// Reads all that there are: how many.
+    fn pop_all(&mut self) -> u64 {
+        self.others = self.ring().written.0.load(Ordering::Acquire);
+        let count = self.others - self.count;
+        for _ in 0..count {
+            // SAFETY: as in `pop`. The whole message is read, not only the line that the compiler would need.
+            black_box(unsafe { self.slot().read() });
+            self.count += 1;
+        }
+        if count == 0 {
+            spin_loop();
+        } else {
+            self.ring().read.0.store(self.count, Ordering::Release);
+        }
+        count as u64
     }
 
     fn pop(&mut self) -> Option<[u8; BYTES]> {
@@ -110,6 +135,8 @@ macro_rules! of_size {
             256 => Some($run::<256>($($argument),*)),
             1024 => Some($run::<1024>($($argument),*)),
             4096 => Some($run::<4096>($($argument),*)),
+            16384 => Some($run::<16384>($($argument),*)),
+            65536 => Some($run::<65536>($($argument),*)),
             _ => None,
         }
     };
@@ -129,6 +156,17 @@ pub fn shm_load(bytes: usize, per_second: Option<u64>) -> Option<io::Result<Figu
     of_size!(bytes, load_of(per_second))
 }
 
+/// Messages of `bytes` one way, `batch` of them counted together. `None` when `bytes` is no size that there is, or
+/// `batch` does not fit the ring.
+/// # Errors
+/// As [`shm_ask`].
+pub fn shm_tell(bytes: usize, batch: usize) -> Option<io::Result<Figure>> {
+    if !(1..=SLOTS).contains(&batch) {
+        return None;
+    }
+    of_size!(bytes, tell_of(batch))
+}
+
 fn ask_of<const BYTES: usize>() -> io::Result<Figure> {
     let (mut ends, _second) = start::<BYTES>()?;
     let mut failed = ends.round().err();
@@ -146,15 +184,25 @@ fn load_of<const BYTES: usize>(per_second: Option<u64>) -> io::Result<Figure> {
     open_loop::load(per_second, &mut ends)
 }
 
-/// Starts the second process, and hands it the file.
+fn tell_of<const BYTES: usize>(batch: usize) -> io::Result<Figure> {
+    let (mut ends, _second) = start_as::<BYTES>(&[FLOOD, &batch.to_string()])?;
+    Ok(tell(|| ends.from.pop_all()))
+}
+
 fn start<const BYTES: usize>() -> io::Result<(Ends<BYTES>, Second)> {
+    start_as(&[ECHO])
+}
+
+/// Starts the second process, which does that with what more it is told, and hands it the file.
+fn start_as<const BYTES: usize>(what: &[&str]) -> io::Result<(Ends<BYTES>, Second)> {
     pin(0);
     // Handed on to the second process.
     let file = memfd_create("raw", MemfdFlags::empty())?;
     ftruncate(&file, size_of::<Rings<BYTES>>() as u64)?;
     let [to, from] = ends::<BYTES>(file.as_fd(), 0)?;
     let number = file.as_raw_fd().to_string();
-    let second = Second::start(&[ECHO, &number, &BYTES.to_string()])?;
+    let bytes = BYTES.to_string();
+    let second = Second::start(&[&what[..1], &[&number, &bytes], &what[1..]].concat())?;
     Ok((Ends { to, from }, second))
 }
 
@@ -166,7 +214,7 @@ struct Ends<const BYTES: usize> {
 
 impl<const BYTES: usize> Ends<BYTES> {
     fn round(&mut self) -> io::Result<()> {
-        self.to.push(black_box([7; BYTES]));
+        self.to.push(black_box([7; BYTES]), 1);
         let mut start = None;
         for tries in 1u64.. {
             if self.from.pop().map(black_box).is_some() {
@@ -186,7 +234,7 @@ impl<const BYTES: usize> Carrier for Ends<BYTES> {
     fn send(&mut self, due_ns: u64) -> io::Result<bool> {
         let mut message = [7; BYTES];
         message[..DUE_BYTES].copy_from_slice(&due_ns.to_ne_bytes());
-        Ok(self.to.push(message))
+        Ok(self.to.push(message, 1))
     }
 
     fn receive(&mut self) -> io::Result<Option<u64>> {
@@ -195,21 +243,34 @@ impl<const BYTES: usize> Carrier for Ends<BYTES> {
     }
 }
 
-/// The second process: sends back whatever comes in the rings of that file.
+/// The second process: sends back whatever comes in the rings of that file; or, told a batch, floods.
 /// # Errors
 /// Those of memory; returns in no other way.
-pub fn second_process(file: i32, bytes: usize) -> io::Result<()> {
+pub fn second_process(file: i32, bytes: usize, batch: Option<usize>) -> io::Result<()> {
     be_second()?;
     // SAFETY: the first process left it open for this one, which has it from nobody else.
     let file = unsafe { OwnedFd::from_raw_fd(file) };
-    of_size!(bytes, echo(&file)).unwrap_or(Err(io::ErrorKind::InvalidInput.into()))
+    let ended = match batch {
+        None => of_size!(bytes, echo(&file)),
+        Some(batch) => of_size!(bytes, flood(&file, batch)),
+    };
+    ended.unwrap_or(Err(io::ErrorKind::InvalidInput.into()))
+}
+
+fn flood<const BYTES: usize>(file: &OwnedFd, batch: usize) -> io::Result<()> {
+    let [mut to, _] = ends::<BYTES>(file.as_fd(), 1)?;
+    loop {
+        if !to.push(black_box([7; BYTES]), batch) {
+            spin_loop();
+        }
+    }
 }
 
 fn echo<const BYTES: usize>(file: &OwnedFd) -> io::Result<()> {
     let [mut to, mut from] = ends::<BYTES>(file.as_fd(), 1)?;
     loop {
         match from.pop() {
-            Some(message) => drop(to.push(black_box(message))),
+            Some(message) => drop(to.push(black_box(message), 1)),
             None => spin_loop(),
         }
     }

@@ -34,7 +34,7 @@ struct Wire {
 
 const WIRES: [Wire; 6] = [
     Wire::new("kernel", "raw udp-tell", "raw udp-load 150"),
-    Wire::new("shm", "raw ring-tell", "raw shm-load 160"),
+    Wire::new("shm", "raw shm-tell", "raw shm-load 160"),
     Wire::new("xdp:generic", "raw xdp-generic-tell", "raw xdp-generic-load 150").over_ethernet(),
     Wire::new("xdp:native", "raw xdp-native-tell", "raw xdp-native-load 150").over_ethernet(),
     Wire::new("dpdk:memif", "raw-dpdk memif-tell", "raw-dpdk memif-load 150"),
@@ -186,7 +186,7 @@ fn by_shm() -> Vec<Measure> {
             .beside("raw shm-ask 160", PlusNs(300.0))
             .beside("peers iceoryx2-ask", AtMost(1.0))
             .beside("aeron ipc-ask", None),
-        tell(Two(TELL)).beside("raw ring-tell 64", None),
+        tell(Two(TELL)).beside("raw shm-tell 64", None),
     ]
 }
 
