@@ -5,6 +5,7 @@
 //! and 1 is taken just before and just after: on virtual machines it comes and goes by a factor of
 //! three, and every figure between two cores follows it.
 
+pub mod alone;
 pub mod bounce;
 pub mod lab;
 pub mod mmsg;

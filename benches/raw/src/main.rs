@@ -5,15 +5,19 @@ use std::ops::RangeInclusive;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use raw::{Figure, bounce, mmsg, open_loop, report, ring, seal, shm, tcp, udp, xdp};
+use raw::{Figure, alone, bounce, mmsg, open_loop, report, ring, seal, shm, tcp, udp, xdp};
 
 const USAGE: &str = "usage: raw bounce
+       raw clock
+       raw line [BYTES [COUNT]]         one of COUNT things of BYTES: 1 to 4096, 64 by default;
+                                        1 to 1000000, 10000 by default
        raw ring-ask [BYTES]             BYTES: 8, 16, 64 (default), 256, 1024 or 4096
        raw ring-tell [BYTES [BATCH]]    BYTES: 128, 16384 or 65536, too; BATCH: 1
                                         (default) to 1024 published together
        raw shm-ask [BYTES]              BYTES: 16, 64 (default), 160, 256, 1024, 4096, 16384 or 65536
        raw shm-tell [BYTES [BATCH]]     BYTES: as shm-ask; BATCH: 1 to 1024, 64 by default
        raw udp-ask [BYTES]              BYTES: 1 to 65507, 64 by default
+       raw udp-unconnected-ask [BYTES]
        raw udp-blocking-ask [BYTES [REST]]     REST: microseconds between two, 0 by default
        raw veth-udp-ask [BYTES]         as root
        raw xdp-generic-ask [BYTES]      BYTES: 1 to 1472, 64 by default; as root
@@ -73,12 +77,18 @@ fn figure(name: &str, bytes: usize, more: Option<usize>) -> Option<io::Result<Fi
     };
     match name {
         "bounce" => Some(Ok(bounce::figure())),
+        "clock" => Some(Ok(alone::clock())),
+        "line" => {
+            let (bytes, count) = (within(1..=4096)?, more.unwrap_or(alone::MANY));
+            (1..=1_000_000).contains(&count).then(|| Ok(alone::line(bytes, count)))
+        }
         "ring-ask" => ring::ring_ask(bytes).map(Ok),
         "ring-tell" => ring::ring_tell(bytes, more.unwrap_or(1)).map(Ok),
         "seal" => within(FRAME).map(seal::seal).map(Ok),
         "shm-ask" => shm::shm_ask(bytes),
         "shm-tell" => shm::shm_tell(bytes, more.unwrap_or(shm::BATCH)),
         "udp-ask" => within(DATAGRAM).map(udp::udp_ask),
+        "udp-unconnected-ask" => within(DATAGRAM).map(udp::udp_unconnected_ask),
         "udp-blocking-ask" => {
             let rest = Duration::from_micros(more.unwrap_or(0) as u64);
             within(DATAGRAM).map(|bytes| udp::udp_blocking_ask(bytes, rest))

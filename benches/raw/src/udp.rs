@@ -21,6 +21,8 @@ use crate::{Figure, PATIENCE, STRIDE, ask, ask_with_rests, pin, rate, tell};
 /// Subcommands of the second process.
 pub const ECHO: &str = "udp-echo-process";
 /// See [`ECHO`].
+pub const UNCONNECTED_ECHO: &str = "udp-unconnected-echo-process";
+/// See [`ECHO`].
 pub const BLOCKING_ECHO: &str = "udp-blocking-echo-process";
 /// See [`ECHO`].
 pub const FLOOD: &str = "udp-flood-process";
@@ -44,6 +46,23 @@ pub const SEGMENT_BYTES_MAX: usize = DATAGRAM_BYTES_MAX / SEGMENTS;
 /// Those of sockets and of starting the second process; a peer that does not answer.
 pub fn udp_ask(bytes: usize) -> io::Result<Figure> {
     ask_second(bytes, None)
+}
+
+/// As [`udp_ask`], of sockets that are not connected: each datagram says where it goes.
+/// # Errors
+/// As there.
+pub fn udp_unconnected_ask(bytes: usize) -> io::Result<Figure> {
+    pin(0);
+    let ((socket, from), _second) = start_from(UNCONNECTED_ECHO, (bytes, 1), None)?;
+    let mut buffer = vec![7; bytes];
+    let mut failed = None;
+    let figure = ask(|| {
+        if failed.is_none() {
+            let sent = spin(|| socket.send_to(&buffer, from));
+            failed = sent.and_then(|_| spin(|| socket.recv_from(&mut buffer))).err();
+        }
+    });
+    failed.map_or(Ok(figure), Err)
 }
 
 /// As [`udp_ask`], over a virtual Ethernet between two network namespaces.
@@ -160,9 +179,12 @@ pub fn second_process(
 ) -> io::Result<()> {
     be_second()?;
     let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0))?;
-    socket.connect(first)?;
     socket.set_nonblocking(kind != BLOCKING_ECHO)?;
-    socket.send(&[0])?;
+    socket.send_to(&[0], first)?;
+    if kind == UNCONNECTED_ECHO {
+        return echo_unconnected(&socket, bytes);
+    }
+    socket.connect(first)?;
     match kind {
         ECHO | BLOCKING_ECHO => {
             let mut buffer = vec![0; bytes];
@@ -187,6 +209,14 @@ pub fn second_process(
     }
 }
 
+fn echo_unconnected(socket: &UdpSocket, bytes: usize) -> io::Result<()> {
+    let mut buffer = vec![0; bytes];
+    loop {
+        let (count, from) = spin_for_ever(|| socket.recv_from(&mut buffer))?;
+        spin_for_ever(|| socket.send_to(&buffer[..count], from))?;
+    }
+}
+
 /// As much as daedal asks for; who is not root has what the host allows.
 fn make_room(socket: &UdpSocket) -> io::Result<()> {
     let forced = set_socket_recv_buffer_size_force(socket, RECEIVE_BYTES);
@@ -200,13 +230,23 @@ fn set_option(socket: &UdpSocket, option: libc::c_int, value: libc::c_int) -> io
     if done == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
-/// Starts the second process, in the lab's other namespace if there is one, and awaits its first datagram, which says
-/// where it is.
+/// Starts the second process, in the lab's other namespace if there is one, and has the socket connected to it.
 fn start(
+    kind: &str,
+    numbers: (usize, usize),
+    lab: Option<&Lab>,
+) -> io::Result<(UdpSocket, Second)> {
+    let ((socket, from), second) = start_from(kind, numbers, lab)?;
+    socket.connect(from)?;
+    Ok((socket, second))
+}
+
+/// As [`start`], but not connected: awaits its first datagram, which says where it is.
+fn start_from(
     kind: &str,
     (bytes, batch): (usize, usize),
     lab: Option<&Lab>,
-) -> io::Result<(UdpSocket, Second)> {
+) -> io::Result<((UdpSocket, SocketAddr), Second)> {
     let enter = |end| lab.map_or(Ok(()), |lab| lab.enter(end));
     enter(0)?;
     let socket = UdpSocket::bind((lab.map_or(Ipv4Addr::LOCALHOST, |_| address(0)), 0))?;
@@ -215,9 +255,8 @@ fn start(
     enter(1)?;
     let second = Second::start(&[kind, &first, &bytes.to_string(), &batch.to_string()])?;
     enter(0)?;
-    let (_, from): (_, SocketAddr) = spin(|| socket.recv_from(&mut [0; 1]))?;
-    socket.connect(from)?;
-    Ok((socket, second))
+    let (_, from) = spin(|| socket.recv_from(&mut [0; 1]))?;
+    Ok(((socket, from), second))
 }
 
 fn unless_it_blocks<T>(result: io::Result<T>) -> io::Result<Option<T>> {
