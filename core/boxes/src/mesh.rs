@@ -1,8 +1,8 @@
 //! Rings between the reactors of a box: one for each ordered pair, single producer, single consumer.
 //!
 //! A ring is made of cache lines; a message takes as many as it needs, published at once, so a small one
-//! costs no more transfers between cores than its bytes; it is written there, and read there. What is too large for that
-//! lies on the heap, and its handle goes through a second ring; its head says so.
+//! costs no more transfers between cores than its bytes; it is read there. What is too large for that lies on the heap,
+//! and its handle goes through a second ring; its head says so.
 //!
 //! Of a turn's records the first is published at once, since somebody may wait for it; those behind it are, some at a
 //! time, as the receiver would otherwise fetch the ring's end anew for each.
@@ -27,15 +27,15 @@ use crate::plane::Parcel;
 mod lines;
 mod under_way;
 
-use lines::{LINE_BYTES, Line, LineWriter, ROOM_LINES, lines};
+use lines::{LINE_BYTES, Line, LineWriter, RECORD_LINES_MAX, SHOWN_LINES, lines};
 use under_way::UnderWay;
 
 pub(crate) use lines::RING_LINES;
 
 /// Largest record that travels in the ring itself.
-const INLINE_BYTES_MAX: usize = 64 * LINE_BYTES;
-/// Lines of records that are published together at most: as many as fit in a core's nearest cache beside the rest.
-const HIDDEN_LINES: usize = 64;
+const INLINE_BYTES_MAX: usize = RECORD_LINES_MAX * LINE_BYTES;
+/// Lines of room that a message finds at the least where it is written; a longer one is copied there.
+const ROOM_LINES: usize = 4;
 /// Records under way from which on each turn looks at what the receiver has settled.
 const UNDER_WAY_MARK: u64 = 64;
 /// Large records under way in one ring.
@@ -108,12 +108,11 @@ impl RingSender {
     /// The room that there is for a record that travels in the ring itself, header first.
     #[inline]
     pub fn room(&mut self) -> &mut [u8] {
-        let room = self.lines.room();
-        let most = room.len().min(INLINE_BYTES_MAX);
-        &mut room[..most]
+        self.lines.room()
     }
 
     /// Takes a record of so many bytes that was written to the room: this message.
+    #[inline]
     pub fn written(&mut self, bytes: usize, name: Which) {
         self.under_way.push(Some(name));
         self.lines.written(bytes);
@@ -172,14 +171,14 @@ impl RingSender {
     fn try_push(&mut self, record: &mut Parcel<'_>) -> bool {
         let has_room = self.has_room_for(record.len());
         if has_room {
-            if record.len() > INLINE_BYTES_MAX {
-                // A header whose length says more than a ring carries announces a large record.
-                self.lines.copy(&record[..LINE_BYTES]);
-                self.large
-                    .push(record.take())
-                    .expect("there was room, and we are the only producer");
-            } else {
-                self.lines.copy(record);
+            // A header whose length says more than a ring carries announces a large record.
+            let is_large = record.len() > INLINE_BYTES_MAX;
+            let inline = if is_large { LINE_BYTES } else { record.len() };
+            self.lines.room()[..inline].copy_from_slice(&record[..inline]);
+            self.lines.written(inline);
+            if is_large {
+                let pushed = self.large.push(record.take());
+                pushed.expect("there was room, and we are the only producer");
             }
             self.publish_some();
         }
@@ -195,9 +194,10 @@ impl RingSender {
     }
 
     /// One more record is there.
+    #[inline]
     fn publish_some(&mut self) {
         let is_first = !std::mem::replace(&mut self.has_published, true);
-        if is_first || self.lines.hidden() >= HIDDEN_LINES {
+        if is_first || self.lines.hidden() >= SHOWN_LINES {
             self.lines.show();
         }
     }
@@ -212,7 +212,7 @@ impl RingReceiver {
         let chunk = self.lines.read_chunk(there).expect("so many are there");
         let (first, second) = chunk.as_slices();
         let (mut at, mut count) = (0, 0);
-        while count < most && at < there.min(HIDDEN_LINES) {
+        while count < most && at < there.min(SHOWN_LINES) {
             let head = first.get(at).unwrap_or_else(|| &second[at - first.len()]);
             let header = MessageHeader::new_checked(head.as_bytes())
                 .expect("reactors of a box write whole records");
@@ -318,14 +318,14 @@ mod tests {
         let (mut sender, mut receiver) = ring();
         for _ in 0..2 {
             let mut there = 0;
-            for _ in 0..HIDDEN_LINES {
+            for _ in 0..SHOWN_LINES {
                 assert!(push(&mut sender, 40, 1));
                 there += receiver.pop(usize::MAX, |_| ());
             }
-            assert_eq!(there, 1 + HIDDEN_LINES / 2);
+            assert_eq!(there, 1 + SHOWN_LINES / 2);
             assert!(sender.flush());
             there += receiver.pop(usize::MAX, |_| ());
-            assert_eq!(there, HIDDEN_LINES);
+            assert_eq!(there, SHOWN_LINES);
         }
     }
 

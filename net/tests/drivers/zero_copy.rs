@@ -1,6 +1,6 @@
 //! Zero copy, of each driver, both ways: a message is written into the frame that is sent, and read in the frame that
 //! was received, which lies where the driver's ring, card or socket has put it; nothing is allocated for it, and every
-//! buffer comes back. What agents do with frames is shown in core/boxes/tests/allocation.rs, which says what is copied
+//! buffer comes back. What agents do with frames is shown in core/boxes/tests/allocation, which says what is copied
 //! all the same.
 //!
 //! Of drivers these copy: the kernel's sockets, from and to frames; AF_XDP without zero-copy, in the kernel; shared
