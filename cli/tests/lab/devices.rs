@@ -79,7 +79,7 @@ impl Kind {
         let device = self.device.replace("PATH", self.path(&system).to_str().unwrap());
         system = by_dpdk(system, &format!("{device} mac=02:00:00:00:00:22 --no-huge -m 128"));
         let wire = self.comes_to_wire.then(|| self.start_wire(&system));
-        system.start_box_with("b", &["--metrics", "127.0.0.1:0"]);
+        system.start_box_with("b", &["--metrics", "127.0.0.1:0", "--log", "info"]);
         let wire = wire.unwrap_or_else(|| self.start_wire(&system));
         system.start_box("controller");
         system.start_box("a");
@@ -104,9 +104,14 @@ fn a_box_by_dpdk_goes_on_when_who_is_behind_its_device_is_killed_under_load_and_
         let (counters, all) = keys();
         let histories = beside_load(&mut system, &counters, |system, progress| {
             for round in 1..=2 {
-                wire.kill();
+                // It looks once a second: who came and went meanwhile was not there.
                 let b = &system.processes["b"];
-                until("its log to say so", || b.said().matches("a port is down").count() == round);
+                let says = |what: &str| {
+                    until("its log to say so", || b.said().matches(what).count() == round);
+                };
+                says("a port is up");
+                wire.kill();
+                says("a port is down");
                 sleeps_alone(system);
                 wire = kind.start_wire(system);
                 progress();
