@@ -12,6 +12,7 @@ use std::ops::Range;
 use std::ptr::NonNull;
 use std::rc::Rc;
 
+use crate::cache::fetch_to_write;
 use crate::frame::Frame;
 use crate::mapping::Mapping;
 
@@ -20,6 +21,8 @@ pub(crate) mod foreign;
 
 /// Buffers start at multiples of this, in bytes.
 pub const BUFFER_ALIGN: usize = 64;
+/// What is fetched of a buffer that comes back: a frame with one short message, and what stands before it.
+const FETCHED_BYTES: usize = 256;
 
 /// Ethernet 14 + IPv4 20 + UDP 8: room that is kept before a datagram's payload, so that the payload
 /// stands at 42 and the first message behind the 22 bytes of the link header at 64.
@@ -99,6 +102,8 @@ pub(crate) struct Buffers {
     layout: Layout,
     counts: Box<[Cell<u32>]>,
     free: Free,
+    /// Whether the core fetches what comes back.
+    is_fetched: Cell<bool>,
 }
 
 /// The buffers that nobody holds.
@@ -171,7 +176,15 @@ impl Pool {
             layout,
             counts: (0..frames).map(|_| Cell::new(0)).collect(),
             free,
+            is_fetched: Cell::new(false),
         }))
+    }
+
+    /// Has the core fetch the first lines of each buffer that comes back: for frames that another core reads while they are
+    /// sent, and has the lines of. What comes back last is taken first.
+    #[cfg(feature = "dpdk")]
+    pub(crate) fn fetch_returned(&self) {
+        self.0.is_fetched.set(true);
     }
 
     /// Which of this pool's buffers a frame lies in, if it does, and begins where payloads do.
@@ -250,12 +263,24 @@ impl Buffers {
         count.set(count.get() - 1);
         if count.get() == 0 {
             match &self.free {
-                Free::Any(free) => free.borrow_mut().push(index),
+                Free::Any(free) => {
+                    free.borrow_mut().push(index);
+                    if self.is_fetched.get() {
+                        self.fetch(index);
+                    }
+                }
                 Free::ByIndex(free) => free.set(free.get() + 1),
                 #[cfg(feature = "dpdk")]
                 Free::Bound(free) => free.borrow_mut().push(index),
             }
         }
+    }
+
+    /// Has the core fetch where a short frame's bytes are written.
+    fn fetch(&self, index: u32) {
+        let bytes = FETCHED_BYTES.min(self.layout.stride);
+        let start = self.start(index, &(0..bytes));
+        (0..bytes).step_by(BUFFER_ALIGN).for_each(|at| fetch_to_write(start.wrapping_add(at)));
     }
 
     pub(crate) fn is_sole(&self, index: u32) -> bool {

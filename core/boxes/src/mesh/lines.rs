@@ -4,6 +4,7 @@
 //! the reader's core's until it was fetched, and while a store waits for that, so does each load behind it that is not
 //! served by one store before it. Asks took a quarter longer.
 
+use daedal_net::cache::fetch_to_write;
 use rtrb::{Consumer, Producer, RingBuffer};
 use zerocopy::{FromBytes, Immutable, IntoBytes};
 
@@ -81,22 +82,9 @@ impl LineWriter {
         let next = shown.max(FETCHED_LINES).min(self.lines.cached_slots());
         if let Ok(mut next) = self.lines.write_chunk_uninit(next) {
             let (first, second) = next.as_mut_slices();
-            first.iter_mut().chain(second).for_each(|line| fetch(line.as_mut_ptr()));
+            first.iter().chain(second.iter()).for_each(|line| fetch_to_write(line.as_ptr()));
         }
     }
-}
-
-/// Has the core fetch a line to itself alone: a hint, which processors other than x86's are not given.
-#[inline]
-#[expect(unsafe_code, reason = "stable Rust has no other way to say so")]
-fn fetch(line: *mut Line) {
-    #[cfg(all(target_arch = "x86_64", not(miri)))]
-    // SAFETY: nothing is read or written; a processor that does not know it does nothing.
-    unsafe {
-        std::arch::asm!("prefetchw [{0}]", in(reg) line, options(nostack, preserves_flags, readonly));
-    }
-    #[cfg(not(all(target_arch = "x86_64", not(miri))))]
-    let _ = line;
 }
 
 #[cfg(test)]

@@ -140,6 +140,9 @@ impl Dpdk {
         let is_v4 = port.ip.is_ipv4();
         let sender = Sender::new(config.frames, is_v4, port.makes, port.socket);
         let sender = sender.map_err(|it| port.wrong(it))?;
+        if port.is_read_elsewhere() {
+            sender.pool.fetch_returned();
+        }
         let flags = TimerfdFlags::CLOEXEC | TimerfdFlags::NONBLOCK;
         let timer = timerfd_create(TimerfdClockId::Monotonic, flags).map_err(|source| {
             let what = "timerfd_create";

@@ -286,6 +286,11 @@ impl Port {
             && unsafe { dpdk_sys::daedal_port_is_up(self.id) != 0 }
     }
 
+    /// Whether what is sent is read by another core, from where it was written.
+    pub(super) fn is_read_elsewhere(&self) -> bool {
+        self.driver.starts_with("net_virtio")
+    }
+
     /// Looks whether somebody is at the other end, and says so if it is news. Devices that listen take in who comes back
     /// when they are looked at.
     pub(super) fn watch(&self) {
