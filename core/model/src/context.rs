@@ -284,7 +284,7 @@ fn encode<M: Wire, B: Encode<M> + ?Sized>(
 }
 
 /// Sends what `place` writes to a room, saying how many bytes, or else `append` behind what there is.
-#[inline(always)]
+#[inline]
 fn write(
     effects: &mut dyn Effects,
     letter: &Letter,
