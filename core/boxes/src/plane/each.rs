@@ -16,7 +16,7 @@ use crate::routes::Leaf;
 pub(super) struct Each {
     /// What stands before it, but for whom it goes to.
     draft: Draft,
-    /// Whom it is written for, of those of its route; and how many these are.
+    /// Whom it is written for, of those of its route; and how many these are, if each is there: 0 else, and it waits.
     index: usize,
     count: usize,
 }
@@ -64,7 +64,8 @@ impl<D: Driver> Plane<D> {
         let begun = self.begun.as_ref().expect("a message was begun");
         let (at, number) = (begun.conversation, begun.number);
         let way = &self.routes[self.conversations[at].route].way;
-        let leaf = way.each(self.each.draft.point(), number.0, self.each.index);
+        let is_one = self.each.index < self.each.count;
+        let leaf = way.each(self.each.draft.point(), number.0, self.each.index).filter(|_| is_one);
         let Some(leaf) = leaf.filter(|leaf| self.takes(at, number, *leaf)) else {
             return self.begin_in_scratch();
         };
