@@ -1,7 +1,7 @@
 //! Rings between the reactors of a box: one for each ordered pair, single producer, single consumer.
 //!
 //! A ring is made of cache lines; a message takes as many as it needs, published at once, so a small one
-//! costs no more transfers between cores than its bytes; it is read there. What is too large for that lies on the heap,
+//! costs no more transfers between cores than its bytes; it is copied there when it is published, and read there. What is too large for that lies on the heap,
 //! and its handle goes through a second ring; its head says so.
 //!
 //! Of a turn's records the first is published at once, since somebody may wait for it; those behind it are, some at a
@@ -34,7 +34,8 @@ pub(crate) use lines::RING_LINES;
 
 /// Largest record that travels in the ring itself.
 const INLINE_BYTES_MAX: usize = RECORD_LINES_MAX * LINE_BYTES;
-/// Lines of room that a message finds at the least where it is written; a longer one is copied there.
+/// Lines of room that a message finds at the least where it is written; one that is longer than what it finds is copied
+/// there.
 const ROOM_LINES: usize = 4;
 /// Records under way from which on each turn looks at what the receiver has settled.
 const UNDER_WAY_MARK: u64 = 64;
@@ -164,7 +165,9 @@ impl RingSender {
     pub fn flush(&mut self) -> bool {
         self.has_published = false;
         let has_some = self.lines.hidden() > 0;
-        self.lines.show();
+        if has_some {
+            self.lines.show();
+        }
         has_some
     }
 

@@ -1,8 +1,8 @@
 //! The sending half of a reactor: what an agent's outputs become, and what is kept of them.
 //!
 //! A message's way is found before its bytes exist, so that they are serialised into the very place that
-//! they leave from: the local queue, the frame that a link is filling, or the next lines of a ring. Only what must wait,
-//! or goes to several agents, is written to scratch first and copied; and what fits none of these is written to the heap,
+//! they leave from: the local queue, the frame that a link is filling, or the next lines of a ring. Only what must wait, or
+//! goes to several of which some have no room, is written to scratch first and copied; and what fits none of these is written to the heap,
 //! and given from hand to hand.
 
 use std::collections::VecDeque;

@@ -122,7 +122,8 @@ fn take(turns: &mut [Turn<SimDriver>], now: &mut u64, is_over: impl Fn() -> bool
 /// Of so many messages of so many bytes, of whom so many frames have to do.
 fn check(frames: usize, puts: u64, bytes: u64) {
     for is_known in [false, true] {
-        (ASKED.take(), ANSWERS.take());
+        ASKED.take();
+        ANSWERS.take();
         let mut turns = turns(frames);
         if is_known {
             know_all(&mut turns[0]);

@@ -61,7 +61,8 @@ pub struct Timer(pub u64);
 /// A message is sent in two steps, so that it is serialised into the very place that it leaves from:
 /// `open` gives room, `close` says how much of it was used. `widen` gives more room to a message that did
 /// not fit; where there is none, its body is appended to what `lift` gives, and `close_lifted` takes the whole. A message
-/// that goes to several is written `again` for each.
+/// that goes to several is written `again` for each, so that its body may be serialised more than once; for all who are
+/// left there may be other room, or none.
 pub trait Effects {
     /// Begins a message: gives room for its body.
     fn open(&mut self, letter: &Letter) -> &mut [u8];

@@ -16,8 +16,9 @@ use crate::routes::Leaf;
 pub(super) struct Each {
     /// What stands before it, but for whom it goes to.
     draft: Draft,
-    /// Whom it is written for, of those of its route; and how many these are, if each is there: 0 else, and it waits.
+    /// Whom it is written for, of those of its route.
     index: usize,
+    /// How many these are, if each is there: 0 else, and it waits.
     count: usize,
 }
 
@@ -66,7 +67,7 @@ impl<D: Driver> Plane<D> {
         let way = &self.routes[self.conversations[at].route].way;
         let is_one = self.each.index < self.each.count;
         let leaf = way.each(self.each.draft.point(), number.0, self.each.index).filter(|_| is_one);
-        let Some(leaf) = leaf.filter(|leaf| self.takes(at, number, *leaf)) else {
+        let Some(leaf) = leaf.filter(|leaf| self.takes(at, *leaf)) else {
             return self.begin_in_scratch();
         };
         let draft =
@@ -77,8 +78,8 @@ impl<D: Driver> Plane<D> {
         draft.write(self.room_of(leaf.via));
     }
 
-    /// Whether there is room for one more on its way, and it may go.
-    fn takes(&mut self, at: ConversationIndex, number: Number, leaf: Leaf) -> bool {
+    /// Whether there is room for one more on its way, and its leaf takes all that comes.
+    fn takes(&mut self, at: ConversationIndex, leaf: Leaf) -> bool {
         let has_room = match leaf.via {
             Via::Local(_) => true,
             Via::Ring(to) => self.ring(to).has_room(),
@@ -88,7 +89,7 @@ impl<D: Driver> Plane<D> {
             }
             Via::Nowhere => false,
         };
-        has_room && self.full.lets(leaf.physical, at, number)
+        has_room && !self.full.has(leaf.physical)
     }
 
     /// Room for the body of the message that was begun.

@@ -77,6 +77,11 @@ impl FullLeaves {
         self.leaves.values().map(|leaf| leaf.until).min()
     }
 
+    /// Whether a leaf is one of them.
+    pub fn has(&self, leaf: AgentId) -> bool {
+        !self.leaves.is_empty() && self.leaves.contains_key(&leaf)
+    }
+
     /// Whether a message may go to a leaf, which takes one of its grant if it has one; else its conversation waits.
     #[inline]
     pub fn lets(&mut self, leaf: AgentId, at: ConversationIndex, number: Number) -> bool {

@@ -90,6 +90,12 @@ impl Parts {
         })
     }
 
+    /// The device with its arguments, wherever these stand.
+    pub(super) fn whole(&self) -> &'static str {
+        let mut made = self.made();
+        made.find(|it| name(it) == name(self.device)).unwrap_or(self.device)
+    }
+
     fn take(&mut self, word: &str) -> Option<()> {
         let (name, value) = word.split_once('=')?;
         match name {
@@ -201,16 +207,20 @@ mod tests {
 
     #[test]
     fn a_device_is_one_of_those_that_dpdk_makes_or_has_arguments_of_its_own() {
-        for (text, device) in [
-            ("net_tap0 --vdev=net_tap0,iface=a -m 64", "net_tap0"),
-            ("net_tap1 --vdev net_tap0 --vdev net_tap1,iface=a", "net_tap1"),
-            ("--vdev net_tap0,iface=a", "net_tap0"),
-            ("net_bonding0,slave=net_tap0 --vdev=net_tap0", "net_bonding0,slave=net_tap0"),
-            ("0000:03:00.0 --vdev=crypto_null0", "0000:03:00.0"),
-            ("net_tap0 --vdevs", "net_tap0"),
+        let tap = "net_tap0,iface=a";
+        for (text, device, whole) in [
+            ("net_tap0 --vdev=net_tap0,iface=a -m 64", "net_tap0", tap),
+            ("net_tap1 --vdev net_tap0 --vdev net_tap1,iface=a", "net_tap1", "net_tap1,iface=a"),
+            ("--vdev net_tap0,iface=a", "net_tap0", tap),
+            ("net_tap0,iface=a -m 64", tap, tap),
+            ("0000:03:00.0 --vdev=crypto_null0", "0000:03:00.0", "0000:03:00.0"),
+            ("net_tap0 --vdevs", "net_tap0", "net_tap0"),
         ] {
-            assert_eq!(text.parse::<Options>().unwrap().parts().device, device, "{text}");
+            let parts = text.parse::<Options>().unwrap().parts();
+            assert_eq!((parts.device, parts.whole()), (device, whole), "{text}");
         }
+        let bonded = "net_bonding0,slave=net_tap0 --vdev=net_tap0".parse::<Options>().unwrap();
+        assert_eq!(bonded.parts().whole(), "net_bonding0,slave=net_tap0");
         for (text, expect) in [
             ("net_tap0 --vdev=net_tap1,iface=a", "write \"net_tap1\" in its place, or its own"),
             ("net_tap0 -m 64 --vdev net_tap00", "write \"net_tap00\" in its place"),

@@ -99,6 +99,8 @@ pub struct Port {
     is_gone: AtomicBool,
     neighbours: Mutex<Neighbours>,
     device: &'static str,
+    /// Whether it goes to where another listens, and not again when that one is gone.
+    goes_once: bool,
     driver: String,
     /// It was made for us, and goes with us.
     is_ours: bool,
@@ -151,6 +153,7 @@ impl Port {
             is_gone: AtomicBool::new(false),
             neighbours: Mutex::new(Neighbours::new((ip, Mac::default()), Vec::new())),
             device: parts.device,
+            goes_once: socket::goes_once(parts.whole()),
             driver: String::new(),
             is_ours,
         };
@@ -304,7 +307,7 @@ impl Port {
 
     fn say_down(&self) {
         let device = self.device;
-        if !socket::goes_once(device) {
+        if !self.goes_once {
             return tracing::warn!(
                 device,
                 "a port is down: what is sent is lost until there is somebody at its other end"
@@ -350,7 +353,8 @@ impl Port {
     #[expect(clippy::disallowed_methods, reason = "who ends may wait; that thread tells nobody")]
     fn await_handshake(&self) {
         const LOOKS_MAX: u32 = 100;
-        let is_memif = self.driver == "net_memif" && socket::goes_once(self.device);
+        let is_gone = self.is_gone.load(Ordering::Relaxed);
+        let is_memif = self.driver == "net_memif" && self.goes_once && !is_gone;
         for _ in (0..LOOKS_MAX).take_while(|_| is_memif && !self.is_up()) {
             std::thread::sleep(Duration::from_millis(1));
         }
