@@ -13,16 +13,16 @@ use crate::step::{Outcome, Report, command, run, succeeds};
 const UNDER_MIRI: [(&str, &str, &[&str]); 2] = [
     // net/src/{pool,frame}.rs: by themselves, and as links use them. Megabytes take too long there.
     ("daedal-net", "", &["pool::", "link::tests::cases", "link::session", "--skip", "large"]),
-    // core/boxes/src/{deliver,mesh/lines}.rs. rkyv's pointers are relative: they leave the borrow of the field that they lie
+    // core/boxes/src/deliver.rs. rkyv's pointers are relative: they leave the borrow of the field that they lie
     // in, which is right by tree borrows, and not by the older model.
-    ("daedal-boxes", "-Zmiri-tree-borrows", &["deliver::", "mesh::lines"]),
+    ("daedal-boxes", "-Zmiri-tree-borrows", &["deliver::"]),
 ];
 
 /// What runs with the address sanitizer: whole tests, as they take no longer there than elsewhere.
 const SANITIZED: [(&str, &[&str]); 2] = [
     // net/src/{pool,frame,mapping}.rs and net/src/driver/{kernel/calls,shm/slots}.rs, over real sockets and memory.
     ("daedal-net", &["--lib", "--test", "drivers"]),
-    // core/boxes/src/{deliver,doze,mapped,mesh/lines}.rs, with reactors on threads of their own.
+    // core/boxes/src/{deliver,doze,mapped}.rs, with reactors on threads of their own.
     ("daedal-boxes", &["--lib"]),
 ];
 

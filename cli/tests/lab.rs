@@ -30,7 +30,7 @@ use std::io::{BufRead, BufReader, Write};
 use std::net::TcpStream;
 use std::ops::Range;
 
-use daedal_lab::{Lab, PAIR};
+use daedal_lab::{Lab, PAIR, required};
 #[cfg(feature = "dpdk")]
 use system::System;
 use system::{AT_MOST, Client, Folder, Process, until};
@@ -75,19 +75,7 @@ idle = \"frugal\"
 
 /// Two hosts. `None`, said: there can be none, and the driver is not one that must run.
 fn pair(driver: &str) -> Option<Lab> {
-    made(driver, Lab::pair())
-}
-
-fn made(driver: &str, lab: Result<Lab, String>) -> Option<Lab> {
-    let required = std::env::var("DAEDAL_REQUIRE_DRIVERS").unwrap_or_default();
-    match lab {
-        Ok(lab) => Some(lab),
-        Err(why) if required.split(',').any(|it| it == driver) => panic!("no lab: {why}"),
-        Err(why) => {
-            println!("skipped: driver {driver} between two network namespaces: {why}");
-            None
-        }
-    }
+    required(driver, Lab::pair())
 }
 
 /// Box `b` by a device at the interface of its host.

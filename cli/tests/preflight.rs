@@ -12,7 +12,7 @@ mod system;
 use std::net::{SocketAddr, UdpSocket};
 use std::process::{Command, Output};
 
-use daedal_lab::Lab;
+use daedal_lab::{Lab, required};
 use system::{Folder, Process, free_address};
 
 /// One box on this host, with these lines more.
@@ -59,14 +59,6 @@ fn look(command: &mut Command, code: i32) -> String {
     let output = command.output().unwrap();
     assert_eq!(output.status.code(), Some(code), "{}", said(&output));
     said(&output)
-}
-
-/// Says so, unless the driver is one that must run.
-#[track_caller]
-fn skipped(driver: &str, what_and_why: &str) {
-    let required = std::env::var("DAEDAL_REQUIRE_DRIVERS").unwrap_or_default();
-    assert!(!required.split(',').any(|it| it == driver), "{what_and_why}");
-    println!("skipped: {what_and_why}");
 }
 
 /// A text that says each of these.
@@ -194,10 +186,7 @@ fn too_little_memlock_for_xdp_is_named_and_a_box_that_is_told_no_driver_takes_an
     let little = ["prlimit", "--memlock=1048576", "setpriv", "--bounding-set=-ipc_lock"];
     let little = [&little[..], &["--inh-caps=-all"]].concat();
     let dropped = if may(&little) { Ok(()) } else { Err("setpriv may drop none here".to_owned()) };
-    let lab = match dropped.and_then(|()| Lab::pair()) {
-        Ok(lab) => lab,
-        Err(why) => return skipped("xdp", &format!("too little memlock for driver xdp: {why}")),
-    };
+    let Some(lab) = required("xdp", dropped.and_then(|()| Lab::pair())) else { return };
     let address = SocketAddr::from(([10, 0, 0, 2], 7200));
     let within = |command: &mut Command, code| lab.within(1, || look(command, code));
     let words = [

@@ -4,7 +4,7 @@
 /// until another core gives it up. A hint: processors other than x86's are not given it.
 #[inline]
 #[expect(unsafe_code, reason = "stable Rust has no other way to say so")]
-pub fn fetch_to_write<T>(at: *const T) {
+pub(crate) fn fetch_to_write<T>(at: *const T) {
     #[cfg(all(target_arch = "x86_64", not(miri)))]
     // SAFETY: nothing is read or written, whatever lies there; a processor that does not know it does nothing.
     unsafe {

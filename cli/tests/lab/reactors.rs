@@ -1,9 +1,8 @@
 //! A box of two reactors past the kernel: a queue of its interface each, agents on both, and all of them are reached from
 //! another box, by whichever queue a frame came.
 
-use daedal_lab::{Lab, PAIR};
+use daedal_lab::{Lab, PAIR, required};
 
-use crate::made;
 use crate::system::System;
 
 /// Two hosts, whose interfaces have two queues each.
@@ -11,7 +10,7 @@ fn pair(driver: &str) -> Option<Lab> {
     let queues = "numtxqueues 2 numrxqueues 2";
     let script = PAIR.replace("type veth", &format!("{queues} type veth"));
     let script = script.replace("netns {1}\n", &format!("netns {{1}} {queues}\n"));
-    made(driver, Lab::new(2, &script))
+    required(driver, Lab::new(2, &script))
 }
 
 /// Both shards in box `b`, which has two reactors.

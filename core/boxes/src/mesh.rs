@@ -1,8 +1,8 @@
 //! Rings between the reactors of a box: one for each ordered pair, single producer, single consumer.
 //!
 //! A ring is made of cache lines; a message takes as many as it needs, published at once, so a small one
-//! costs no more transfers between cores than its bytes; it is copied there when it is published, and read there. What is too large for that lies on the heap,
-//! and its handle goes through a second ring; its head says so.
+//! costs no more transfers between cores than its bytes; it is copied there when it is published, and read there. What is
+//! too large for that lies on the heap, and its handle goes through a second ring; its head says so.
 //!
 //! Of a turn's records the first is published at once, since somebody may wait for it; those behind it are, some at a
 //! time, as the receiver would otherwise fetch the ring's end anew for each.

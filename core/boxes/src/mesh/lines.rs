@@ -4,7 +4,6 @@
 //! the reader's core's until it was fetched, and while a store waits for that, so does each load behind it that is not
 //! served by one store before it. Asks took a quarter longer.
 
-use daedal_net::cache::fetch_to_write;
 use rtrb::{Consumer, Producer, RingBuffer};
 use zerocopy::{FromBytes, Immutable, IntoBytes};
 
@@ -17,8 +16,6 @@ pub(super) const RECORD_LINES_MAX: usize = 64;
 /// Lines that are shown at once, but for a last record: as many as fit in a core's nearest cache beside the rest.
 pub(super) const SHOWN_LINES: usize = 64;
 const HIDDEN_LINES_MAX: usize = SHOWN_LINES + RECORD_LINES_MAX;
-/// Lines that are fetched ahead at the least: of two short messages.
-const FETCHED_LINES: usize = 4;
 
 /// It begins where the cores' own do.
 #[repr(C, align(64))]
@@ -73,17 +70,12 @@ impl LineWriter {
         self.hidden += bytes.div_ceil(LINE_BYTES);
     }
 
-    /// Shows what is hidden, and has the core fetch as many of the lines that are written next.
+    /// Shows what is hidden.
     #[inline]
     pub fn show(&mut self) {
         let shown = std::mem::take(&mut self.hidden);
         let whole = self.lines.push_entire_slice(&self.written[..shown]);
         whole.expect("it was said that there is room");
-        let next = shown.max(FETCHED_LINES).min(self.lines.cached_slots());
-        if let Ok(mut next) = self.lines.write_chunk_uninit(next) {
-            let (first, second) = next.as_mut_slices();
-            first.iter().chain(second.iter()).for_each(|line| fetch_to_write(line.as_ptr()));
-        }
     }
 }
 
