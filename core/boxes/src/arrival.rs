@@ -50,11 +50,12 @@ impl<D: Driver> Turn<D> {
         let Some(packet) = arrival.packet else { return };
         // Few messages are parked: no allocation where none is.
         let mut parked = Vec::new();
-        for (position, message) in arrival.messages().enumerate() {
-            let fate = self.arrive_by_link(link, message);
-            if fate != Fate::Done {
-                parked.push(position as u16);
+        let (mut records, mut position) = (arrival.records(), 0);
+        while let Some(message) = records.next_message() {
+            if self.arrive_by_link(link, message) != Fate::Done {
+                parked.push(position);
             }
+            position += 1;
         }
         if planted::is(Bug::DoneOnReceipt) {
             parked.clear();

@@ -18,7 +18,7 @@ use daedal_net::driver::sim::{Config, Flight, SimDriver, SimNetwork};
 use daedal_net::driver::{Driver, Outgoing, Received};
 use daedal_net::leave_to;
 use daedal_net::wire::link::{CONTROL, LinkHeader};
-use daedal_net::wire::record::{Record, Records};
+use daedal_net::wire::record::Records;
 use xxhash_rust::xxh3::xxh3_64;
 
 use crate::fault::{Fate, FaultPlan};
@@ -109,8 +109,8 @@ impl Ether {
 
     fn note_messages(&mut self, flight: &Flight<'_>, from: Place, frame: u64, is_first: bool) {
         let Ok((_, area)) = LinkHeader::parse(flight.bytes) else { return };
-        for record in Records::new(area).flatten() {
-            let Record::Message(message, _) = record else { continue };
+        let mut records = Records::new(area);
+        while let Some(message) = records.next_message() {
             let header = message.header;
             let (space, number) = (header.space.get(), header.number.get());
             let (step, trace) = match message.reply_to {

@@ -1,12 +1,8 @@
 //! What a link hands to its caller: events, arrivals, counters.
 
-use std::ops::Range;
-
 use crate::frame::Frame;
-use crate::limits;
 use crate::wire::link::LinkHeader;
-use crate::wire::message::Message;
-use crate::wire::record::{Record, Records};
+use crate::wire::record::Records;
 
 /// A message that was not done when its session ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -116,33 +112,9 @@ pub struct Arrival {
 }
 
 impl Arrival {
-    /// The messages, in place.
-    pub fn messages(&self) -> impl Iterator<Item = Message<'_>> {
-        Records::new(&self.frame[LinkHeader::BYTES..]).map_while(Result::ok).filter_map(|record| {
-            match record {
-                Record::Message(message, _) => Some(message),
-                Record::Control(..) => None,
-            }
-        })
+    /// What stands in it: its messages, in place.
+    #[inline]
+    pub fn records(&self) -> Records<'_> {
+        Records::new(&self.frame[LinkHeader::BYTES..])
     }
-
-    /// Where in the frame each message lies, header included, padding not.
-    pub fn records(&self) -> impl Iterator<Item = Range<usize>> + '_ {
-        let area = &self.frame[LinkHeader::BYTES..];
-        let mut records = Records::new(area);
-        std::iter::from_fn(move || {
-            loop {
-                let start = LinkHeader::BYTES + (padded_down(area.len()) - records.remaining());
-                match records.next()? {
-                    Ok(Record::Message(_, bytes)) => return Some(start..start + bytes.len()),
-                    Ok(Record::Control(..)) => (),
-                    Err(_) => return None,
-                }
-            }
-        })
-    }
-}
-
-fn padded_down(bytes: usize) -> usize {
-    bytes - bytes % limits::RECORD_ALIGN
 }

@@ -100,8 +100,8 @@ impl Link {
 
     /// Control records that were checked.
     fn hear_controls(&mut self, now: u64, area: &[u8]) {
-        for record in Records::new(area).flatten() {
-            let Record::Control(head, body) = record else { continue };
+        let mut records = Records::new(area);
+        while let Some((head, body)) = records.next_control() {
             let (Ok(control), Some(live)) = (Control::parse(head, body), &mut self.live) else {
                 continue;
             };
@@ -195,15 +195,15 @@ impl Link {
     }
 
     fn hear_hellos(&mut self, area: &[u8]) -> Result<(), DropReason> {
-        let mut heard = None;
-        for record in Records::new(area) {
-            match record? {
+        let (mut heard, mut records) = (None, Records::new(area));
+        while let Some(record) = records.step()? {
+            match record {
                 Record::Control(head, body) => match Control::parse(head, body)? {
                     Control::Pad => (),
-                    Control::Hello(hello) if heard.is_none() => heard = Some(hello),
+                    Control::Hello(hello) if heard.is_none() => heard = Some(*hello),
                     _ => return Err(DropReason::BadControl),
                 },
-                Record::Message(..) => return Err(DropReason::BadControl),
+                Record::Message(_) => return Err(DropReason::BadControl),
             }
         }
         let hello = heard.ok_or(DropReason::BadControl)?;
@@ -217,7 +217,7 @@ impl Link {
             established: hello.established.get() != 0,
         };
         if self.opening.hear(greeting)? {
-            self.begin(hello);
+            self.begin(&hello);
         }
         Ok(())
     }
@@ -312,10 +312,10 @@ impl Live {
 
     /// Checks every record, so that a frame is taken in whole or not at all.
     fn check(&self, area: &[u8], is_control: bool) -> Result<Summary, DropReason> {
-        let mut summary = Summary::default();
-        for record in Records::new(area) {
-            match record? {
-                Record::Message(..) => summary.messages += 1,
+        let (mut summary, mut records) = (Summary::default(), Records::new(area));
+        while let Some(record) = records.step()? {
+            match record {
+                Record::Message(_) => summary.messages += 1,
                 Record::Control(head, body) => {
                     let control = Control::parse(head, body)?;
                     self.check_control(control, is_control)?;

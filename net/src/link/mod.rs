@@ -39,13 +39,14 @@ use crate::limits;
 use crate::pool::Pool;
 use crate::wire::U48;
 use crate::wire::link::{self, LinkHeader};
-use crate::wire::message::MessageHeader;
+use crate::wire::message::{MessageHeader, ShortHeader};
 use crate::wire::padded;
 use crate::wire::record::ControlHead;
 
 pub use config::{Endpoint, LinkConfig, LinkLimits, Schema};
 pub use event::{Arrival, Counters, LinkEvent, Named, PacketId, Undone};
 pub use guard::Secret;
+pub use send::Stream;
 
 use guard::Guard;
 use notice::Notices;
@@ -212,11 +213,26 @@ impl Link {
     pub fn close(&mut self, bytes: usize, conversation: u32, number: u64) {
         let live = self.live.as_mut().expect("opened before");
         debug_assert!(
-            live.outbound.tail(bytes).is_some_and(|tail| is_record(&tail[..bytes])),
+            live.outbound.tail(bytes).is_some_and(|tail| is_message(&tail[..bytes])),
             "a record is what its header says"
         );
         live.outbound.keep(bytes);
         live.outbound.name(conversation, number);
+    }
+
+    /// Whether message `number` of a stream may have a [`ShortHeader`] at the start of the tail that was made last: it
+    /// would stand behind the one before it.
+    #[inline]
+    pub fn follows(&self, stream: Stream, number: u64) -> bool {
+        self.live.as_ref().is_some_and(|live| live.outbound.follows(stream, number))
+    }
+
+    /// The record just closed is message `number` of that stream.
+    /// # Panics
+    /// When no record was just closed.
+    #[inline]
+    pub fn is_of(&mut self, stream: Stream, number: u64) {
+        self.live.as_mut().expect("a record was closed").outbound.is_of(stream, number);
     }
 
     /// Longest record, in bytes, that [`Link::open`] takes. 0 while there is no session.
@@ -426,6 +442,13 @@ fn header(config: &LinkConfig, flags: u8, session: u32) -> LinkHeader {
         session: U32::new(session),
         ..Default::default()
     }
+}
+
+/// Whether it is one with a header of either kind.
+fn is_message(record: &[u8]) -> bool {
+    let is_short = ShortHeader::new_checked(record)
+        .is_ok_and(|header| ShortHeader::BYTES + usize::from(header.length.get()) == record.len());
+    is_short || is_record(record)
 }
 
 fn is_record(record: &[u8]) -> bool {

@@ -10,7 +10,7 @@ use zerocopy::little_endian::{U32, U64};
 use super::Named;
 use crate::wire::control::{self, Control, NamedRun};
 use crate::wire::link::LinkHeader;
-use crate::wire::record::{ControlHead, Record, Records};
+use crate::wire::record::{ControlHead, Records};
 
 /// Notices that wait for a frame.
 #[derive(Debug, Default)]
@@ -95,8 +95,7 @@ impl Notices {
 
 /// Control records of a packet of our own.
 pub(super) fn controls(payload: &[u8]) -> impl Iterator<Item = Control<'_>> {
-    Records::new(&payload[LinkHeader::BYTES..]).flatten().filter_map(|record| match record {
-        Record::Control(head, body) => Control::parse(head, body).ok(),
-        Record::Message(..) => None,
-    })
+    let mut records = Records::new(&payload[LinkHeader::BYTES..]);
+    let heads = std::iter::from_fn(move || records.next_control());
+    heads.filter_map(|(head, body)| Control::parse(head, body).ok())
 }

@@ -9,7 +9,7 @@ use super::rtt::Rtt;
 use crate::frame::Frame;
 use crate::pool::Pool;
 use crate::wire::link::LinkHeader;
-use crate::wire::record::{Record, Records};
+use crate::wire::record::Records;
 
 /// Consecutive messages of one conversation, in the order they were written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -115,12 +115,9 @@ pub(super) fn runs_of<'a>(
     (first..first + packet.runs as usize).map(|at| runs[at])
 }
 
-/// Message records of a frame of our own, in order.
-pub(super) fn messages(frame: &Frame) -> impl Iterator<Item = &[u8]> {
-    Records::new(&frame[LinkHeader::BYTES..]).flatten().filter_map(|record| match record {
-        Record::Message(_, bytes) => Some(bytes),
-        Record::Control(..) => None,
-    })
+/// Records of a frame of our own.
+pub(super) fn records(frame: &Frame) -> Records<'_> {
+    Records::new(&frame[LinkHeader::BYTES..])
 }
 
 /// Numbers above `through`, up to `last`, whose bits are set.

@@ -5,10 +5,11 @@
 //! it; *received* stops repeats, *done* frees the frame (Ovid §6.1).
 
 use std::collections::VecDeque;
+use std::num::NonZeroU64;
 
 use zerocopy::little_endian::{U16, U64};
 
-use super::packet::{Content, Packet, Run, Whereabouts, messages, numbers, runs_of};
+use super::packet::{Content, Packet, Run, Whereabouts, numbers, records, runs_of};
 use super::rate::Rate;
 use super::rtt::Rtt;
 use super::under_way::UnderWay;
@@ -21,6 +22,7 @@ use crate::limits::{
 use crate::pool::Pool;
 use crate::wire::link::LinkHeader;
 use crate::wire::padded;
+use crate::wire::record::Records;
 
 /// Bytes behind the last record that make a payload a multiple of 16.
 pub(super) const TAIL_BYTES: usize = padded(LinkHeader::BYTES) - LinkHeader::BYTES;
@@ -32,7 +34,13 @@ struct Filling {
     frame: Frame,
     used: usize,
     runs: u32,
+    /// What the next record is, if it is of the same stream as the last.
+    follows: Option<(Stream, u64)>,
 }
+
+/// Messages that one header serves, but for number, floor, length and flags: a number that its caller gives to no others
+/// of this link.
+pub type Stream = NonZeroU64;
 
 /// A packet without messages that was received.
 #[derive(Debug)]
@@ -189,7 +197,7 @@ impl Outbound {
     /// Starts to fill `frame`; what was being filled has been sealed.
     pub(super) fn fill(&mut self, frame: Frame) {
         assert!(self.filling.is_none(), "sealed before");
-        self.filling = Some(Filling { frame, used: 0, runs: 0 });
+        self.filling = Some(Filling { frame, used: 0, runs: 0, follows: None });
     }
 
     /// Whether a frame is being filled that holds something.
@@ -204,7 +212,22 @@ impl Outbound {
             let tail = self.tail(bytes).expect("a tail of at least `bytes` was open");
             tail[bytes..end].fill(0);
         }
-        self.filling.as_mut().expect("it has a tail").used += end;
+        let filling = self.filling.as_mut().expect("it has a tail");
+        filling.used += end;
+        filling.follows = None;
+    }
+
+    /// Whether the last record of the frame that is being filled is the message before `number` of that stream.
+    #[inline]
+    pub(super) fn follows(&self, stream: Stream, number: u64) -> bool {
+        self.filling.as_ref().is_some_and(|it| it.follows == Some((stream, number)))
+    }
+
+    /// The record just kept is message `number` of that stream.
+    #[inline]
+    pub(super) fn is_of(&mut self, stream: Stream, number: u64) {
+        let filling = self.filling.as_mut().expect("a record was kept");
+        filling.follows = Some((stream, number.wrapping_add(1)));
     }
 
     /// The record just kept is message `number` of `conversation`.
@@ -226,7 +249,8 @@ impl Outbound {
     /// `header` has all but the packet. Whether a packet was sealed.
     pub(super) fn seal(&mut self, mut header: LinkHeader, content: Content) -> bool {
         let number = self.next();
-        let Some(Filling { mut frame, used, runs }) = self.filling.take_if(|it| it.used > 0) else {
+        let Some(Filling { mut frame, used, runs, .. }) = self.filling.take_if(|it| it.used > 0)
+        else {
             self.filling = None;
             return false;
         };
@@ -436,15 +460,15 @@ impl Outbound {
             }
             return;
         }
-        let mut records = frame.as_ref().map(messages);
+        let mut records = frame.as_ref().map(records);
         for (position, (conversation, number)) in runs.flat_map(Run::names).enumerate() {
-            let record = records.as_mut().and_then(Iterator::next);
+            let message = records.as_mut().and_then(Records::next_message);
             let is_parked = u16::try_from(position)
                 .is_ok_and(|it| parked.binary_search_by_key(&it, |parked| parked.get()).is_ok());
             if !is_parked {
                 events.push_back(LinkEvent::Done { conversation, first: number, count: 1 });
-            } else if let Some(record) = record {
-                let record = record.to_vec();
+            } else if let Some(message) = message {
+                let record = message.to_vec();
                 events.push_back(LinkEvent::Parked { conversation, number, record });
             }
         }
@@ -479,9 +503,11 @@ impl Outbound {
                 notices.push(frame);
                 continue;
             }
+            let mut records = records(&frame);
             let names = runs_of(&self.runs, self.runs_base, packet).flat_map(Run::names);
-            undone.extend(names.zip(messages(&frame)).map(|((conversation, number), record)| {
-                Undone { conversation, number, record: record.to_vec() }
+            undone.extend(names.map_while(|(conversation, number)| {
+                let record = records.next_message()?.to_vec();
+                Some(Undone { conversation, number, record })
             }));
         }
         (undone, notices)

@@ -22,6 +22,9 @@ pub const PARKED: u8 = 5;
 /// Names of parked messages, and what became of them: [`NamedRun`]s.
 pub const DONE_NAMED: u8 = 6;
 
+/// A message: a [`ShortHeader`](super::message::ShortHeader), not a control record's head.
+pub const MESSAGE: u8 = 7;
+
 /// Archives are rkyv's, unaligned, little-endian, with 32-bit pointers.
 pub const ARCHIVE_FORMAT: u32 = 1;
 

@@ -1,4 +1,5 @@
-//! Message header, 64 bytes: one cache line. Behind it: announced extensions, wrap steps, body.
+//! Message header, 64 bytes: one cache line. Behind it: announced extensions, wrap steps, body. A message whose header
+//! says little that the one before it in its frame does not has a short one, 16 bytes, as RFC 1144 has it for TCP.
 //!
 //! Ids, names, points and epochs are opaque numbers here.
 
@@ -7,6 +8,7 @@ use std::mem::offset_of;
 use zerocopy::little_endian::{U16, U32, U64};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
+use super::control;
 use crate::error::DropReason;
 use crate::limits::LARGE_BYTES_MAX;
 
@@ -58,6 +60,25 @@ const _: () = assert!(offset_of!(MessageHeader, route_epoch) == 56);
 const _: () = assert!(offset_of!(MessageHeader, checkpoint) == 60);
 
 on_the_wire! {
+    /// Header of a message that differs from the message before it in its frame in nothing but flags, length, floor, and
+    /// number: that is the next one.
+    pub struct ShortHeader[16] {
+        /// Zero, as in a [`ControlHead`](super::record::ControlHead).
+        pub zero: U64,
+        /// [`control::MESSAGE`].
+        pub kind: u8,
+        /// As [`MessageHeader::flags`].
+        pub flags: u8,
+        /// As [`MessageHeader::length`].
+        pub length: U16,
+        /// As [`MessageHeader::floor`].
+        pub floor: U32,
+    }
+}
+
+const _: () = assert!(offset_of!(ShortHeader, length) == 10);
+
+on_the_wire! {
     /// Extension: name of the message that this one answers.
     pub struct InReplyTo[EXTENSION_BYTES] {
         /// Its number.
@@ -97,13 +118,30 @@ pub const EXTENSION_BYTES: usize = 16;
 header! {
     /// [`DropReason::BadMessage`] if destination or length cannot be. The length was compared with the
     /// extensions and steps that the header announces, not with `bytes`.
-    MessageHeader: |header| {
-        let length = header.length.get() as usize;
-        let is_whole = length >= header.before_body() && length <= LARGE_BYTES_MAX;
-        match header.destination.get() != 0 && is_whole {
-            true => Ok(()),
-            false => Err(DropReason::BadMessage),
-        }
+    MessageHeader: |header| match header.destination.get() != 0 && header.is_whole() {
+        true => Ok(()),
+        false => Err(DropReason::BadMessage),
+    }
+}
+
+header! {
+    /// [`DropReason::BadMessage`] if it is no such header.
+    ShortHeader: |header| match header.zero.get() == 0 && header.kind == control::MESSAGE {
+        true => Ok(()),
+        false => Err(DropReason::BadMessage),
+    }
+}
+
+impl ShortHeader {
+    /// Makes the header of the message before the one of this message.
+    /// # Errors
+    /// [`DropReason::BadMessage`] if the length is less than the extensions and steps take.
+    #[inline]
+    pub fn follow(&self, header: &mut MessageHeader) -> Result<(), DropReason> {
+        header.number = header.number.get().wrapping_add(1).into();
+        header.length = u32::from(self.length.get()).into();
+        (header.flags, header.floor) = (self.flags, self.floor);
+        if header.is_whole() { Ok(()) } else { Err(DropReason::BadMessage) }
     }
 }
 
@@ -123,19 +161,33 @@ impl MessageHeader {
     /// As [`MessageHeader::parse`]: the record is not whole.
     #[inline]
     pub fn lay_out(record: &[u8]) -> Result<Message<'_>, DropReason> {
-        let (header, _) =
+        let (header, behind) =
             MessageHeader::ref_from_prefix(record).map_err(|_| DropReason::TooShort)?;
-        let end = MessageHeader::BYTES + header.length.get() as usize;
-        let mut rest = record.get(MessageHeader::BYTES..end).ok_or(DropReason::TooShort)?;
-        if header.flags & (HAS_REPLY_TO | HAS_LOGICAL) == 0 && header.steps == 0 {
-            return Ok(Message { header, reply_to: None, logical: None, steps: &[], body: rest });
+        header.before(behind)
+    }
+
+    /// The message of this header, with what stands behind it.
+    /// # Errors
+    /// As [`MessageHeader::lay_out`].
+    #[inline]
+    pub(super) fn before<'a>(&'a self, behind: &'a [u8]) -> Result<Message<'a>, DropReason> {
+        let length = self.length.get() as usize;
+        let mut rest = behind.get(..length).ok_or(DropReason::TooShort)?;
+        if self.flags & (HAS_REPLY_TO | HAS_LOGICAL) == 0 && self.steps == 0 {
+            let body = rest;
+            return Ok(Message { header: self, reply_to: None, logical: None, steps: &[], body });
         }
-        let reply_to = extension(&mut rest, header.has(HAS_REPLY_TO))?;
-        let logical = extension(&mut rest, header.has(HAS_LOGICAL))?;
-        let (steps, body) =
-            <[WrapStep]>::ref_from_prefix_with_elems(rest, usize::from(header.steps))
-                .map_err(|_| DropReason::BadMessage)?;
-        Ok(Message { header, reply_to, logical, steps, body })
+        let reply_to = extension(&mut rest, self.has(HAS_REPLY_TO))?;
+        let logical = extension(&mut rest, self.has(HAS_LOGICAL))?;
+        let (steps, body) = <[WrapStep]>::ref_from_prefix_with_elems(rest, usize::from(self.steps))
+            .map_err(|_| DropReason::BadMessage)?;
+        Ok(Message { header: self, reply_to, logical, steps, body })
+    }
+
+    /// Whether the length is one that can be.
+    #[inline]
+    fn is_whole(&self) -> bool {
+        (self.before_body()..=LARGE_BYTES_MAX).contains(&(self.length.get() as usize))
     }
 
     /// Whether `flag` is set.
@@ -175,4 +227,18 @@ pub struct Message<'a> {
     pub steps: &'a [WrapStep],
     /// The archived message.
     pub body: &'a [u8],
+}
+
+impl Message<'_> {
+    /// A copy of its record, with a whole header, and without padding.
+    pub fn to_vec(&self) -> Vec<u8> {
+        let mut record =
+            Vec::with_capacity(MessageHeader::BYTES + self.header.length.get() as usize);
+        record.extend_from_slice(self.header.as_bytes());
+        record.extend_from_slice(self.reply_to.map_or(&[], IntoBytes::as_bytes));
+        record.extend_from_slice(self.logical.map_or(&[], IntoBytes::as_bytes));
+        record.extend_from_slice(self.steps.as_bytes());
+        record.extend_from_slice(self.body);
+        record
+    }
 }

@@ -1,10 +1,11 @@
-//! Records of a frame: messages, and what the links themselves say. A record whose first 8 bytes
-//! are zero is control. Zero bytes behind the last record are control records of kind 0: padding.
+//! Records of a frame: messages, and what the links themselves say. A record whose first 8 bytes are zero is control,
+//! or, of one kind, a message with a short header. Zero bytes behind the last record are control records of kind 0:
+//! padding.
 
 use zerocopy::little_endian::{U16, U32, U64};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
-use super::message::{Message, MessageHeader};
+use super::message::{Message, MessageHeader, ShortHeader};
 use super::padded;
 use crate::error::DropReason;
 use crate::limits::RECORD_ALIGN;
@@ -46,11 +47,11 @@ impl ControlHead {
     }
 }
 
-/// One record of a frame, in place.
+/// One record of a frame, in place but for a header that was short.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Record<'a> {
-    /// A message, and its bytes: header, extensions, steps and body, without padding.
-    Message(Message<'a>, &'a [u8]),
+    /// A message.
+    Message(Message<'a>),
     /// What a link says to the other.
     Control(&'a ControlHead, &'a [u8]),
 }
@@ -59,49 +60,108 @@ pub enum Record<'a> {
 #[derive(Clone, Debug)]
 pub struct Records<'a> {
     rest: &'a [u8],
+    before: Before<'a>,
+}
+
+/// The header of the message before.
+#[derive(Clone, Debug)]
+enum Before<'a> {
+    None,
+    InPlace(&'a MessageHeader),
+    /// It was short: what it stands for.
+    Made(MessageHeader),
+}
+
+/// A record, and what stands behind a message's header: that is in [`Before`].
+enum Step<'a> {
+    Message(&'a [u8]),
+    Control(&'a ControlHead, &'a [u8]),
 }
 
 impl<'a> Records<'a> {
     /// `area`: everything behind the link header. Up to 15 bytes at its end are padding.
+    #[inline]
     pub fn new(area: &'a [u8]) -> Records<'a> {
-        Records { rest: &area[..area.len() - area.len() % RECORD_ALIGN] }
+        let rest = &area[..area.len() - area.len() % RECORD_ALIGN];
+        Records { rest, before: Before::None }
     }
 
-    /// Bytes that were not walked yet, padding of the area not counted.
-    pub fn remaining(&self) -> usize {
-        self.rest.len()
+    /// The next record; `None`: that was all.
+    /// # Errors
+    /// Why it is malformed; there is nothing behind it.
+    #[inline]
+    pub fn step(&mut self) -> Result<Option<Record<'_>>, DropReason> {
+        match self.walk()? {
+            None => Ok(None),
+            Some(Step::Control(head, body)) => Ok(Some(Record::Control(head, body))),
+            Some(Step::Message(behind)) => self.message(behind).map(|it| Some(Record::Message(it))),
+        }
+    }
+
+    /// The next message; `None`: none is left in front of what is malformed.
+    #[inline]
+    pub fn next_message(&mut self) -> Option<Message<'_>> {
+        loop {
+            match self.walk().ok()?? {
+                Step::Message(behind) => return self.message(behind).ok(),
+                Step::Control(..) => {}
+            }
+        }
+    }
+
+    /// The next control record; `None`: none is left in front of what is malformed.
+    pub fn next_control(&mut self) -> Option<(&'a ControlHead, &'a [u8])> {
+        loop {
+            match self.walk().ok()?? {
+                Step::Message(_) => {}
+                Step::Control(head, body) => return Some((head, body)),
+            }
+        }
     }
 
     #[inline]
-    fn step(&mut self) -> Result<Record<'a>, DropReason> {
-        let area = self.rest;
-        let is_control = area.starts_with(&[0; 8]);
-        let (record, bytes) = if is_control {
-            let (head, body) = ControlHead::parse(area)?;
-            (Record::Control(head, body), ControlHead::BYTES + body.len())
+    fn message<'b>(&'b self, behind: &'b [u8]) -> Result<Message<'b>, DropReason> {
+        match &self.before {
+            Before::InPlace(header) => header.before(behind),
+            Before::Made(header) => header.before(behind),
+            Before::None => Err(DropReason::BadMessage),
+        }
+    }
+
+    #[inline]
+    fn walk(&mut self) -> Result<Option<Step<'a>>, DropReason> {
+        let area = std::mem::take(&mut self.rest);
+        if area.is_empty() {
+            return Ok(None);
+        }
+        let (head, length, step) = if !area.starts_with(&[0; 8]) {
+            let header = MessageHeader::new_checked(area)?;
+            self.before = Before::InPlace(header);
+            (MessageHeader::BYTES, header.length.get() as usize, None)
+        } else if let Ok(short) = ShortHeader::new_checked(area) {
+            short.follow(self.before.make()?)?;
+            (ShortHeader::BYTES, usize::from(short.length.get()), None)
         } else {
-            let message = MessageHeader::parse(area)?;
-            let bytes = MessageHeader::BYTES + message.header.length.get() as usize;
-            (Record::Message(message, &area[..bytes]), bytes)
+            let (head, body) = ControlHead::parse(area)?;
+            (ControlHead::BYTES, body.len(), Some(Step::Control(head, body)))
         };
+        let behind = area.get(head..head + length).ok_or(DropReason::TooShort)?;
         // The area is a multiple of the alignment, so what fits fits with its padding.
-        self.rest = &area[padded(bytes)..];
-        Ok(record)
+        self.rest = &area[padded(head + length)..];
+        Ok(Some(step.unwrap_or(Step::Message(behind))))
     }
 }
 
-impl<'a> Iterator for Records<'a> {
-    type Item = Result<Record<'a>, DropReason>;
-
+impl Before<'_> {
+    /// The header, to be made the next one.
     #[inline]
-    fn next(&mut self) -> Option<Self::Item> {
-        if self.rest.is_empty() {
-            return None;
+    fn make(&mut self) -> Result<&mut MessageHeader, DropReason> {
+        if let Before::InPlace(header) = self {
+            *self = Before::Made(**header);
         }
-        let step = self.step();
-        if step.is_err() {
-            self.rest = &[];
+        match self {
+            Before::Made(header) => Ok(header),
+            _ => Err(DropReason::BadMessage),
         }
-        Some(step)
     }
 }

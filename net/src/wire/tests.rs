@@ -4,9 +4,9 @@ use proptest::prelude::*;
 use zerocopy::little_endian::{U16, U32, U64};
 use zerocopy::{FromBytes, IntoBytes};
 
-use super::control::Control;
+use super::control::{self, Control};
 use super::link::{self, LinkHeader};
-use super::message::{self, InReplyTo, LogicalDestination, MessageHeader, WrapStep};
+use super::message::{self, InReplyTo, LogicalDestination, MessageHeader, ShortHeader, WrapStep};
 use super::record::{ControlHead, Record, Records};
 use super::{U48, padded};
 use crate::error::DropReason;
@@ -40,7 +40,24 @@ fn message(flags: u8, steps: u8, body: &[u8]) -> Vec<u8> {
 
 /// The record that these bytes are.
 fn whole(bytes: &[u8]) -> Record<'_> {
-    Record::Message(MessageHeader::parse(bytes).expect("a whole message"), bytes)
+    Record::Message(MessageHeader::parse(bytes).expect("a whole message"))
+}
+
+/// That message of the next number, of that floor, with a short header, and as it is to be read.
+fn next(before: &[u8], floor: u32, body: &[u8]) -> [Vec<u8>; 2] {
+    let mut header = *MessageHeader::parse(before).expect("a whole message").header;
+    let parts = &before[MessageHeader::BYTES..][..header.before_body()];
+    header.number = U64::new(header.number.get() + 1);
+    header.floor = U32::new(floor);
+    header.length = U32::new((parts.len() + body.len()) as u32);
+    let short = ShortHeader {
+        kind: control::MESSAGE,
+        flags: header.flags,
+        length: U16::new(header.length.get() as u16),
+        floor: header.floor,
+        ..Default::default()
+    };
+    [short.as_bytes(), header.as_bytes()].map(|head| [head, parts, body].concat())
 }
 
 fn area(records: &[Vec<u8>]) -> Vec<u8> {
@@ -99,14 +116,49 @@ fn records_stand_at_multiples_of_16_and_end_at_the_first_bad_one() {
     let first = message(0, 0, b"x");
     let mut bytes = area(&[first.clone(), control, first.clone()]);
     bytes.extend_from_slice(&[0; 26]);
-    let records: Vec<_> = Records::new(&bytes).collect();
-    assert_eq!(records.len(), 4);
-    assert_eq!(records[0], Ok(whole(&first)));
-    assert_eq!(records[1], Ok(Record::Control(&head, b"abc")));
-    assert_eq!(records[2], Ok(whole(&first)));
-    assert_eq!(records[3], Ok(Record::Control(&ControlHead::default(), b"")));
-    let cut = &bytes[..80 + 32 + 64];
-    assert_eq!(Records::new(cut).last(), Some(Err(DropReason::TooShort)));
+    let mut records = Records::new(&bytes);
+    assert_eq!(records.step(), Ok(Some(whole(&first))));
+    assert_eq!(records.step(), Ok(Some(Record::Control(&head, b"abc"))));
+    assert_eq!(records.step(), Ok(Some(whole(&first))));
+    assert_eq!(records.step(), Ok(Some(Record::Control(&ControlHead::default(), b""))));
+    assert_eq!(records.step(), Ok(None));
+    let mut cut = Records::new(&bytes[..80 + 32 + 64]);
+    assert!((0..2).all(|_| cut.step().is_ok()));
+    assert_eq!([cut.step(), Ok(None)], [Err(DropReason::TooShort), Ok(None)]);
+    assert_eq!(cut.step(), Ok(None));
+}
+
+#[test]
+fn a_short_header_stands_for_the_one_before_it_and_the_next_number() {
+    let first = message(message::HAS_REPLY_TO, 1, b"first");
+    let [short, second] = next(&first, 3, b"second");
+    let [shorter, third] = next(&second, 4, b"");
+    let control = ControlHead::default().as_bytes().to_vec();
+    let bytes = area(&[first.clone(), short, control, shorter.clone()]);
+    let mut records = Records::new(&bytes);
+    for expect in [&first, &second, &third] {
+        let message = records.next_message().expect("there are three");
+        assert_eq!(message, MessageHeader::parse(expect).unwrap());
+        assert_eq!(message.to_vec(), *expect);
+    }
+    assert_eq!(records.next_message(), None);
+    assert_eq!(Records::new(&bytes).next_control(), Some((&ControlHead::default(), &[][..])));
+
+    // Of nothing before it; too short for what the header announces; longer than the frame.
+    let of = |records: &[Vec<u8>]| {
+        let bytes = area(records);
+        let mut records = Records::new(&bytes);
+        std::iter::from_fn(|| records.step().map(|it| it.map(drop)).transpose()).last()
+    };
+    assert_eq!(of(std::slice::from_ref(&shorter)), Some(Err(DropReason::BadMessage)));
+    let with_length = |length: u8| {
+        let mut bytes = shorter.clone();
+        bytes[10] = length;
+        of(&[first.clone(), bytes])
+    };
+    assert_eq!(with_length(31), Some(Err(DropReason::BadMessage)));
+    assert_eq!(with_length(32), Some(Ok(())));
+    assert_eq!(with_length(33), Some(Err(DropReason::TooShort)));
 }
 
 proptest! {
@@ -142,9 +194,11 @@ proptest! {
     ) {
         let messages: Vec<_> = bodies.iter().map(|body| message(1, 1, body)).collect();
         let bytes = area(&messages);
-        let read: Vec<_> = Records::new(&bytes).map(Result::unwrap).collect();
-        let expect: Vec<_> = messages.iter().map(|bytes| whole(bytes)).collect();
-        prop_assert_eq!(read, expect);
+        let mut read = Records::new(&bytes);
+        for bytes in &messages {
+            prop_assert_eq!(read.step(), Ok(Some(whole(bytes))));
+        }
+        prop_assert_eq!(read.step(), Ok(None));
     }
 
     #[test]
@@ -153,10 +207,12 @@ proptest! {
     ) {
         let _ = LinkHeader::parse(&bytes);
         let _ = MessageHeader::parse(&bytes);
-        let mut total = 0;
-        for record in Records::new(&bytes).flatten() {
+        let (mut total, mut records) = (0, Records::new(&bytes));
+        while let Ok(Some(record)) = records.step() {
             total += match record {
-                Record::Message(_, bytes) => padded(bytes.len()),
+                Record::Message(message) => {
+                    padded(ShortHeader::BYTES + message.header.length.get() as usize)
+                }
                 Record::Control(head, body) => {
                     let _ = Control::parse(head, body);
                     padded(ControlHead::BYTES + body.len())

@@ -83,7 +83,8 @@ impl<D: Driver> End<D> {
             // What was doubled is refused, or has no packet.
             let Ok(arrival) = self.link.receive(tick(), frame) else { continue };
             let Some(packet) = arrival.packet else { continue };
-            for message in arrival.messages() {
+            let mut records = arrival.records();
+            while let Some(message) = records.next_message() {
                 let number = message.header.number.get();
                 assert!(
                     message.body.iter().all(|byte| *byte == number as u8),

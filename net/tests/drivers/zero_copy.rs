@@ -87,7 +87,8 @@ impl<D: Driver> End<D> {
             let (received, pool) = (lies(&frame), self.peer.driver.receive_pool());
             let arrival = self.link.receive(tick(), frame).expect("an honest frame");
             let Some(packet) = arrival.packet else { continue };
-            for message in arrival.messages() {
+            let mut records = arrival.records();
+            while let Some(message) = records.next_message() {
                 let body = message.body.as_ptr() as usize;
                 assert!(received.contains(&body), "it was copied");
                 read = Some(body);

@@ -127,8 +127,10 @@ impl Flow {
             let Ok(arrival) = self.links[end].receive(now, frame) else { continue };
             self.bytes += if end == 1 { bytes.len() as u64 } else { 0 };
             let Some(packet) = arrival.packet else { continue };
-            let numbers = arrival.messages().map(|it| (it.header.number.get(), now));
-            self.came[end].extend(numbers);
+            let mut records = arrival.records();
+            while let Some(message) = records.next_message() {
+                self.came[end].push((message.header.number.get(), now));
+            }
             self.links[end].finish(packet, &[]);
         }
         while let Some(event) = self.links[end].next_event() {

@@ -9,14 +9,15 @@ use zerocopy::IntoBytes;
 
 use super::super::{
     Arrival, Endpoint, Link, LinkConfig, LinkEvent, LinkLimits, Named, PacketId, Schema, Secret,
-    Undone,
+    Stream, Undone,
 };
 use crate::driver::Outgoing;
 use crate::error::DropReason;
 use crate::frame::Frame;
 use crate::limits::{CONTROL_FRAMES, SEAL_FRAMES};
 use crate::pool::Pool;
-use crate::wire::message::MessageHeader;
+use crate::wire::control;
+use crate::wire::message::{MessageHeader, ShortHeader};
 
 pub(super) const PAYLOAD: usize = 512;
 pub(super) const TICK_NS: u64 = 200_000;
@@ -127,6 +128,31 @@ pub(super) fn record(
     record
 }
 
+/// That record with a short header.
+fn shortened(record: &[u8]) -> Vec<u8> {
+    let MessageHeader { flags, length, floor, .. } = *MessageHeader::parse(record).unwrap().header;
+    let (zero, kind, length) = (0.into(), control::MESSAGE, (length.get() as u16).into());
+    let short = ShortHeader { zero, kind, flags, length, floor };
+    [short.as_bytes(), &record[MessageHeader::BYTES..]].concat()
+}
+
+/// A message that came.
+pub(super) struct Came {
+    /// With a whole header.
+    pub record: Vec<u8>,
+    /// Where its body lies.
+    body: usize,
+}
+
+pub(super) fn messages(arrival: &Arrival) -> Vec<Came> {
+    let mut records = arrival.records();
+    let came = std::iter::from_fn(|| {
+        let message = records.next_message()?;
+        Some(Came { record: message.to_vec(), body: message.body.as_ptr() as usize })
+    });
+    came.collect()
+}
+
 fn id_of(record: &[u8]) -> Id {
     let message = MessageHeader::parse(record).expect("links hand out whole messages");
     let header = message.header;
@@ -194,9 +220,17 @@ impl Side {
             let (key, length) = ((conversation, number), bytes.len());
             let refused = if length > self.link.record_bytes_max() {
                 self.link.send_large(bytes, conversation, number).err()
-            } else if let Some(tail) = self.link.open(&self.pool, length) {
-                tail[..length].copy_from_slice(&bytes);
-                self.link.close(length, conversation, number);
+            } else if self.link.make_room(&self.pool, length) {
+                let stream = Stream::MIN.saturating_add(conversation.into());
+                // Some that could be short are whole.
+                let bytes = match self.link.follows(stream, number) && number % 5 != 0 {
+                    true => shortened(&bytes),
+                    false => bytes,
+                };
+                self.link.room(length).expect("it was opened")[..bytes.len()]
+                    .copy_from_slice(&bytes);
+                self.link.close(bytes.len(), conversation, number);
+                self.link.is_of(stream, number);
                 None
             } else {
                 Some(bytes)
@@ -394,13 +428,15 @@ impl World {
         let mut parked = Vec::new();
         let side = &mut self.sides[index];
         let session = side.link.counters().sessions;
-        for (position, range) in arrival.records().enumerate() {
-            assert_eq!((range.start + 42) % 16, 0, "messages stand at multiples of 16");
+        let start = arrival.frame.as_ptr() as usize;
+        for (message, position) in messages(&arrival).into_iter().zip(0..) {
+            let body_at = message.body - start;
+            assert_eq!((body_at + 42) % 16, 0, "messages stand at multiples of 16");
             assert!(side.link.peer_schema(1) == Some(Schema { hash: 1, version: 3 }));
-            let id = id_of(&arrival.frame[range]);
+            let id = id_of(&message.record);
             assert!(side.seen.insert((session, id)), "{id:?} came twice");
             if self.random.percent(self.faults.park) {
-                parked.push(position as u16);
+                parked.push(position);
                 side.waiting.push((self.now + TICK_NS * self.random.below(50), id));
             }
         }
@@ -416,9 +452,9 @@ impl World {
             assert_eq!(*frame, *bytes, "a frame that the driver holds is not touched");
         }
         for (_, arrival, packet, parked) in side.reading.extract_if(.., |it| it.0 <= now) {
-            for (position, range) in arrival.records().enumerate() {
-                if !parked.contains(&(position as u16)) {
-                    self.processed[index].insert(id_of(&arrival.frame[range]));
+            for (message, position) in messages(&arrival).into_iter().zip(0..) {
+                if !parked.contains(&position) {
+                    self.processed[index].insert(id_of(&message.record));
                 }
             }
             side.link.finish(packet, &parked);
