@@ -15,7 +15,7 @@ use daedal_net::error::{DropReason, Drops};
 use daedal_net::frame::Frame;
 use daedal_net::link::{
     Arrival, Counters, Endpoint, Link, LinkConfig, LinkEvent, LinkLimits, Named, PacketId, Schema,
-    Secret, Undone, addressed,
+    Secret, Stream, Undone, addressed,
 };
 use hashbrown::HashMap;
 
@@ -230,16 +230,26 @@ impl<D: Driver> Links<D> {
         link.open(self.driver.pool(), link.record_bytes_max())
     }
 
-    /// Keeps a record that was written to the room given last.
+    /// Keeps a record that was written to the room given last. `stream`: what the next one may belong to, too.
     #[inline]
     pub(crate) fn written(
         &mut self,
         link: u32,
         bytes: usize,
-        at: ConversationIndex,
-        number: Number,
+        (at, number): (ConversationIndex, Number),
+        stream: Option<Stream>,
     ) {
-        self.links[link as usize].link.close(bytes, at.0, number.0);
+        let link = &mut self.links[link as usize].link;
+        link.close(bytes, at.0, number.0);
+        if let Some(stream) = stream {
+            link.is_of(stream, number.0);
+        }
+    }
+
+    /// Whether the message that is written to the room that was made may have a short header, if it is this of its stream.
+    #[inline]
+    pub(crate) fn follows(&self, link: u32, stream: Stream, number: Number) -> bool {
+        self.links[link as usize].link.follows(stream, number.0)
     }
 
     /// Sends a whole record; `false`, and nothing is taken, when there is no room.

@@ -145,6 +145,8 @@ pub(crate) struct Plane<D> {
     each: Each,
     /// How often all ways were derived anew, from 1.
     settled: u64,
+    /// Heads that were made for the next message, too.
+    heads_kept: u64,
     scratch: Vec<u8>,
 }
 
@@ -178,6 +180,7 @@ impl<D: Driver> Plane<D> {
             begun: None,
             each: Each::default(),
             settled: 1,
+            heads_kept: 0,
             scratch: vec![0; 4 << 10],
         }
     }

@@ -11,7 +11,8 @@ use daedal_model::id::{AgentId, Name, Number, Point, Space, Trace};
 use daedal_model::point::PointRange;
 use daedal_model::stage::Stage;
 use daedal_net::wire::message::{
-    EXTENSION_BYTES, HAS_LOGICAL, HAS_REPLY_TO, InReplyTo, Message, MessageHeader, WrapStep,
+    EXTENSION_BYTES, HAS_LOGICAL, HAS_REPLY_TO, InReplyTo, Message, MessageHeader, ShortHeader,
+    WrapStep,
 };
 use zerocopy::IntoBytes;
 
@@ -350,7 +351,20 @@ pub(crate) fn finish(room: &mut [u8], body_at: usize, body_bytes: usize) -> usiz
     end
 }
 
+/// As [`finish`], of a record with a short header.
+#[inline]
+pub(crate) fn finish_short(room: &mut [u8], body_at: usize, body_bytes: usize) -> usize {
+    let end = body_at + body_bytes;
+    let length = u16::try_from(end - ShortHeader::BYTES).expect("frames are shorter than 64 KiB");
+    room[SHORT_LENGTH_AT..][..2].copy_from_slice(&length.to_le_bytes());
+    end
+}
+
 const LENGTH_AT: usize = std::mem::offset_of!(MessageHeader, length);
+const SHORT_LENGTH_AT: usize = std::mem::offset_of!(ShortHeader, length);
+
+/// What a short header saves, in bytes.
+pub(crate) const SAVED_BYTES: usize = MessageHeader::BYTES - ShortHeader::BYTES;
 
 fn step(kind: u16, id: u64) -> WrapStep {
     WrapStep { kind: kind.into(), parameter: [0; 6], id: id.into() }

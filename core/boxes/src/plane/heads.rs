@@ -1,12 +1,14 @@
 //! The head of what an agent sends another, or answers one: made once. The next message to the same one
 //! differs in number, floor, point, trace and flags alone, so its way is found again only after some way has
-//! changed.
+//! changed. Behind the one before it in a frame it needs no more than a short header, if point and trace are none.
 
 use daedal_model::context::{Addressee, Letter};
 use daedal_model::id::{AgentId, Name, Number};
 use daedal_model::message::Schema;
 use daedal_net::driver::Driver;
-use daedal_net::wire::message::MessageHeader;
+use daedal_net::link::Stream;
+use daedal_net::wire::control;
+use daedal_net::wire::message::{MessageHeader, ShortHeader};
 use zerocopy::FromBytes;
 
 use super::writing::{Begun, FRAME_ROOM_BYTES, Goes};
@@ -14,7 +16,7 @@ use super::{Hand, Plane, Via};
 use crate::conversation::ConversationIndex;
 use crate::links::Links;
 use crate::mesh::RingSender;
-use crate::record::{ASKS, Draft, HAS_POINT, write_answers, write_child};
+use crate::record::{ASKS, Draft, HAS_POINT, SAVED_BYTES, write_answers, write_child};
 use crate::routes::Way;
 use crate::slot::SlotIndex;
 
@@ -101,31 +103,43 @@ impl<D: Driver> Plane<D> {
         let (at, child) = (ready.begun.conversation, ready.child);
         let conversation = &mut self.conversations[at];
         let number = conversation.number();
-        self.begun = Some(Begun { number, asks: letter.asks, ..ready.begun });
-        let (room, floor) = match ready.via {
-            Via::Local(_) => (self.filling.room(), ready.head.floor),
-            via => {
-                let room = room_afar(&mut self.links, &mut self.rings, via);
-                (room, conversation.floor_below(number).into())
-            }
-        };
-        let (head, rest) = MessageHeader::mut_from_prefix(room).expect("there is room for it");
-        *head = ready.head;
-        head.floor = floor;
-        head.number = number.0.into();
-        head.trace = hand.trace.0.into();
-        if let Some(point) = letter.point {
-            head.point = point.0.into();
-            head.flags |= HAS_POINT;
-        }
+        let mut flags = ready.head.flags;
         if letter.asks {
-            head.flags |= ASKS;
+            flags |= ASKS;
             conversation.asks.open(number);
             if let Some(member) = hand.member {
                 self.askers.insert((at, number), member);
             }
         }
-        let is_child = head.steps > 0;
+        let begun = self.begun.insert(Begun { number, asks: letter.asks, ..ready.begun });
+        let (room, floor) = match ready.via {
+            Via::Local(_) => (self.filling.room(), ready.head.floor),
+            via => {
+                begun.stream = begun.stream.filter(|_| is_streamed(hand, letter));
+                let room = room_afar(&mut self.links, &mut self.rings, via, begun);
+                (room, conversation.floor_below(number).into())
+            }
+        };
+        let rest = if begun.is_short {
+            begun.body_at -= SAVED_BYTES;
+            let (head, rest) = ShortHeader::mut_from_prefix(room).expect("there is room for it");
+            let (zero, kind, length) = (0.into(), control::MESSAGE, 0.into());
+            *head = ShortHeader { zero, kind, flags, length, floor };
+            rest
+        } else {
+            let (head, rest) = MessageHeader::mut_from_prefix(room).expect("there is room for it");
+            *head = ready.head;
+            head.floor = floor;
+            head.number = number.0.into();
+            head.trace = hand.trace.0.into();
+            if let Some(point) = letter.point {
+                head.point = point.0.into();
+                flags |= HAS_POINT;
+            }
+            head.flags = flags;
+            rest
+        };
+        let is_child = ready.head.steps > 0;
         let rest = match which {
             Which::To => rest,
             Which::Back(name) => write_answers(rest, (name.number, name.space)),
@@ -133,31 +147,56 @@ impl<D: Driver> Plane<D> {
         if is_child { write_child(rest, child) } else { rest }
     }
 
+    /// Copies the head of the message that was begun in a frame with a short header to scratch, with a whole one: it
+    /// says too little behind another one, or in no frame. How many bytes that is.
+    pub(super) fn lengthen(&mut self, slot: SlotIndex, link: u32) -> usize {
+        let begun = self.begun.as_mut().expect("a message was begun");
+        let heads = self.senders[slot.0 as usize].heads.as_deref().expect("it has one of them");
+        let ready = [&heads.to, &heads.back].into_iter().find(|it| it.begun.stream == begun.stream);
+        let room = self.links.room(link, begun.body_at);
+        let (short, rest) = ShortHeader::ref_from_prefix(room).expect("it was begun there");
+        let head = MessageHeader {
+            number: begun.number.0.into(),
+            flags: short.flags,
+            floor: short.floor,
+            ..ready.expect("it was begun with one of them").head
+        };
+        let behind = begun.body_at - ShortHeader::BYTES;
+        head.emit(&mut self.scratch);
+        self.scratch[MessageHeader::BYTES..][..behind].copy_from_slice(&rest[..behind]);
+        begun.body_at += SAVED_BYTES;
+        begun.is_short = false;
+        begun.body_at
+    }
+
     fn heads_of(&mut self, slot: SlotIndex) -> &mut Heads {
         self.senders[slot.0 as usize].heads.get_or_insert_default()
     }
 
-    /// Keeps the head of a message for the next one.
+    /// Keeps the head of a message for the next one: what both belong to then, if this may be the first of them.
     pub(super) fn keep_head(
         &mut self,
         slot: SlotIndex,
-        letter: &Letter,
+        (hand, letter): (&Hand, &Letter),
         conversation: ConversationIndex,
         draft: &Draft,
         goes: Goes,
-    ) {
-        let Goes::To(leaf) = goes else { return };
+    ) -> Option<Stream> {
+        let Goes::To(leaf) = goes else { return None };
         if letter.broadcast || draft.place.is_some() || draft.part.is_some() {
-            return;
+            return None;
         }
         let mut head = draft.head();
         head.flags &= !(HAS_POINT | ASKS);
         head.number = Number::default().0.into();
         head.point = 0.into();
+        head.trace = 0.into();
+        let stream = Stream::MIN.saturating_add(self.heads_kept);
         let begun = Begun {
             conversation,
             goes,
             body_at: draft.bytes(),
+            stream: Some(stream),
             is_in_ring: matches!(leaf.via, Via::Ring(_)),
             ..Begun::default()
         };
@@ -167,25 +206,39 @@ impl<D: Driver> Plane<D> {
         match letter.to {
             Addressee::Agent(to) => {
                 let destination = &self.routes[self.conversations[conversation].route];
-                if matches!(destination.way, Way::One(_)) {
-                    self.heads_of(slot).to = ready(to);
+                if !matches!(destination.way, Way::One(_)) {
+                    return None;
                 }
+                self.heads_of(slot).to = ready(to);
             }
             Addressee::Asker(name) => self.heads_of(slot).back = ready(name.source),
-            Addressee::Myself(_) => {}
+            Addressee::Myself(_) => return None,
         }
+        self.heads_kept = stream.get();
+        is_streamed(hand, letter).then_some(stream)
     }
 }
 
+/// Whether a message differs from others with its head in nothing that a short header does not say.
+#[inline]
+fn is_streamed(hand: &Hand, letter: &Letter) -> bool {
+    letter.point.is_none() && hand.trace.0 == 0
+}
+
 /// The room of a message that leaves the reactor: in the frame of its link or the next lines of its ring, which have it.
+/// In a frame it may have a short header.
 #[inline(never)]
 fn room_afar<'a, D: Driver>(
     links: &'a mut Links<D>,
     rings: &'a mut [Option<RingSender>],
     via: Via,
+    begun: &mut Begun,
 ) -> &'a mut [u8] {
     match via {
-        Via::Link(link) => links.room(link, FRAME_ROOM_BYTES),
+        Via::Link(link) => {
+            begun.is_short = begun.stream.is_some_and(|it| links.follows(link, it, begun.number));
+            links.room(link, FRAME_ROOM_BYTES)
+        }
         Via::Ring(to) => rings[usize::from(to)].as_mut().expect("it has room").room(),
         Via::Local(_) | Via::Nowhere => unreachable!("there is no head for that"),
     }

@@ -9,6 +9,7 @@ use daedal_model::id::{AgentId, Name, Number, Point, Space, Stamp, Trace};
 use daedal_model::message::Schema;
 use daedal_model::point::PointRange;
 use daedal_net::driver::Driver;
+use daedal_net::link::Stream;
 use daedal_net::wire::message::MessageHeader;
 use daedal_net::wire::padded;
 
@@ -16,7 +17,9 @@ use super::{Hand, Parcel, Plane, Stays, Via};
 use crate::conversation::{Conversation, ConversationIndex, RouteIndex, Until};
 use crate::kinds::Kind;
 use crate::ordered::NO_PLACE;
-use crate::record::{ASKS, BROADCAST, Draft, FROM_OUTSIDE, HAS_POINT, Record, finish};
+use crate::record::{
+    ASKS, BROADCAST, Draft, FROM_OUTSIDE, HAS_POINT, Record, finish, finish_short,
+};
 use crate::routes::{Detour, Leaf, Way};
 use crate::slot::SlotIndex;
 use crate::timer::Alarm;
@@ -32,6 +35,10 @@ pub(super) struct Begun {
     pub goes: Goes,
     pub body_at: usize,
     pub asks: bool,
+    /// What it and the next one belong to, if they have one head.
+    pub stream: Option<Stream>,
+    /// Its header is short.
+    pub is_short: bool,
     /// It is written to the next lines of its ring; what goes elsewhere and has no frame is in scratch.
     pub is_in_ring: bool,
     /// It is written for one of several, and then for the next.
@@ -106,12 +113,20 @@ impl<D: Driver> Plane<D> {
         };
         let order = if in_order { Order::Kept { leaves } } else { Order::None };
         let draft = self.draft(slot, hand, letter, (conversation, order), goes, answers);
-        self.keep_head(slot, letter, conversation, &draft, goes);
+        let stream = self.keep_head(slot, (hand, letter), conversation, &draft, goes);
         let number = Number(draft.header.number.get());
         let body_at = draft.bytes();
         let asks = letter.asks;
-        let begun =
-            Begun { conversation, number, goes, body_at, asks, is_in_ring, ..Begun::default() };
+        let begun = Begun {
+            conversation,
+            number,
+            goes,
+            body_at,
+            asks,
+            stream,
+            is_in_ring,
+            ..Begun::default()
+        };
         if let Goes::Each = goes {
             return self.begin_each(begun, draft);
         }
@@ -223,7 +238,7 @@ impl<D: Driver> Plane<D> {
         }
     }
 
-    fn widen(&mut self) -> Option<&mut [u8]> {
+    fn widen(&mut self, slot: SlotIndex) -> Option<&mut [u8]> {
         let begun = self.begun.as_mut().expect("a message was begun");
         let at = begun.body_at;
         if begun.is_one_of_each {
@@ -235,9 +250,7 @@ impl<D: Driver> Plane<D> {
                 Some(&mut self.filling.wider_room()?[at..])
             }
             Goes::To(Leaf { via: Via::Link(link), .. }) => {
-                if !self.take_head_from_frame(link) {
-                    return None;
-                }
+                let at = self.take_head_from_frame(slot, link)?;
                 let room = self.links.whole_room(link)?;
                 room[..at].copy_from_slice(&self.scratch[..at]);
                 Some(&mut room[at..])
@@ -257,15 +270,19 @@ impl<D: Driver> Plane<D> {
     }
 
     /// Copies the head of the message that is being written to scratch: the frame where it stands may
-    /// leave without it, when more room is asked for. Whether that is news.
-    fn take_head_from_frame(&mut self, link: u32) -> bool {
+    /// leave without it, when more room is asked for. Its bytes; `None`: it was there already.
+    fn take_head_from_frame(&mut self, slot: SlotIndex, link: u32) -> Option<usize> {
         let begun = self.begun.as_mut().expect("a message was begun");
-        let (at, was_taken) = (begun.body_at, std::mem::replace(&mut begun.is_widest, true));
-        if !was_taken {
-            let room = self.links.room(link, at);
-            self.scratch[..at].copy_from_slice(&room[..at]);
+        if std::mem::replace(&mut begun.is_widest, true) {
+            return None;
         }
-        !was_taken
+        if begun.is_short {
+            return Some(self.lengthen(slot, link));
+        }
+        let at = begun.body_at;
+        let room = self.links.room(link, at);
+        self.scratch[..at].copy_from_slice(&room[..at]);
+        Some(at)
     }
 
     #[inline]
@@ -304,9 +321,10 @@ impl<D: Driver> Plane<D> {
         let is_one_of_each = begun.is_one_of_each;
         match begun.goes {
             Goes::To(Leaf { via: Via::Link(link), .. }) => {
-                let asks = begun.asks;
+                let (asks, stream) = (begun.asks, begun.stream);
+                let finish = if begun.is_short { finish_short } else { finish };
                 let end = finish(self.links.room(link, body_at + bytes), body_at, bytes);
-                self.links.written(link, end, at, number);
+                self.links.written(link, end, (at, number), stream);
                 if asks {
                     self.asked(at, number, link);
                 }
@@ -330,22 +348,25 @@ impl<D: Driver> Plane<D> {
     }
 
     /// The head of the message that is being written, which finds no room with its body.
-    fn lift(&mut self) -> Vec<u8> {
+    fn lift(&mut self, slot: SlotIndex) -> Vec<u8> {
         let begun = self.begun.expect("a message was begun");
         let at = begun.body_at;
         if begun.is_one_of_each {
             self.begin_in_scratch();
             return self.scratch[..at].to_vec();
         }
+        let mut taken = None;
         match begun.goes {
             Goes::To(Leaf { via: Via::Local(_), .. }) => return self.filling.room()[..at].to_vec(),
-            Goes::To(Leaf { via: Via::Link(link), .. }) => drop(self.take_head_from_frame(link)),
+            Goes::To(Leaf { via: Via::Link(link), .. }) => {
+                taken = self.take_head_from_frame(slot, link);
+            }
             Goes::To(Leaf { via: Via::Ring(to), .. }) if begun.is_in_ring => {
                 self.take_head_from_ring(to, at);
             }
             _ => {}
         }
-        self.scratch[..at].to_vec()
+        self.scratch[..taken.unwrap_or(at)].to_vec()
     }
 
     /// Ends a message that was lifted.
@@ -398,7 +419,7 @@ impl<D: Driver> Plane<D> {
             Letter { to, schema, point: None, broadcast: false, asks: false, in_order: false };
         let hand = Hand::default();
         self.begin_anew(from, &hand, &letter);
-        let mut record = self.lift();
+        let mut record = self.lift(from);
         record.extend_from_slice(body);
         self.end_lifted(record)
     }
@@ -534,7 +555,7 @@ impl<D: Driver> Effects for Work<'_, D> {
     }
 
     fn widen(&mut self) -> Option<&mut [u8]> {
-        self.plane.widen()
+        self.plane.widen(self.slot)
     }
 
     fn close(&mut self, bytes: usize) -> Closed {
@@ -550,7 +571,7 @@ impl<D: Driver> Effects for Work<'_, D> {
     }
 
     fn lift(&mut self) -> Vec<u8> {
-        self.plane.lift()
+        self.plane.lift(self.slot)
     }
 
     fn close_lifted(&mut self, message: Vec<u8>) -> Number {

@@ -2,7 +2,7 @@
 
 use daedal_boxes::metrics::Counts;
 use daedal_boxes::shim::Shim;
-use daedal_boxes::template::{Parameters, Templates};
+use daedal_boxes::template::Templates;
 use daedal_boxes::turn::Turn;
 use daedal_boxes::{Placed, hosted};
 use daedal_model::agent::Agent;
@@ -68,10 +68,8 @@ impl World {
     ) where
         S::Reply: Encode<S::Reply>,
     {
-        let mut templates = Templates::new();
-        templates.shim("shim", move |_| Ok(make()));
-        let shim = templates.make("shim", &Parameters::new()).expect("it is made of nothing");
-        self.turns[index].host(Placed::alone(path(name), space(name)), shim);
+        let placed = Placed::alone(path(name), space(name));
+        network::host_shim(&mut self.turns[index], placed, make);
     }
 
     /// Runs the ports of all reactors.

@@ -6,9 +6,12 @@ use std::cell::Cell;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use daedal_boxes::Placed;
 use daedal_boxes::links::Links;
-use daedal_boxes::template::Templates;
+use daedal_boxes::shim::Shim;
+use daedal_boxes::template::{Parameters, Templates};
 use daedal_boxes::turn::Turn;
+use daedal_model::encode::Encode;
 use daedal_model::id::{BoxId, Epoch, Point, ReactorAddress};
 use daedal_model::path::AgentPath;
 use daedal_model::route::{Action, PickBy, Route, Share};
@@ -60,6 +63,19 @@ pub fn turn_at(
         turn.fix_route(path(name), *place);
     }
     turn
+}
+
+pub fn host_shim<S: Shim>(
+    turn: &mut Turn<SimDriver>,
+    placed: Placed,
+    make: impl Fn() -> S + Send + Sync + 'static,
+) where
+    S::Reply: Encode<S::Reply>,
+{
+    let mut templates = Templates::new();
+    templates.shim("shim", move |_| Ok(make()));
+    let shim = templates.make("shim", &Parameters::new()).expect("it is made of nothing");
+    turn.host(placed, shim);
 }
 
 /// Tells a reactor that an agent is these children by now, each up to a point.
