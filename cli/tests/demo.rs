@@ -35,7 +35,10 @@ fn is_stopped(
 ) -> String {
     let folder = Folder::new();
     let mut demo = Process::start(&folder, arguments);
-    until("what is waited for", || once(&folder, &demo));
+    until("what is waited for", || {
+        assert!(!demo.has_ended(), "{}", demo.said());
+        once(&folder, &demo)
+    });
     assert!(boxes(&folder) >= boxes_then, "{}", demo.said());
     stop(&demo);
     let status = demo.await_end();

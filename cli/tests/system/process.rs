@@ -128,6 +128,10 @@ impl Process {
         until(&format!("\"{words}\" of {}", said()), || said().contains(words));
     }
 
+    pub fn has_ended(&mut self) -> bool {
+        self.child.try_wait().unwrap().is_some()
+    }
+
     /// How it ends by itself.
     #[track_caller]
     pub fn await_end(&mut self) -> ExitStatus {
