@@ -41,7 +41,7 @@ fn turn(
             let tail = links[from].open(pool, bytes).expect("credit, and a frame");
             let length = (BODY as u32).into();
             MessageHeader { destination: 1.into(), length, ..Default::default() }.emit(tail);
-            links[from].close(bytes, 0, now * count + number);
+            links[from].close(bytes, 0, now * count + number, None);
         }
         links[from].flush(now, pool, out, to);
         for Outgoing { frame, .. } in out.drain(..) {

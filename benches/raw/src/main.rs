@@ -14,6 +14,7 @@ const USAGE: &str = "usage: raw bounce
        raw ring-ask [BYTES]             BYTES: 8, 16, 64 (default), 256, 1024 or 4096
        raw ring-tell [BYTES [BATCH]]    BYTES: 128, 16384 or 65536, too; BATCH: 1
                                         (default) to 1024 published together
+       raw ring-fields-tell             of 128 bytes, 64 at a time, each made a word at a time
        raw shm-ask [BYTES]              BYTES: 16, 64 (default), 160, 256, 1024, 4096, 16384 or 65536
        raw shm-tell [BYTES [BATCH]]     BYTES: as shm-ask; BATCH: 1 to 1024, 64 by default
        raw udp-ask [BYTES]              BYTES: 1 to 65507, 64 by default
@@ -84,6 +85,7 @@ fn figure(name: &str, bytes: usize, more: Option<usize>) -> Option<io::Result<Fi
         }
         "ring-ask" => ring::ring_ask(bytes).map(Ok),
         "ring-tell" => ring::ring_tell(bytes, more.unwrap_or(1)).map(Ok),
+        "ring-fields-tell" => ring::ring_fields_tell(shm::BATCH).map(Ok),
         "seal" => within(FRAME).map(seal::seal).map(Ok),
         "shm-ask" => shm::shm_ask(bytes),
         "shm-tell" => shm::shm_tell(bytes, more.unwrap_or(shm::BATCH)),

@@ -25,6 +25,14 @@ pub fn ring_ask(bytes: usize) -> Option<Figure> {
     }
 }
 
+/// [`ring_tell`] of messages of 128 bytes that are made a word at a time, as fields are: what copies one loads more at
+/// once than any store has written, and so waits until all stores before are done, those to the ring among them.
+pub fn ring_fields_tell(batch: usize) -> Option<Figure> {
+    (1..=SLOTS)
+        .contains(&batch)
+        .then(|| tell_of(batch, std::iter::repeat_with(made_of_fields::<128>)))
+}
+
 /// One way, published `batch` at a time. `None` when `bytes` is no size that there is, or
 /// `batch` does not fit the ring.
 pub fn ring_tell(bytes: usize, batch: usize) -> Option<Figure> {
@@ -32,14 +40,14 @@ pub fn ring_tell(bytes: usize, batch: usize) -> Option<Figure> {
         return None;
     }
     match bytes {
-        16 => Some(tell_of::<16>(batch)),
-        64 => Some(tell_of::<64>(batch)),
-        128 => Some(tell_of::<128>(batch)),
-        256 => Some(tell_of::<256>(batch)),
-        1024 => Some(tell_of::<1024>(batch)),
-        4096 => Some(tell_of::<4096>(batch)),
-        16384 => Some(tell_of::<16384>(batch)),
-        65536 => Some(tell_of::<65536>(batch)),
+        16 => Some(tell_of(batch, alike::<16>())),
+        64 => Some(tell_of(batch, alike::<64>())),
+        128 => Some(tell_of(batch, alike::<128>())),
+        256 => Some(tell_of(batch, alike::<256>())),
+        1024 => Some(tell_of(batch, alike::<1024>())),
+        4096 => Some(tell_of(batch, alike::<4096>())),
+        16384 => Some(tell_of(batch, alike::<16384>())),
+        65536 => Some(tell_of(batch, alike::<65536>())),
         _ => None,
     }
 }
@@ -87,7 +95,22 @@ fn ask_of<const BYTES: usize>() -> Figure {
     })
 }
 
-fn tell_of<const BYTES: usize>(batch: usize) -> Figure {
+fn alike<const BYTES: usize>() -> impl Iterator<Item = Message<BYTES>> {
+    std::iter::repeat(black_box([7; BYTES]))
+}
+
+fn made_of_fields<const BYTES: usize>() -> Message<BYTES> {
+    let mut message = [0; BYTES];
+    for field in message.chunks_exact_mut(size_of::<u64>()) {
+        field.copy_from_slice(&black_box(7u64).to_ne_bytes());
+    }
+    black_box(message)
+}
+
+fn tell_of<const BYTES: usize>(
+    batch: usize,
+    mut messages: impl Iterator<Item = Message<BYTES>> + Send,
+) -> Figure {
     let (mut producer, mut consumer) = RingBuffer::<Message<BYTES>>::new(SLOTS);
     let stop = AtomicBool::new(false);
     std::thread::scope(|scope| {
@@ -95,7 +118,7 @@ fn tell_of<const BYTES: usize>(batch: usize) -> Figure {
             pin(1);
             while !stop.load(Ordering::Relaxed) {
                 for _ in 0..STRIDE {
-                    produce(&mut producer, batch);
+                    produce(&mut producer, batch, &mut messages);
                 }
             }
         });
@@ -109,9 +132,13 @@ fn tell_of<const BYTES: usize>(batch: usize) -> Figure {
     })
 }
 
-fn produce<const BYTES: usize>(ring: &mut Producer<Message<BYTES>>, batch: usize) {
+fn produce<const BYTES: usize>(
+    ring: &mut Producer<Message<BYTES>>,
+    batch: usize,
+    messages: &mut impl Iterator<Item = Message<BYTES>>,
+) {
     match ring.write_chunk_uninit(batch) {
-        Ok(chunk) => drop(chunk.fill_from_iter(std::iter::repeat(black_box([7; BYTES])))),
+        Ok(chunk) => drop(chunk.fill_from_iter(messages)),
         Err(_) => spin_loop(),
     }
 }

@@ -12,7 +12,7 @@ use daedal_net::wire::control::{
     ARCHIVE_FORMAT, Control, DONE_NAMED, HELLO, Hello, MESSAGE, PARKED, SCHEMAS, STATUS, Status,
 };
 use daedal_net::wire::link::{ASK, CONTROL, LinkHeader};
-use daedal_net::wire::message::MessageHeader;
+use daedal_net::wire::message::{MessageHeader, ShortHeader};
 use daedal_net::wire::record::Records;
 use zerocopy::IntoBytes;
 
@@ -91,13 +91,23 @@ impl Tried {
     fn take_events(&mut self) {
         while let Some(event) = self.end.link.next_event() {
             let mut back = |number| assert!(self.given.remove(&number), "{number} was not there");
+            let is_it = |record: &[u8], number| {
+                let header = MessageHeader::parse(record).expect("it has a whole header").header;
+                assert_eq!(header.number.get(), number, "it is another");
+            };
             match event {
                 LinkEvent::Done { first, count, .. } => {
                     (first..first + u64::from(count)).for_each(back);
                 }
-                LinkEvent::Parked { number, .. } => back(number),
+                LinkEvent::Parked { number, record, .. } => {
+                    is_it(&record, number);
+                    back(number);
+                }
                 LinkEvent::Broken { undone, .. } => {
-                    undone.into_iter().for_each(|undone| back(undone.number));
+                    for it in undone {
+                        is_it(&it.record, it.number);
+                        back(it.number);
+                    }
                     // Nothing of an earlier session is anywhere.
                     assert!(self.given.is_empty());
                 }
@@ -142,14 +152,17 @@ impl Tried {
             return;
         }
         let record = match link.follows(Stream::MIN, number) {
-            // Both have a body of one length, and no padding.
-            true => control(MESSAGE, 0, &whole[MessageHeader::BYTES..])[..16 + 8].to_vec(),
+            true => {
+                let length = (whole.len() - MessageHeader::BYTES) as u16;
+                let short =
+                    ShortHeader { kind: MESSAGE, length: length.into(), ..Default::default() };
+                [short.as_bytes(), &whole[MessageHeader::BYTES..]].concat()
+            }
             false => whole,
         };
         let room = link.room(record.len()).expect("it was made");
         room[..record.len()].copy_from_slice(&record);
-        link.close(record.len(), 0, number);
-        link.is_of(Stream::MIN, number);
+        link.close(record.len(), 0, number, Some(Stream::MIN));
         self.given.insert(number);
         self.given_count += 1;
     }
@@ -301,7 +314,7 @@ fn finds(tried: &mut Tried, mut peer: End) -> bool {
         let record = message(0, 8);
         if let Some(room) = peer.link.open(&peer.pool, record.len()) {
             room[..record.len()].copy_from_slice(&record);
-            peer.link.close(record.len(), 0, 0);
+            peer.link.close(record.len(), 0, 0, None);
         }
         tried.send();
         for bytes in tried.flush() {

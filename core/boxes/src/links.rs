@@ -239,14 +239,10 @@ impl<D: Driver> Links<D> {
         (at, number): (ConversationIndex, Number),
         stream: Option<Stream>,
     ) {
-        let link = &mut self.links[link as usize].link;
-        link.close(bytes, at.0, number.0);
-        if let Some(stream) = stream {
-            link.is_of(stream, number.0);
-        }
+        self.links[link as usize].link.close(bytes, at.0, number.0, stream);
     }
 
-    /// Whether the message that is written to the room that was made may have a short header, if it is this of its stream.
+    /// Whether this message of a stream may have a short header in the room that was made.
     #[inline]
     pub(crate) fn follows(&self, link: u32, stream: Stream, number: Number) -> bool {
         self.links[link as usize].link.follows(stream, number.0)
@@ -271,7 +267,7 @@ impl<D: Driver> Links<D> {
         }
         let Some(room) = it.open(self.driver.pool(), record.len()) else { return false };
         room[..record.len()].copy_from_slice(record);
-        it.close(record.len(), at.0, number.0);
+        it.close(record.len(), at.0, number.0, None);
         true
     }
 
@@ -632,7 +628,7 @@ mod tests {
         let link = &mut here.links[0].link;
         let head = MessageHeader { destination: 1.into(), ..Default::default() };
         head.emit(link.open(here.driver.pool(), MessageHeader::BYTES).unwrap());
-        link.close(MessageHeader::BYTES, 0, 0);
+        link.close(MessageHeader::BYTES, 0, 0, None);
         for expect in [(0, 0), (1, 0), (1, 1)] {
             here.flush(Stamp(now));
             let counted = here.figures().counters;

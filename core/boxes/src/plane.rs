@@ -145,7 +145,7 @@ pub(crate) struct Plane<D> {
     each: Each,
     /// How often all ways were derived anew, from 1.
     settled: u64,
-    /// Heads that were made for the next message, too.
+    /// How many heads were kept for a next message: the last stream.
     heads_kept: u64,
     scratch: Vec<u8>,
 }

@@ -112,7 +112,7 @@ pub struct Arrival {
 }
 
 impl Arrival {
-    /// What stands in it: its messages, in place.
+    /// What stands in it.
     #[inline]
     pub fn records(&self) -> Records<'_> {
         Records::new(&self.frame[LinkHeader::BYTES..])

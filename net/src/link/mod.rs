@@ -205,21 +205,6 @@ impl Link {
         true
     }
 
-    /// Keeps the record of `bytes` bytes that was written to the tail just opened: nothing else is
-    /// called in between.
-    /// # Panics
-    /// When no tail is open. With debug assertions also when its start is not a message record of
-    /// exactly that length.
-    pub fn close(&mut self, bytes: usize, conversation: u32, number: u64) {
-        let live = self.live.as_mut().expect("opened before");
-        debug_assert!(
-            live.outbound.tail(bytes).is_some_and(|tail| is_message(&tail[..bytes])),
-            "a record is what its header says"
-        );
-        live.outbound.keep(bytes);
-        live.outbound.name(conversation, number);
-    }
-
     /// Whether message `number` of a stream may have a [`ShortHeader`] at the start of the tail that was made last: it
     /// would stand behind the one before it.
     #[inline]
@@ -227,12 +212,23 @@ impl Link {
         self.live.as_ref().is_some_and(|live| live.outbound.follows(stream, number))
     }
 
-    /// The record just closed is message `number` of that stream.
+    /// Keeps the record of `bytes` bytes that was written to the tail just opened: nothing else is
+    /// called in between. `stream`: what the next message may belong to, too.
     /// # Panics
-    /// When no record was just closed.
-    #[inline]
-    pub fn is_of(&mut self, stream: Stream, number: u64) {
-        self.live.as_mut().expect("a record was closed").outbound.is_of(stream, number);
+    /// When no tail is open. With debug assertions also when its start is not a message record of
+    /// exactly that length, or one with a short header that follows nothing.
+    pub fn close(&mut self, bytes: usize, conversation: u32, number: u64, stream: Option<Stream>) {
+        let live = self.live.as_mut().expect("opened before");
+        debug_assert!(
+            {
+                let is_next = stream.is_some_and(|it| live.outbound.follows(it, number));
+                let record = live.outbound.tail(bytes).map(|tail| &tail[..bytes]);
+                record.is_some_and(|it| is_record(it) || is_next && is_short_record(it))
+            },
+            "a record is what its header says"
+        );
+        live.outbound.keep(bytes);
+        live.outbound.name(conversation, number, stream);
     }
 
     /// Longest record, in bytes, that [`Link::open`] takes. 0 while there is no session.
@@ -444,11 +440,9 @@ fn header(config: &LinkConfig, flags: u8, session: u32) -> LinkHeader {
     }
 }
 
-/// Whether it is one with a header of either kind.
-fn is_message(record: &[u8]) -> bool {
-    let is_short = ShortHeader::new_checked(record)
-        .is_ok_and(|header| ShortHeader::BYTES + usize::from(header.length.get()) == record.len());
-    is_short || is_record(record)
+fn is_short_record(record: &[u8]) -> bool {
+    ShortHeader::new_checked(record)
+        .is_ok_and(|header| ShortHeader::BYTES + usize::from(header.length.get()) == record.len())
 }
 
 fn is_record(record: &[u8]) -> bool {

@@ -34,12 +34,12 @@ struct Filling {
     frame: Frame,
     used: usize,
     runs: u32,
-    /// What the next record is, if it is of the same stream as the last.
+    /// What would follow its last message.
     follows: Option<(Stream, u64)>,
 }
 
-/// Messages that one header serves, but for number, floor, length and flags: a number that its caller gives to no others
-/// of this link.
+/// Messages whose headers are alike but for number, floor, length and flags: a number that its caller gives to no
+/// others of this link.
 pub type Stream = NonZeroU64;
 
 /// A packet without messages that was received.
@@ -212,27 +212,19 @@ impl Outbound {
             let tail = self.tail(bytes).expect("a tail of at least `bytes` was open");
             tail[bytes..end].fill(0);
         }
-        let filling = self.filling.as_mut().expect("it has a tail");
-        filling.used += end;
-        filling.follows = None;
+        self.filling.as_mut().expect("it has a tail").used += end;
     }
 
-    /// Whether the last record of the frame that is being filled is the message before `number` of that stream.
+    /// Whether the last message of the frame that is being filled is the one before `number` of that stream.
     #[inline]
     pub(super) fn follows(&self, stream: Stream, number: u64) -> bool {
         self.filling.as_ref().is_some_and(|it| it.follows == Some((stream, number)))
     }
 
-    /// The record just kept is message `number` of that stream.
-    #[inline]
-    pub(super) fn is_of(&mut self, stream: Stream, number: u64) {
+    /// The record just kept is message `number` of `conversation`, and of that stream.
+    pub(super) fn name(&mut self, conversation: u32, number: u64, stream: Option<Stream>) {
         let filling = self.filling.as_mut().expect("a record was kept");
-        filling.follows = Some((stream, number.wrapping_add(1)));
-    }
-
-    /// The record just kept is message `number` of `conversation`.
-    pub(super) fn name(&mut self, conversation: u32, number: u64) {
-        let filling = self.filling.as_mut().expect("a record was kept");
+        filling.follows = stream.map(|it| (it, number.wrapping_add(1)));
         let last = self.runs.back_mut().filter(|_| filling.runs > 0);
         if let Some(run) = last
             && run.conversation == conversation

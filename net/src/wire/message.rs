@@ -60,8 +60,8 @@ const _: () = assert!(offset_of!(MessageHeader, route_epoch) == 56);
 const _: () = assert!(offset_of!(MessageHeader, checkpoint) == 60);
 
 on_the_wire! {
-    /// Header of a message that differs from the message before it in its frame in nothing but flags, length, floor, and
-    /// number: that is the next one.
+    /// The header of a message where it differs from that of the message before it in its frame in nothing but flags,
+    /// length, floor and number, which is the next one.
     pub struct ShortHeader[16] {
         /// Zero, as in a [`ControlHead`](super::record::ControlHead).
         pub zero: U64,
@@ -137,7 +137,7 @@ impl ShortHeader {
     /// # Errors
     /// [`DropReason::BadMessage`] if the length is less than the extensions and steps take.
     #[inline]
-    pub fn follow(&self, header: &mut MessageHeader) -> Result<(), DropReason> {
+    pub(super) fn follow(&self, header: &mut MessageHeader) -> Result<(), DropReason> {
         header.number = header.number.get().wrapping_add(1).into();
         header.length = u32::from(self.length.get()).into();
         (header.flags, header.floor) = (self.flags, self.floor);
@@ -163,14 +163,14 @@ impl MessageHeader {
     pub fn lay_out(record: &[u8]) -> Result<Message<'_>, DropReason> {
         let (header, behind) =
             MessageHeader::ref_from_prefix(record).map_err(|_| DropReason::TooShort)?;
-        header.before(behind)
+        header.with(behind)
     }
 
     /// The message of this header, with what stands behind it.
     /// # Errors
     /// As [`MessageHeader::lay_out`].
     #[inline]
-    pub(super) fn before<'a>(&'a self, behind: &'a [u8]) -> Result<Message<'a>, DropReason> {
+    pub(super) fn with<'a>(&'a self, behind: &'a [u8]) -> Result<Message<'a>, DropReason> {
         let length = self.length.get() as usize;
         let mut rest = behind.get(..length).ok_or(DropReason::TooShort)?;
         if self.flags & (HAS_REPLY_TO | HAS_LOGICAL) == 0 && self.steps == 0 {

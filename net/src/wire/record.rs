@@ -122,8 +122,8 @@ impl<'a> Records<'a> {
     #[inline]
     fn message<'b>(&'b self, behind: &'b [u8]) -> Result<Message<'b>, DropReason> {
         match &self.before {
-            Before::InPlace(header) => header.before(behind),
-            Before::Made(header) => header.before(behind),
+            Before::InPlace(header) => header.with(behind),
+            Before::Made(header) => header.with(behind),
             Before::None => Err(DropReason::BadMessage),
         }
     }

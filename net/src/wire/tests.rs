@@ -43,12 +43,13 @@ fn whole(bytes: &[u8]) -> Record<'_> {
     Record::Message(MessageHeader::parse(bytes).expect("a whole message"))
 }
 
-/// That message of the next number, of that floor, with a short header, and as it is to be read.
-fn next(before: &[u8], floor: u32, body: &[u8]) -> [Vec<u8>; 2] {
+/// That message of the next number, of that floor and with that flag, too, with a short header, and as it is to be read.
+fn next(before: &[u8], (floor, flag): (u32, u8), body: &[u8]) -> [Vec<u8>; 2] {
     let mut header = *MessageHeader::parse(before).expect("a whole message").header;
     let parts = &before[MessageHeader::BYTES..][..header.before_body()];
     header.number = U64::new(header.number.get() + 1);
     header.floor = U32::new(floor);
+    header.flags |= flag;
     header.length = U32::new((parts.len() + body.len()) as u32);
     let short = ShortHeader {
         kind: control::MESSAGE,
@@ -124,15 +125,15 @@ fn records_stand_at_multiples_of_16_and_end_at_the_first_bad_one() {
     assert_eq!(records.step(), Ok(None));
     let mut cut = Records::new(&bytes[..80 + 32 + 64]);
     assert!((0..2).all(|_| cut.step().is_ok()));
-    assert_eq!([cut.step(), Ok(None)], [Err(DropReason::TooShort), Ok(None)]);
-    assert_eq!(cut.step(), Ok(None));
+    assert_eq!(cut.step(), Err(DropReason::TooShort));
+    assert_eq!(cut.step(), Ok(None), "there is nothing behind it");
 }
 
 #[test]
 fn a_short_header_stands_for_the_one_before_it_and_the_next_number() {
     let first = message(message::HAS_REPLY_TO, 1, b"first");
-    let [short, second] = next(&first, 3, b"second");
-    let [shorter, third] = next(&second, 4, b"");
+    let [short, second] = next(&first, (3, 1 << 3), b"second");
+    let [shorter, third] = next(&second, (4, 1 << 4), b"");
     let control = ControlHead::default().as_bytes().to_vec();
     let bytes = area(&[first.clone(), short, control, shorter.clone()]);
     let mut records = Records::new(&bytes);
@@ -151,14 +152,16 @@ fn a_short_header_stands_for_the_one_before_it_and_the_next_number() {
         std::iter::from_fn(|| records.step().map(|it| it.map(drop)).transpose()).last()
     };
     assert_eq!(of(std::slice::from_ref(&shorter)), Some(Err(DropReason::BadMessage)));
-    let with_length = |length: u8| {
+    let with = |at: usize, byte: u8| {
         let mut bytes = shorter.clone();
-        bytes[10] = length;
+        bytes[at] = byte;
         of(&[first.clone(), bytes])
     };
-    assert_eq!(with_length(31), Some(Err(DropReason::BadMessage)));
-    assert_eq!(with_length(32), Some(Ok(())));
-    assert_eq!(with_length(33), Some(Err(DropReason::TooShort)));
+    assert_eq!(with(10, 31), Some(Err(DropReason::BadMessage)));
+    assert_eq!(with(10, 32), Some(Ok(())));
+    assert_eq!(with(10, 33), Some(Err(DropReason::TooShort)));
+    let both = message::HAS_REPLY_TO | message::HAS_LOGICAL;
+    assert_eq!(with(9, both), Some(Err(DropReason::BadMessage)));
 }
 
 proptest! {

@@ -70,7 +70,7 @@ impl<D: Driver> End<D> {
             MessageHeader { destination: 1.into(), length, number, ..Default::default() }
                 .emit(room);
             room[MessageHeader::BYTES..].fill(self.said as u8);
-            self.link.close(RECORD_BYTES, 0, self.said);
+            self.link.close(RECORD_BYTES, 0, self.said, None);
             self.said += 1;
         }
         self.link.flush(tick(), &pool, &mut self.queue, to.driver.address());

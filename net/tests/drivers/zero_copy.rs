@@ -70,7 +70,7 @@ impl<D: Driver> End<D> {
             room[MessageHeader::BYTES..].as_ptr() as usize
         });
         if written.is_some() {
-            self.link.close(RECORD_BYTES, 0, number);
+            self.link.close(RECORD_BYTES, 0, number, None);
         }
         self.link.flush(tick(), &pool, &mut self.peer.queue, at);
         let mut sent = self.peer.queue.iter().map(|out| lies(&out.frame));

@@ -351,22 +351,19 @@ impl<D: Driver> Plane<D> {
     fn lift(&mut self, slot: SlotIndex) -> Vec<u8> {
         let begun = self.begun.expect("a message was begun");
         let at = begun.body_at;
-        if begun.is_one_of_each {
-            self.begin_in_scratch();
-            return self.scratch[..at].to_vec();
-        }
-        let mut taken = None;
         match begun.goes {
+            _ if begun.is_one_of_each => self.begin_in_scratch(),
             Goes::To(Leaf { via: Via::Local(_), .. }) => return self.filling.room()[..at].to_vec(),
             Goes::To(Leaf { via: Via::Link(link), .. }) => {
-                taken = self.take_head_from_frame(slot, link);
+                self.take_head_from_frame(slot, link);
             }
             Goes::To(Leaf { via: Via::Ring(to), .. }) if begun.is_in_ring => {
                 self.take_head_from_ring(to, at);
             }
             _ => {}
         }
-        self.scratch[..taken.unwrap_or(at)].to_vec()
+        let at = self.begun.as_ref().expect("it was not ended").body_at;
+        self.scratch[..at].to_vec()
     }
 
     /// Ends a message that was lifted.

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::net::SocketAddr;
 
 use super::super::*;
-use super::world::{PAYLOAD, messages, record, schemas};
+use super::world::{PAYLOAD, messages, record, schemas, shortened};
 use crate::driver::Outgoing;
 use crate::error::DropReason;
 use crate::limits::{
@@ -93,12 +93,14 @@ impl Pair {
     }
 
     pub(super) fn send(&mut self, index: usize, number: u64, body: usize) -> bool {
-        let bytes = record(index as u64, 1, 0, number, body);
-        let Some(tail) = self.links[index].open(&self.pools[index], bytes.len()) else {
+        let whole = record(index as u64, 1, 0, number, body);
+        let link = &mut self.links[index];
+        if !link.make_room(&self.pools[index], whole.len()) {
             return false;
-        };
-        tail[..bytes.len()].copy_from_slice(&bytes);
-        self.links[index].close(bytes.len(), 0, number);
+        }
+        let bytes = if link.follows(Stream::MIN, number) { shortened(&whole) } else { whole };
+        link.room(bytes.len()).unwrap()[..bytes.len()].copy_from_slice(&bytes);
+        link.close(bytes.len(), 0, number, Some(Stream::MIN));
         true
     }
 

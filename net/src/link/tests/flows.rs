@@ -114,7 +114,7 @@ impl Flow {
         let Some(tail) = self.links[end].open(&self.pools[end], bytes) else { return false };
         let (number, length) = (self.next[end].into(), (body as u32).into());
         MessageHeader { destination: 1.into(), number, length, ..Default::default() }.emit(tail);
-        self.links[end].close(bytes, 0, self.next[end]);
+        self.links[end].close(bytes, 0, self.next[end], None);
         self.next[end] += 1;
         true
     }

@@ -80,6 +80,7 @@ fn records_that_contradict_themselves_are_dropped_whole() {
         (&cut, DropReason::TooShort),
         (&announced, DropReason::BadMessage),
         (&control(77, 0, &[]), DropReason::BadControl),
+        (&control(control::MESSAGE, 0, &[]), DropReason::BadMessage),
         (&control(control::HELLO, 1, &[&[1; 32]]), DropReason::BadControl),
         (&control(control::STATUS, 0, &[&[1; 32]]), DropReason::BadControl),
         (&control(control::STATUS, 0, &[&[1; 31]]), DropReason::BadControl),
@@ -225,7 +226,8 @@ proptest! {
         let mut frames = Vec::new();
         for number in 0..8 {
             pair.send(0, number, 40 * number as usize);
-            pair.send(1, number, 4);
+            // The second has a short header.
+            (0..2).for_each(|second| _ = pair.send(1, 2 * number + second, 4));
             let _ = pair.links[0].send_large(record(0, 1, 0, 100 + number, 2000), 0, 100 + number);
             pair.now += 1000;
             for index in 0..2 {
@@ -261,12 +263,14 @@ proptest! {
     fn arbitrary_records_in_a_session_never_panic(
         packet in 1..60u64,
         flags in 0..8u8,
-        kind in 0..8u8,
+        kind in 0..9u8,
+        is_behind_one in any::<bool>(),
         argument in 0..3u32,
         body in prop::collection::vec(prop_oneof![2 => Just(0), 1 => any::<u8>()], 0..200),
     ) {
         let mut pair = Pair::opened(20, 8);
-        let records = [control(kind, argument, &[&body]), body].concat();
+        let mut records = if is_behind_one { record(0, 1, 0, 0, 16) } else { Vec::new() };
+        records.extend([control(kind, argument, &[&body]), body].concat());
         let bytes = frame(&pair, packet, flags, &records);
         let _ = pair.receive(1, &bytes[..bytes.len().min(480)]);
         pair.flush(1);

@@ -129,7 +129,7 @@ pub(super) fn record(
 }
 
 /// That record with a short header.
-fn shortened(record: &[u8]) -> Vec<u8> {
+pub(super) fn shortened(record: &[u8]) -> Vec<u8> {
     let MessageHeader { flags, length, floor, .. } = *MessageHeader::parse(record).unwrap().header;
     let (zero, kind, length) = (0.into(), control::MESSAGE, (length.get() as u16).into());
     let short = ShortHeader { zero, kind, flags, length, floor };
@@ -229,8 +229,7 @@ impl Side {
                 };
                 self.link.room(length).expect("it was opened")[..bytes.len()]
                     .copy_from_slice(&bytes);
-                self.link.close(bytes.len(), conversation, number);
-                self.link.is_of(stream, number);
+                self.link.close(bytes.len(), conversation, number, Some(stream));
                 None
             } else {
                 Some(bytes)
