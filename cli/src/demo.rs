@@ -10,7 +10,6 @@ use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Stdio};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
@@ -23,6 +22,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use crate::find::forget;
 use crate::load;
 use crate::say::say;
+use crate::stop;
 use crate::table::{Row, render};
 
 /// How long the system may take until it serves.
@@ -50,9 +50,7 @@ pub struct Arguments {
 
 /// Runs the demo.
 pub fn run(arguments: &Arguments) -> Result<()> {
-    let stop = Arc::new(AtomicBool::new(false));
-    let told = stop.clone();
-    ctrlc::set_handler(move || told.store(true, Ordering::Relaxed)).context("catching Ctrl-C")?;
+    let stop = stop::at_ctrl_c()?;
     let mut system = Demo::start(arguments)?;
     system.await_service(&stop)?;
     if !stop.load(Ordering::Relaxed) {

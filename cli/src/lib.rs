@@ -21,6 +21,7 @@ mod say;
 mod sim;
 mod start_box;
 mod state;
+mod stop;
 mod table;
 mod waiting;
 mod walks;

@@ -10,7 +10,7 @@ use hdrhistogram::Histogram;
 use hdrhistogram::serialization::Deserializer;
 use hdrhistogram::serialization::interval_log::{IntervalLogIterator, LogEntry};
 use serde_json::Value;
-use system::Folder;
+use system::{Folder, Process};
 
 const STEPS: [&str; 6] = ["10", "25", "50", "75", "90", "100"];
 
@@ -71,4 +71,20 @@ fn a_load_curve_of_two_processes_stands_in_table_json_log_and_page() {
         let name = format!("p99 at {percent} %");
         assert!(table.contains(&name) && page.contains(&name), "{name}: {table}");
     }
+}
+
+#[test]
+fn ctrl_c_ends_the_measuring_and_what_was_measured_is_kept() {
+    let folder = Folder::new();
+    let words = ["bench", "local", "--rounds", "1000", "--json", "found.json"];
+    let mut bench = Process::start(&folder, &words);
+    bench.await_words("round 2 of 1000");
+    bench.interrupt();
+    let status = bench.await_end();
+    let said = bench.said();
+    assert!(status.success() && said.contains("stopped: "), "{status}: {said}");
+    let found = std::fs::read(folder.path().join("found.json")).unwrap();
+    let rows: Vec<Value> = serde_json::from_slice(&found).unwrap();
+    assert!(!rows.is_empty() && rows.iter().all(|row| row["rounds"].as_u64() < Some(1000)));
+    assert!(said.contains("scenario"), "{said}");
 }

@@ -2,6 +2,7 @@
 
 #![expect(clippy::disallowed_methods, reason = "says when a round was measured")]
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Instant, SystemTime};
 
 use anyhow::{Result, anyhow};
@@ -214,12 +215,25 @@ impl Case {
     /// So many rounds that count, if there are.
     /// # Errors
     /// What ours or a baseline says that fails.
-    pub fn measure(&self, baselines: Option<&Baselines>, count: usize) -> Result<Measured> {
+    pub fn measure(
+        &self,
+        baselines: Option<&Baselines>,
+        count: usize,
+        stop: &AtomicBool,
+    ) -> Result<Measured> {
         let name = self.name();
         let mut rounds = Rounds::default();
-        while rounds.counted.len() < count && rounds.mixed.len() < count * (TRIES_PER_ROUND - 1) {
+        let is_stopped = || stop.load(Ordering::Relaxed);
+        while rounds.counted.len() < count
+            && rounds.mixed.len() < count * (TRIES_PER_ROUND - 1)
+            && !is_stopped()
+        {
             note!("{name}: round {} of {count}", rounds.counted.len() + 1);
-            let round = self.round(baselines)?;
+            let round = match self.round(baselines) {
+                // Ctrl-C has ended what it had started, too.
+                Err(_) if is_stopped() => break,
+                round => round?,
+            };
             let kind = if round.is_mixed() { &mut rounds.mixed } else { &mut rounds.counted };
             kind.push(round);
         }

@@ -29,6 +29,7 @@ mod report;
 mod target;
 
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Result, anyhow, bail};
 use clap::builder::PossibleValuesParser;
@@ -41,6 +42,7 @@ use self::remote::Pair;
 use self::report::{Head, LeftOut, Outcome, render};
 use self::target::Target;
 use crate::say::{self, note};
+use crate::stop;
 
 /// What `daedal bench` takes.
 #[derive(Debug, Args)]
@@ -118,7 +120,8 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     if let Some(why) = kvs::lacks_baseline().filter(|_| arguments.wants(Scenario::Kvs)) {
         note!("{why}");
     }
-    measure(arguments, &cases, baselines.as_ref(), &mut outcome);
+    let stop = stop::at_ctrl_c()?;
+    measure(arguments, &cases, baselines.as_ref(), &stop, &mut outcome);
     if let Some(file) = json {
         file.write(serde_json::to_string_pretty(&outcome.rows())? + "\n")?;
     }
@@ -168,15 +171,22 @@ fn baselines_of(cases: &[&Case]) -> Result<Option<Baselines>> {
     Ok(baselines)
 }
 
-/// What fails is left out, and the rest is measured.
+/// What fails is left out, and the rest is measured; once the user has enough, what was measured is all.
 fn measure(
     arguments: &Arguments,
     cases: &[&Case],
     baselines: Option<&Baselines>,
+    stop: &AtomicBool,
     outcome: &mut Outcome,
 ) {
     for case in cases {
-        match case.measure(baselines, arguments.rounds.into()) {
+        let measured = case.measure(baselines, arguments.rounds.into(), stop);
+        if stop.load(Ordering::Relaxed) {
+            note!("stopped: what was measured until now follows");
+            outcome.measured.extend(measured.ok().filter(|it| !it.rounds.counted.is_empty()));
+            return;
+        }
+        match measured {
             Ok(measured) => {
                 for Head { baseline_name: name, .. } in &measured.heads {
                     if let Some(why) = baselines.and_then(|it| it.lacks(name)) {

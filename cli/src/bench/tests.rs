@@ -1,4 +1,5 @@
 use std::net::SocketAddr;
+use std::sync::atomic::AtomicBool;
 use std::time::{Duration, UNIX_EPOCH};
 
 use base64::Engine;
@@ -165,7 +166,7 @@ fn figures_of_ours_stand_beside_each_other_where_there_is_no_baseline() {
         .beside_ours("daedal: y", Here(|| Ok(Figure::each(2.0))), Bar::AtMost(1.5));
     let what = What::Measures(vec![measure]);
     let case = Case { scenario: Scenario::Local, driver: "none", what };
-    let rows = case.measure(None, 1).expect("nothing fails").rows();
+    let rows = case.measure(None, 1, &AtomicBool::new(false)).expect("nothing fails").rows();
     let found = |row: &Row| (row.value, row.baseline, row.is_reached);
     assert_eq!(found(&rows[0]), (Some(3.0), None, None));
     assert_eq!(found(&rows[1]), (Some(3.0), Some(2.0), Some(true)));
