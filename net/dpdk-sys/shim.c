@@ -1,12 +1,16 @@
 /* What DPDK has as inline functions or macros, and structures that only the C compiler knows, behind functions of
  * plain numbers and pointers. No logic: a burst is one call. See src/lib.rs for what each owes. */
 
+/* Descriptors that DPDK's own thread waits for, whose functions have not changed since. */
+#define ALLOW_EXPERIMENTAL_API
+
 #include <string.h>
 
 #include <rte_dev.h>
 #include <rte_errno.h>
 #include <rte_ethdev.h>
 #include <rte_ether.h>
+#include <rte_interrupts.h>
 #include <rte_ip.h>
 #include <rte_lcore.h>
 #include <rte_mbuf.h>
@@ -49,6 +53,18 @@ int daedal_errno(void)
 int daedal_thread_is_known(void)
 {
 	return rte_lcore_id() != LCORE_ID_ANY;
+}
+
+int daedal_on_readable(int descriptor, void (*call)(void *), void *with)
+{
+	struct rte_intr_handle *handle = rte_intr_instance_alloc(RTE_INTR_INSTANCE_F_PRIVATE);
+
+	if (handle == NULL)
+		return -ENOMEM;
+	if (rte_intr_fd_set(handle, descriptor) != 0 ||
+	    rte_intr_type_set(handle, RTE_INTR_HANDLE_EXT) != 0)
+		return -rte_errno;
+	return rte_intr_callback_register(handle, call, with);
 }
 
 /* A device by what was given for it, which may name several ports: the first. */

@@ -4,11 +4,11 @@
 //! Declarations, no logic; nothing here is checked, whoever calls it is. Linked only with the feature `linked`.
 //! Structures of DPDK are opaque: their layout is the C compiler's business.
 //!
-//! Source: DPDK 22.11 `rte_{eal,ethdev,mbuf,mempool,ring,lcore,dev}.h`.
+//! Source: DPDK 22.11 `rte_{eal,ethdev,mbuf,mempool,ring,lcore,dev,interrupts}.h`.
 
 #![expect(unsafe_code, reason = "foreign functions")]
 
-use std::ffi::{c_char, c_int, c_uint};
+use std::ffi::{c_char, c_int, c_uint, c_void};
 
 /// `struct rte_mbuf`: a packet buffer.
 #[derive(Debug)]
@@ -146,6 +146,13 @@ unsafe extern "C" {
     pub fn daedal_errno() -> c_int;
     /// Whether DPDK knows this thread.
     pub fn daedal_thread_is_known() -> c_int;
+    /// Has the thread in which DPDK hears of its devices call that with `with`, over and over while the descriptor is
+    /// readable. For good.
+    pub fn daedal_on_readable(
+        descriptor: c_int,
+        call: extern "C" fn(*mut c_void),
+        with: *mut c_void,
+    ) -> c_int;
     /// The first port of a device.
     pub fn daedal_port_of(device: *const c_char, port: *mut u16) -> c_int;
     /// Closes a stopped port, and takes its device away.

@@ -141,6 +141,29 @@ fn processes_reach_each_other_by_memif_also_one_that_restarts() {
     });
 }
 
+/// Else its memory could go while somebody is in the middle of a burst.
+#[test]
+fn that_a_memifs_peer_has_gone_is_heard_where_the_driver_is_called_and_nowhere_else() {
+    alone(
+        "that_a_memifs_peer_has_gone_is_heard_where_the_driver_is_called_and_nowhere_else",
+        || {
+            let [(_socket, server, client), _] = by_sockets();
+            let Some(mut driver) = required(open(&server, 0)) else { return };
+            let second = Second::start(&client);
+            converse(&mut driver, 10);
+            second.kill(std::thread::yield_now);
+            // DPDK's own thread hears of it within microseconds, if it hears of it.
+            std::thread::sleep(Duration::from_millis(100));
+            assert!(!driver.mode().contains(", down"), "{}", driver.mode());
+            let (begun, mut into) = (Instant::now(), Vec::new());
+            while !driver.mode().contains(", down") {
+                assert!(begun.elapsed() < PATIENCE, "{}", driver.mode());
+                driver.receive(now(begun), 32, &mut into);
+            }
+        },
+    );
+}
+
 #[test]
 fn processes_reach_each_other_by_vhost_and_virtio_user() {
     alone("processes_reach_each_other_by_vhost_and_virtio_user", || {

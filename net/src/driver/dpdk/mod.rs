@@ -42,6 +42,7 @@ use crate::pool::Pool;
 
 mod eal;
 mod error;
+mod gate;
 mod mbuf;
 mod neighbours;
 mod options;
@@ -115,6 +116,8 @@ pub struct Dpdk {
     news: u64,
     /// When the port's other end is looked at next.
     watch_at: u64,
+    /// When DPDK is let hear of the port's other end next.
+    hear_at: u64,
     /// For one call: what came.
     came: Box<Burst>,
     /// Of it, what is not lent out.
@@ -158,6 +161,7 @@ impl Dpdk {
             waiting: VecDeque::with_capacity(WAITING_MAX),
             news: 0,
             watch_at: 0,
+            hear_at: 0,
             came: Box::new(Burst::new()),
             unwanted: Vec::with_capacity(BURST),
             timer,
@@ -167,10 +171,12 @@ impl Dpdk {
             payload_bytes_max: config.payload_bytes_max,
             counters: Counters::default(),
         };
+        driver.port.await_entry(driver.queue);
         driver.forget_what_came();
         if let Some(letter) = neighbour::announcement((port.ip, port.mac)) {
             driver.sender.post(port.id, driver.queue, &letter);
         }
+        driver.port.leave_burst(driver.queue);
         Ok(driver)
     }
 
@@ -246,6 +252,56 @@ impl Dpdk {
         self.counters.refused += back.len() as u64;
     }
 
+    /// A burst of what came.
+    fn take_in(&mut self, now: u64, limit: usize, into: &mut Vec<Received>) -> usize {
+        self.receiver.give_back();
+        let before = into.len();
+        let mut looked = 0;
+        // What is no datagram is no reason to sleep.
+        while into.len() == before && looked < limit {
+            let places = self.receiver.pool.frames_free();
+            if places == 0 {
+                self.counters.starved += 1;
+                break;
+            }
+            let crossed = self.came.take(&self.port, self.queue, places.min(limit - looked));
+            if self.came.len() == 0 {
+                break;
+            }
+            looked += self.came.len();
+            self.counters.aside += crossed as u64;
+            for at in 0..self.came.len() {
+                self.sort(self.came.frame(at), now, into);
+            }
+            mbuf::free(&mut self.unwanted);
+        }
+        let count = into.len() - before;
+        self.counters.received += count as u64;
+        self.settle(now);
+        count
+    }
+
+    /// Sends what there is, a burst after the other.
+    fn send_all(&mut self, now: u64, frames: &mut VecDeque<Outgoing>) {
+        self.sender.complete();
+        self.settle(now);
+        while let Some(out) = frames.pop_front() {
+            if let Err(out) = self.put(out, now, now + WAIT_NS) {
+                // Those before it were here first.
+                frames.push_front(out);
+                self.send(frames);
+                return;
+            }
+            if self.sender.is_full() {
+                if !self.send(frames) {
+                    return;
+                }
+                self.sender.complete();
+            }
+        }
+        self.send(frames);
+    }
+
     /// What came: lent out as a datagram, heard, handed to whose it is, or dropped.
     fn sort(&mut self, came: Came, now: u64, into: &mut Vec<Received>) {
         let frame = came.bytes();
@@ -310,62 +366,34 @@ impl Driver for Dpdk {
     }
 
     fn receive(&mut self, now: u64, limit: usize, into: &mut Vec<Received>) -> usize {
-        self.receiver.give_back();
-        let before = into.len();
-        let mut looked = 0;
-        // What is no datagram is no reason to sleep.
-        while into.len() == before && looked < limit {
-            let places = self.receiver.pool.frames_free();
-            if places == 0 {
-                self.counters.starved += 1;
-                break;
-            }
-            let crossed = self.came.take(&self.port, self.queue, places.min(limit - looked));
-            if self.came.len() == 0 {
-                break;
-            }
-            looked += self.came.len();
-            self.counters.aside += crossed as u64;
-            for at in 0..self.came.len() {
-                self.sort(self.came.frame(at), now, into);
-            }
-            mbuf::free(&mut self.unwanted);
+        // One lets and looks for all: what DPDK does then it does in one thread at a time.
+        if self.queue == 0 && now >= self.hear_at {
+            self.hear_at = self.port.let_hear(now);
         }
-        let count = into.len() - before;
-        self.counters.received += count as u64;
-        self.settle(now);
-        // One looks for all: what DPDK does then it does in one thread at a time.
         if self.queue == 0 && now >= self.watch_at {
             self.watch_at = now + WATCH_NS;
             self.port.watch();
         }
+        if !self.port.enter(self.queue) {
+            return 0;
+        }
+        let count = self.take_in(now, limit, into);
+        self.port.leave_burst(self.queue);
         count
     }
 
     fn transmit(&mut self, now: u64, frames: &mut VecDeque<Outgoing>) {
-        self.sender.complete();
-        self.settle(now);
-        while let Some(out) = frames.pop_front() {
-            if let Err(out) = self.put(out, now, now + WAIT_NS) {
-                // Those before it were here first.
-                frames.push_front(out);
-                self.send(frames);
-                return;
-            }
-            if self.sender.is_full() {
-                if !self.send(frames) {
-                    return;
-                }
-                self.sender.complete();
-            }
+        if self.port.enter(self.queue) {
+            self.send_all(now, frames);
+            self.port.leave_burst(self.queue);
         }
-        self.send(frames);
     }
 
     fn reclaim(&mut self) {
-        if self.sender.in_flight_count() > 0 {
+        if self.sender.in_flight_count() > 0 && self.port.enter(self.queue) {
             queue::clean(&self.port, self.queue);
             self.sender.complete_all();
+            self.port.leave_burst(self.queue);
         }
     }
 
@@ -398,7 +426,9 @@ impl Driver for Dpdk {
 
 impl Drop for Dpdk {
     fn drop(&mut self) {
+        self.port.await_entry(self.queue);
         self.forget_what_came();
+        self.port.leave_burst(self.queue);
         // From here on the queue is another's.
         self.port.leave(self.queue);
     }

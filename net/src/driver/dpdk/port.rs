@@ -19,6 +19,7 @@ use dpdk_sys::Mbuf;
 
 use super::eal::{self, Held};
 use super::error::{Problem, called, error, last};
+use super::gate::{self, Inside};
 use super::mbuf::{Mempool, sweep};
 use super::neighbours::Neighbours;
 use super::options::{Options, Parts, name};
@@ -72,6 +73,8 @@ pub(super) struct Queue {
     pub crossing: Ring,
     /// The UDP port of its reactor; 0: nobody has the queue.
     port: AtomicU16,
+    /// Of a memif's.
+    inside: Option<Inside>,
 }
 
 /// A port that runs. All reactors of a box have it together.
@@ -230,7 +233,9 @@ impl Port {
         let set_up =
             unsafe { dpdk_sys::daedal_port_queue(self.id, queue, told, mempool.pointer()) };
         called("rte_eth_rx_queue_setup", set_up)?;
-        Ok(Queue { mempool, crossing: Ring::new(self.socket)?, port: AtomicU16::new(0) })
+        let inside = self.is_memif().then(Inside::new).transpose()?;
+        let (crossing, port) = (Ring::new(self.socket)?, AtomicU16::new(0));
+        Ok(Queue { mempool, crossing, port, inside })
     }
 
     /// Entries of a queue's rings, to receive and to send.
@@ -287,6 +292,40 @@ impl Port {
         // SAFETY: the port is there.
         !self.is_gone.load(Ordering::Relaxed)
             && unsafe { dpdk_sys::daedal_port_is_up(self.id) != 0 }
+    }
+
+    fn is_memif(&self) -> bool {
+        self.driver == "net_memif"
+    }
+
+    /// Begins a burst by that queue, which is this thread's: `false`, if it is not the time for it.
+    #[inline]
+    pub(super) fn enter(&self, queue: u16) -> bool {
+        self.queues[usize::from(queue)].inside.as_ref().is_none_or(Inside::enter)
+    }
+
+    /// Begins one when it is the time.
+    pub(super) fn await_entry(&self, queue: u16) {
+        while !self.enter(queue) {
+            std::thread::yield_now();
+        }
+    }
+
+    /// Ends it.
+    #[inline]
+    pub(super) fn leave_burst(&self, queue: u16) {
+        self.queues[usize::from(queue)].inside.iter().for_each(Inside::leave);
+    }
+
+    /// Has DPDK hear what its devices have to say, if it does so only where it is let, and says when that is to be
+    /// done next. Not to be called in a burst.
+    #[inline]
+    pub(super) fn let_hear(&self, now: u64) -> u64 {
+        if !self.is_memif() {
+            return u64::MAX;
+        }
+        gate::open_once();
+        now + if self.is_up() { gate::UP_NS } else { gate::DOWN_NS }
     }
 
     /// Whether what is sent is read by another core, from where it was written.
@@ -354,8 +393,9 @@ impl Port {
     fn await_handshake(&self) {
         const LOOKS_MAX: u32 = 100;
         let is_gone = self.is_gone.load(Ordering::Relaxed);
-        let is_memif = self.driver == "net_memif" && self.goes_once && !is_gone;
+        let is_memif = self.is_memif() && self.goes_once && !is_gone;
         for _ in (0..LOOKS_MAX).take_while(|_| is_memif && !self.is_up()) {
+            gate::open_once();
             std::thread::sleep(Duration::from_millis(1));
         }
     }
