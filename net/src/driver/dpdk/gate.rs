@@ -41,7 +41,7 @@ pub(super) struct Inside(Arc<Flag>);
 
 /// Bursts stay out.
 static IS_OPEN: AtomicBool = AtomicBool::new(false);
-static GATE: OnceLock<Gate> = OnceLock::new();
+static GATE: OnceLock<&Gate> = OnceLock::new();
 
 /// What is known of DPDK's thread.
 #[derive(Debug, Default)]
@@ -134,14 +134,15 @@ impl Gate {
         let held = Held { is_off: true, ..Held::default() };
         let new =
             Gate { bell, held: Mutex::new(held), changed: Condvar::new(), flags: Mutex::default() };
-        let gate = GATE.get_or_init(|| new);
+        // Ports are opened one at a time.
+        let gate: &'static Gate = Box::leak(Box::new(new));
         // SAFETY: DPDK runs; the gate and its descriptor stay as long as the process does.
         let registered = unsafe {
             let at = std::ptr::from_ref(gate).cast_mut().cast();
             dpdk_sys::daedal_on_readable(gate.bell.as_raw_fd(), comes_by, at)
         };
         called("rte_intr_callback_register", registered)?;
-        Ok(gate)
+        Ok(GATE.get_or_init(|| gate))
     }
 
     /// Holds the thread from now on: waits until it is here.
@@ -173,12 +174,13 @@ impl Gate {
     /// DPDK's thread is here.
     fn wait(&self) {
         let mut held = locked(&self.held);
-        (held.rounds, held.is_here) = (held.rounds + 1, true);
+        // Also if it was let go meanwhile: who was not waited for any longer comes late.
+        (held.rounds, held.is_here, held.may_go) = (held.rounds + 1, true, false);
         self.changed.notify_all();
         let waits = |held: &mut Held| !held.may_go && !held.is_off;
         let mut held =
             self.changed.wait_while(held, waits).unwrap_or_else(|poisoned| poisoned.into_inner());
-        (held.may_go, held.is_here) = (false, false);
+        held.is_here = false;
         if held.is_off {
             // It is not to come again until it is held.
             let _ = rustix::io::read(&self.bell, &mut [0; 8]);
