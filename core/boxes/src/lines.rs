@@ -10,7 +10,7 @@
 //! A leaf that the ways lead to no more, though all of them are known, is a life that is over: its line goes
 //! when nothing is under way in it.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 
 use daedal_model::done::WINDOW;
 use daedal_model::id::{AgentId, Number};
@@ -68,8 +68,9 @@ struct Line {
     /// Whether the ways lead there.
     is_led_to: bool,
     taken: Place,
-    /// Places that were taken, and that nothing is to come by.
-    free: BTreeSet<Place>,
+    /// Places that were taken, and that nothing is under way by; with the last ticket that may leave by them while
+    /// others are under way, which are not to be overtaken.
+    free: BTreeMap<Place, Ticket>,
     under_way: u64,
     waiting: BTreeMap<Waits, Vec<u8>>,
 }
@@ -199,29 +200,30 @@ impl Lines {
     }
 
     /// The place that a message gets which leaves for this leaf. `had`: the one that it left for it by before.
-    pub fn next_place(&self, leaf: AgentId, had: Option<Place>) -> Place {
+    pub fn next_place(&self, leaf: AgentId, ticket: Ticket, had: Option<Place>) -> Place {
         let line = self.by_leaf.get(&leaf).map(|line| self.line(*line));
-        line.map_or(had.unwrap_or(NO_PLACE + 1), |line| line.next_place(had))
+        line.map_or(had.unwrap_or(NO_PLACE + 1), |line| line.next_place(ticket, had))
     }
 
     /// The next place in the line to this leaf is taken.
     #[inline]
-    pub fn take_place(&mut self, leaf: AgentId, had: Option<Place>) -> Place {
+    pub fn take_place(&mut self, leaf: AgentId, ticket: Ticket, had: Option<Place>) -> Place {
         let line = self.find(leaf).unwrap_or_else(|| self.add(leaf));
         let it = &mut self.all[line.0 as usize];
-        let place = it.next_place(had);
+        let place = it.next_place(ticket, had);
         it.free.remove(&place);
-        it.free.extend(had.filter(|had| *had != place));
+        if let Some(had) = had.filter(|had| *had != place) {
+            it.give_up_place(had, ticket);
+        }
         it.taken = it.taken.max(place);
         place
     }
 
-    /// What left for one of several copies by this place has come back, and leaves for another: those that come
+    /// What left for this leaf by this place has come back, and leaves for another, or in parts: those that come
     /// after it must not wait for it there.
-    pub fn give_up_place(&mut self, leaf: AgentId, place: Place) {
-        if let Some(line) = self.find(leaf) {
-            let it = &mut self.all[line.0 as usize];
-            it.free.extend((it.range.is_none() && place != NO_PLACE).then_some(place));
+    pub fn give_up_place(&mut self, leaf: AgentId, ticket: Ticket, place: Place) {
+        if let Some(line) = self.find(leaf).filter(|_| place != NO_PLACE) {
+            self.all[line.0 as usize].give_up_place(place, ticket);
         }
     }
 
@@ -332,16 +334,23 @@ impl Line {
             had: None,
             is_led_to: false,
             taken: NO_PLACE,
-            free: BTreeSet::new(),
+            free: BTreeMap::new(),
             under_way: 0,
             waiting: BTreeMap::new(),
         }
     }
 
     #[inline]
-    fn next_place(&self, had: Option<Place>) -> Place {
+    fn next_place(&self, ticket: Ticket, had: Option<Place>) -> Place {
         let place = had.unwrap_or(self.taken + 1);
-        self.free.first().map_or(place, |free| place.min(*free))
+        let mut free =
+            self.free.iter().filter(|(_, until)| self.under_way == 0 || ticket <= **until);
+        free.next().map_or(place, |(free, _)| place.min(*free))
+    }
+
+    /// Whoever comes next takes the place of what went to another copy: it will not come again.
+    fn give_up_place(&mut self, place: Place, ticket: Ticket) {
+        self.free.insert(place, if self.range.is_none() { Ticket::MAX } else { ticket });
     }
 
     fn is_stray(&self) -> bool {

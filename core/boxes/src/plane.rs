@@ -517,6 +517,9 @@ impl<D: Driver> Plane<D> {
         let range = read.range().expect("what has a point is not cut");
         let (base, route) = (self.conversations.base(at), self.conversations[at].route);
         let ticket = self.conversations.ticket(at, read.number());
+        if let Some((ticket, place)) = ticket.zip(read.place()) {
+            self.conversations.give_up_place((at, ticket), read.destination(), place);
+        }
         let lanes = self.routes[route].way.cut(range);
         let (is_part, is_awaited) = self.gathers.stands_for((at, read.number()));
         let mut parts = Vec::new();
@@ -634,14 +637,16 @@ impl<D: Driver> Plane<D> {
         let goes_elsewhere = was_at != leaf.physical && !conversation.goes_to_several(number);
         let had = conversation.place_before(number, leaf.physical, before(place));
         let had = had.filter(|_| !planted::is(Bug::PlaceAnew));
+        let ticket =
+            self.conversations.ticket(at, number).expect("what has a place stands in a line");
         if goes_elsewhere {
-            self.conversations.give_up_place(at, was_at, had_there);
+            self.conversations.give_up_place((at, ticket), was_at, had_there);
         }
-        put_place(record, self.conversations.next_place(at, leaf.physical, had));
+        put_place(record, self.conversations.next_place((at, ticket), leaf.physical, had));
         let sent = self.send_headed(at, leaf, &mut header, record);
         match sent {
             true => {
-                self.conversations.take_place(at, leaf.physical, had);
+                self.conversations.take_place((at, ticket), leaf.physical, had);
                 self.conversations.leave(at, number, leaf.physical);
             }
             false => put_place(record, had.unwrap_or(NO_PLACE)),

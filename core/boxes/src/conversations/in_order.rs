@@ -45,10 +45,16 @@ impl Conversations {
     /// A message is to stay in order behind those that were sent before. `ticket`: that of the broadcast that
     /// it is a part of.
     #[inline]
-    pub fn line_up(&mut self, at: ConversationIndex, number: Number, ticket: Option<Ticket>) {
+    pub fn line_up(
+        &mut self,
+        at: ConversationIndex,
+        number: Number,
+        ticket: Option<Ticket>,
+    ) -> Ticket {
         let lines = self.lines_of(at);
         let ticket = ticket.unwrap_or_else(|| self.lines(lines).ticket());
         self[at].stands.add(number, ticket);
+        ticket
     }
 
     /// Whether a message that is to stay in order may leave for this leaf at once.
@@ -78,30 +84,35 @@ impl Conversations {
     /// The next free place in the line to a leaf. `had`: the one that the message left for it by before.
     pub fn next_place(
         &mut self,
-        at: ConversationIndex,
+        (at, ticket): (ConversationIndex, Ticket),
         leaf: AgentId,
         had: Option<Place>,
     ) -> Place {
         let lines = self.lines_of(at);
-        self.lines(lines).next_place(leaf, had)
+        self.lines(lines).next_place(leaf, ticket, had)
     }
 
     /// Takes it.
     #[inline]
     pub fn take_place(
         &mut self,
-        at: ConversationIndex,
+        (at, ticket): (ConversationIndex, Ticket),
         leaf: AgentId,
         had: Option<Place>,
     ) -> Place {
         let lines = self.lines_of(at);
-        self.lines(lines).take_place(leaf, had)
+        self.lines(lines).take_place(leaf, ticket, had)
     }
 
-    /// A message that went to one of several copies goes to another.
-    pub fn give_up_place(&mut self, at: ConversationIndex, leaf: AgentId, place: Place) {
+    /// A message that left for this leaf by this place goes to another, or in parts.
+    pub fn give_up_place(
+        &mut self,
+        (at, ticket): (ConversationIndex, Ticket),
+        leaf: AgentId,
+        place: Place,
+    ) {
         let lines = self.lines_of(at);
-        self.lines(lines).give_up_place(leaf, place);
+        self.lines(lines).give_up_place(leaf, ticket, place);
     }
 
     /// Keeps a record that is to be sent, or sent again: in its line, if it is to stay in order.
@@ -113,7 +124,7 @@ impl Conversations {
             return self.give_up(at, number);
         }
         if self[at].stands.find(number).is_none() {
-            self.line_up(at, number, None);
+            let _ = self.line_up(at, number, None);
         }
         self.wait_in_line(at, number, record, None);
     }

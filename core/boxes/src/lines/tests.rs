@@ -36,8 +36,8 @@ fn sent(
     leaf: AgentId,
 ) -> (ConversationIndex, Number) {
     let (at, number) = waits(conversations, lane);
-    conversations.lines_of(at);
-    conversations.take_place(at, leaf, None);
+    let ticket = conversations.ticket(at, number).expect("it has its ticket");
+    conversations.take_place((at, ticket), leaf, None);
     conversations.leave(at, number, leaf);
     (at, number)
 }
@@ -46,7 +46,7 @@ fn sent(
 fn waits(conversations: &mut Conversations, lane: u16) -> (ConversationIndex, Number) {
     let at = conversations.in_lane(BASE, lane);
     let number = conversations[at].number();
-    conversations.line_up(at, number, None);
+    let _ = conversations.line_up(at, number, None);
     (at, number)
 }
 
@@ -225,7 +225,7 @@ fn lines_to_leaves_that_may_come_again_stay() {
     let lines = conversations.lines_of(BASE);
     conversations.lines(lines).follow(1, &[], false);
     follow(&mut conversations, 2, &[(ONE, Some(LOW))]);
-    assert_eq!(conversations.next_place(BASE, ONE, None), 2, "places are counted on");
+    assert_eq!(conversations.next_place((BASE, 2), ONE, None), 2, "places are counted on");
 }
 
 /// One of several copies was away, and had nothing; the first of what had left for it went to another.
@@ -233,12 +233,39 @@ fn lines_to_leaves_that_may_come_again_stay() {
 fn nobody_waits_for_what_went_to_another_copy() {
     let mut conversations = conversations();
     follow(&mut conversations, 0, &[(ONE, None), (TWO, None)]);
-    let places = (0..3).map(|_| conversations.take_place(BASE, ONE, None));
+    let places = (1..4).map(|ticket| conversations.take_place((BASE, ticket), ONE, None));
     assert_eq!(places.collect::<Vec<_>>(), [1, 2, 3]);
-    conversations.take_place(BASE, TWO, None);
-    conversations.give_up_place(BASE, ONE, 1);
-    for (had, place) in [(Some(2), 1), (Some(3), 2), (None, 3), (None, 4)] {
-        assert_eq!(conversations.next_place(BASE, ONE, had), place);
-        assert_eq!(conversations.take_place(BASE, ONE, had), place);
+    conversations.take_place((BASE, 1), TWO, None);
+    conversations.give_up_place((BASE, 1), ONE, 1);
+    let _ = sent(&mut conversations, 0, THREE);
+    for (ticket, had, place) in [(2, Some(2), 1), (3, Some(3), 2), (4, None, 3), (5, None, 4)] {
+        assert_eq!(conversations.next_place((BASE, ticket), ONE, had), place);
+        assert_eq!(conversations.take_place((BASE, ticket), ONE, had), place);
     }
+}
+
+/// The simulator found it: what had left for a leaf came back, went to another by ways that were told late, came back
+/// from there as well, and was given a new place by the first.
+#[test]
+fn who_comes_again_by_way_of_another_leaf_finds_its_place() {
+    let mut conversations = conversations();
+    follow(&mut conversations, 0, &[(ONE, Some(LOW)), (TWO, Some(HIGH))]);
+    let (at, number) = sent(&mut conversations, 1, ONE);
+    let ticket = conversations.ticket(at, number).expect("it is not done");
+    let _ = sent(&mut conversations, 1, ONE);
+    conversations.give_up_place((at, ticket), ONE, 1);
+    assert_eq!(conversations.next_place((BASE, 3), ONE, None), 3, "the second is not overtaken");
+    assert_eq!(conversations.take_place((at, ticket), ONE, None), 1);
+    assert_eq!(conversations.next_place((at, ticket), ONE, None), 3);
+}
+
+/// It went to its owner in the end.
+#[test]
+fn nobody_waits_for_what_went_to_another_leaf_when_nothing_else_is_under_way() {
+    let mut conversations = conversations();
+    follow(&mut conversations, 0, &[(ONE, Some(LOW)), (TWO, Some(HIGH))]);
+    let (at, number) = sent(&mut conversations, 1, ONE);
+    conversations.put_back(at, number, record(number));
+    conversations.give_up_place((at, 1), ONE, 1);
+    assert_eq!(conversations.next_place((BASE, 2), ONE, None), 1);
 }

@@ -458,10 +458,11 @@ impl<D: Driver> Plane<D> {
         let place = match order {
             Order::None => None,
             Order::Kept { leaves } => {
-                self.conversations.line_up(at, number, None);
+                let ticket = self.conversations.line_up(at, number, None);
                 Some(if leaves {
+                    let place = self.conversations.take_place((at, ticket), leaf.physical, None);
                     self.conversations.leave(at, number, leaf.physical);
-                    self.conversations.take_place(at, leaf.physical, None)
+                    place
                 } else {
                     NO_PLACE
                 })
