@@ -15,6 +15,7 @@ use daedal_model::message::Wire;
 use daedal_model::{message, state};
 
 use crate::linearizable::{Action, KeyValue, Output, Value};
+use crate::witness;
 
 /// How long the [`Door`] stays shut at the longest.
 const SHUT: Duration = Duration::from_millis(50);
@@ -175,7 +176,7 @@ impl Agent for Map {
                 (1, Told::Count(self.marks))
             }
             Some((key, action)) => {
-                let life = *self.lives.entry(key.clone()).or_insert(context.now().0);
+                let life = *self.lives.entry(key.clone()).or_insert_with(witness::number_of_a_life);
                 let before = self.map.remove(&key).map(Value);
                 let (after, output) = KeyValue::apply(&before, &action);
                 self.map.extend(after.map(|Value(bytes)| (key, bytes)));
@@ -222,8 +223,8 @@ impl Agent for Counter {
     type Message = Count;
     type Reply = Reply;
 
-    fn start(&mut self, context: &mut Context<'_, Counter>) {
-        self.life = context.now().0;
+    fn start(&mut self, _: &mut Context<'_, Counter>) {
+        self.life = witness::number_of_a_life();
     }
 
     fn transition(&mut self, message: &Archived<Count>, context: &mut Context<'_, Counter>) {
@@ -263,7 +264,7 @@ impl Agent for Door {
     type Reply = Reply;
 
     fn start(&mut self, context: &mut Context<'_, Door>) {
-        self.life = context.now().0;
+        self.life = witness::number_of_a_life();
         context.after(SHUT, &Pass::Late);
     }
 

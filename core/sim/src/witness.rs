@@ -210,6 +210,15 @@ pub fn silent_bell() -> Option<Deed> {
     })
 }
 
+/// A number that no other life has in this run, from 1: also for one whose deeds are not witnessed. Of a clock two lives may
+/// read the same, where the later one inherited the stamp of one whose clock was ahead.
+pub fn number_of_a_life() -> u64 {
+    WITNESS.with_borrow_mut(|witness| {
+        witness.lives += 1;
+        witness.lives
+    })
+}
+
 /// One life of one agent. It ends with the value.
 #[derive(Debug)]
 pub struct Life(u64);
@@ -217,10 +226,7 @@ pub struct Life(u64);
 impl Life {
     /// A new one.
     pub fn begin() -> Life {
-        WITNESS.with_borrow_mut(|witness| {
-            witness.lives += 1;
-            Life(witness.lives)
-        })
+        Life(number_of_a_life())
     }
 
     /// Its number in the run, from 1.
