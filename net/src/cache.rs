@@ -1,5 +1,18 @@
 //! What a core is told of lines that it will need.
 
+/// Has the core fetch the line that `at` lies in, which it will read. A hint, as [`fetch_to_write`].
+#[inline]
+#[expect(unsafe_code, reason = "stable Rust has no other way to say so")]
+pub fn fetch_to_read<T>(at: *const T) {
+    #[cfg(all(target_arch = "x86_64", not(miri)))]
+    // SAFETY: nothing is read or written, whatever lies there.
+    unsafe {
+        std::arch::x86_64::_mm_prefetch::<{ std::arch::x86_64::_MM_HINT_T0 }>(at.cast());
+    }
+    #[cfg(not(all(target_arch = "x86_64", not(miri))))]
+    let _ = at;
+}
+
 /// Has the core fetch the line that `at` lies in, to itself alone, because it will write there: it does not wait then
 /// until another core gives it up. A hint: processors other than x86's are not given it.
 #[inline]

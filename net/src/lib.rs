@@ -3,7 +3,7 @@
 //! Knows no agents: ids, routes and merge functions are opaque bytes here. Reads no clock: time is an
 //! argument, in nanoseconds since 1970.
 
-mod cache;
+pub mod cache;
 pub mod driver;
 pub mod error;
 pub mod frame;

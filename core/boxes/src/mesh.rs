@@ -1,11 +1,13 @@
 //! Rings between the reactors of a box: one for each ordered pair, single producer, single consumer.
 //!
-//! A ring is made of cache lines; a message takes as many as it needs, published at once, so a small one
-//! costs no more transfers between cores than its bytes; it is copied there when it is published, and read there. What is
-//! too large for that lies on the heap, and its handle goes through a second ring; its head says so.
+//! A ring is made of cache lines. Records stand there as in a frame, one behind the other, with short headers where those
+//! say enough: a small one costs no more transfers between cores than its bytes. They are copied there when they are
+//! published, and read there. What is too large for that lies on the heap, and its handle goes through a second ring;
+//! a control record stands for it.
 //!
 //! Of a turn's records the first is published at once, since somebody may wait for it; those behind it are, some at a
-//! time, as the receiver would otherwise fetch the ring's end anew for each.
+//! time, as the receiver would otherwise fetch the ring's end anew for each. What is published together begins a line,
+//! with a whole header.
 //!
 //! A record is settled when its receiver is done with it, or has said by the other ring what became of it:
 //! it came back, or waits there, and is told of once more when it is done. The receiver counts, and the
@@ -15,28 +17,34 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use daedal_model::id::Number;
-use rtrb::{Consumer, Producer, RingBuffer};
-use zerocopy::IntoBytes;
-
+use daedal_net::cache::fetch_to_read;
+use daedal_net::link::Stream;
 use daedal_net::wire::message::MessageHeader;
+use daedal_net::wire::record::{self, ControlHead, Records};
+use rtrb::chunks::ReadChunk;
+use rtrb::{Consumer, Producer, RingBuffer};
+use zerocopy::{FromBytes, IntoBytes};
 
 use crate::conversation::ConversationIndex;
 use crate::gather::Which;
 use crate::plane::Parcel;
+use crate::record::{ALONE, Record};
 
 mod lines;
 mod under_way;
 
-use lines::{LINE_BYTES, Line, LineWriter, RECORD_LINES_MAX, SHOWN_LINES, lines};
+use lines::{LINE_BYTES, Line, LineWriter, RECORD_BYTES_MAX, SHOWN_LINES, SHOWN_LINES_MAX, lines};
 use under_way::UnderWay;
 
 pub(crate) use lines::RING_LINES;
 
-/// Largest record that travels in the ring itself.
-const INLINE_BYTES_MAX: usize = RECORD_LINES_MAX * LINE_BYTES;
-/// Lines of room that a message finds at the least where it is written; one that is longer than what it finds is copied
+/// Room that a message finds at the least where it is written, in bytes; one that is longer than what it finds is copied
 /// there.
-const ROOM_LINES: usize = 4;
+const ROOM_BYTES: usize = 256;
+/// Kind of the control record that stands for the next large record: no link has it.
+const LARGE: u8 = u8::MAX;
+/// Lines that the receiver has its core fetch at once: what most records take. It would wait for one after the other.
+const FETCHED_LINES: usize = 4;
 /// Records under way from which on each turn looks at what the receiver has settled.
 const UNDER_WAY_MARK: u64 = 64;
 /// Large records under way in one ring.
@@ -48,36 +56,44 @@ pub(crate) struct RingSender {
     lines: LineWriter,
     /// Whether one was published since the turn began.
     has_published: bool,
+    /// The message that may stand behind the last one with a short header.
+    follows: Option<(Stream, Number)>,
     large: Producer<Vec<u8>>,
     /// Length of the longest record that found no room, until there is room for it.
     refused_bytes: Option<usize>,
     under_way: UnderWay,
     /// Records that the receiver has settled: it writes this.
-    taken: Arc<AtomicU64>,
+    taken: Arc<Taken>,
 }
+
+/// How many records are settled. It is on a line of its own: whatever else were there, another core would fetch with it.
+#[derive(Debug, Default)]
+#[repr(align(64))]
+struct Taken(AtomicU64);
 
 /// The receiving end.
 #[derive(Debug)]
 pub(crate) struct RingReceiver {
     lines: Consumer<Line>,
     large: Consumer<Vec<u8>>,
-    /// A record that wrapped round the end of the ring, put together.
+    /// What wraps round the end of the ring, put together.
     whole: Vec<u8>,
     /// Records that were popped.
     popped: u64,
     /// Those of them that are settled, as the sender reads.
-    taken: Arc<AtomicU64>,
+    taken: Arc<Taken>,
 }
 
 /// Both ends of a new ring.
 pub(crate) fn ring() -> (RingSender, RingReceiver) {
     let (lines_in, lines_out) = lines();
     let (large_in, large_out) = RingBuffer::new(LARGE_COUNT_MAX);
-    let taken = Arc::new(AtomicU64::new(0));
+    let taken = Arc::new(Taken::default());
     (
         RingSender {
             lines: lines_in,
             has_published: false,
+            follows: None,
             large: large_in,
             refused_bytes: None,
             under_way: UnderWay::default(),
@@ -103,21 +119,28 @@ impl RingSender {
     /// Whether [`RingSender::room`] has as much as a message finds at the least.
     #[inline]
     pub fn has_room(&mut self) -> bool {
-        self.lines.has(ROOM_LINES)
+        self.lines.has(ROOM_BYTES)
     }
 
-    /// The room that there is for a record that travels in the ring itself, header first.
+    /// Whether this message of a stream may have a short header in the room that there is.
+    #[inline]
+    pub fn follows(&self, stream: Stream, number: Number) -> bool {
+        self.follows == Some((stream, number))
+    }
+
+    /// The room that there is for a record that travels in the ring itself.
     #[inline]
     pub fn room(&mut self) -> &mut [u8] {
         self.lines.room()
     }
 
-    /// Takes a record of so many bytes that was written to the room: this message.
+    /// Takes a record of so many bytes that was written to the room: this message. `stream`: what the next one may belong
+    /// to, too.
     #[inline]
-    pub fn written(&mut self, bytes: usize, name: Which) {
+    pub fn written(&mut self, bytes: usize, name: Which, stream: Option<Stream>) {
         self.under_way.push(Some(name));
-        self.lines.written(bytes);
-        self.publish_some();
+        self.follows = stream.map(|it| (it, Number(name.1.0.wrapping_add(1))));
+        self.end(bytes);
     }
 
     /// Whether it is time to see what the receiver has settled. Its count is on a cache line of its own, which
@@ -128,7 +151,7 @@ impl RingSender {
 
     /// How many records the receiver has settled by now. What of them came back stands in the other ring.
     pub fn taken(&self) -> u64 {
-        self.taken.load(Ordering::Acquire)
+        self.taken.0.load(Ordering::Acquire)
     }
 
     /// A record was told of: it is not done once it is settled.
@@ -163,91 +186,114 @@ impl RingSender {
 
     /// Ends the turn: publishes what was taken. Whether anything was.
     pub fn flush(&mut self) -> bool {
-        self.has_published = false;
         let has_some = self.lines.hidden() > 0;
         if has_some {
-            self.lines.show();
+            self.lines.end_line();
+            self.publish();
         }
+        self.has_published = false;
         has_some
     }
 
     fn try_push(&mut self, record: &mut Parcel<'_>) -> bool {
         let has_room = self.has_room_for(record.len());
         if has_room {
-            // A header whose length says more than a ring carries announces a large record.
-            let is_large = record.len() > INLINE_BYTES_MAX;
-            let inline = if is_large { LINE_BYTES } else { record.len() };
-            self.lines.room()[..inline].copy_from_slice(&record[..inline]);
-            self.lines.written(inline);
-            if is_large {
+            if record.len() > RECORD_BYTES_MAX {
                 let pushed = self.large.push(record.take());
                 pushed.expect("there was room, and we are the only producer");
+                let stands_for_it = ControlHead { kind: LARGE, ..ControlHead::default() };
+                stands_for_it.emit(self.lines.room());
+                self.lines.written(ControlHead::BYTES);
+                self.publish();
+            } else {
+                self.lines.room()[..record.len()].copy_from_slice(record);
+                self.follows = None;
+                self.end(record.len());
             }
-            self.publish_some();
         }
         has_room
     }
 
     fn has_room_for(&mut self, bytes: usize) -> bool {
-        if bytes > INLINE_BYTES_MAX {
-            !self.large.is_full() && self.lines.has(1)
+        if bytes > RECORD_BYTES_MAX {
+            !self.large.is_full() && self.lines.has(ControlHead::BYTES)
         } else {
-            self.lines.has(bytes.div_ceil(LINE_BYTES))
+            self.lines.has(bytes)
         }
     }
 
-    /// One more record is there.
+    /// A message of so many bytes was written to the room.
     #[inline]
-    fn publish_some(&mut self) {
-        let is_first = !std::mem::replace(&mut self.has_published, true);
-        if is_first || self.lines.hidden() >= SHOWN_LINES {
-            self.lines.show();
+    fn end(&mut self, bytes: usize) {
+        let is_first = !self.has_published;
+        if is_first {
+            let header = MessageHeader::mut_from_prefix(self.lines.room());
+            header.expect("it is there").0.flags |= ALONE;
         }
+        self.lines.written(bytes);
+        if is_first {
+            self.publish();
+        } else if self.lines.hidden() >= SHOWN_LINES {
+            self.lines.end_line();
+            self.publish();
+        }
+    }
+
+    #[inline]
+    fn publish(&mut self) {
+        self.has_published = true;
+        self.lines.show();
+        self.follows = None;
     }
 }
 
 impl RingReceiver {
-    /// Hands over the next records, `most` of them at most and as many as are published together; says how many.
+    /// Hands over the next records, `most` of them and those behind that cannot be read without them; says how many.
     /// Their lines are free after the last of them: the sender, who waits for that in a full ring, would otherwise
     /// fetch the ring's start anew for each.
-    pub fn pop(&mut self, most: usize, mut take: impl FnMut(&[u8])) -> usize {
-        let there = self.lines.slots();
+    pub fn pop(&mut self, most: usize, mut take: impl FnMut(&Record<'_>)) -> usize {
+        // What was published together, and begins among the first, is there to its end.
+        let there = self.lines.slots().min(SHOWN_LINES + SHOWN_LINES_MAX);
         let chunk = self.lines.read_chunk(there).expect("so many are there");
-        let (first, second) = chunk.as_slices();
-        let (mut at, mut count) = (0, 0);
-        while count < most && at < there.min(SHOWN_LINES) {
-            let head = first.get(at).unwrap_or_else(|| &second[at - first.len()]);
-            let header = MessageHeader::new_checked(head.as_bytes())
-                .expect("reactors of a box write whole records");
-            let bytes = MessageHeader::BYTES + header.length.get() as usize;
-            count += 1;
-            if bytes > INLINE_BYTES_MAX {
-                at += 1;
-                take(&self.large.pop().expect("it was pushed before its head"));
-                continue;
+        let area = in_one(&chunk, &mut self.whole);
+        let mut records = Records::new(area);
+        let mut count = 0;
+        let read_bytes = loop {
+            let read_bytes = area.len() - records.left();
+            let is_enough = count >= most || read_bytes >= SHOWN_LINES * LINE_BYTES;
+            if is_enough && read_bytes.is_multiple_of(LINE_BYTES) && !records.is_next_short() {
+                break read_bytes;
             }
-            let end = at + bytes.div_ceil(LINE_BYTES);
-            if end <= first.len() {
-                take(&first[at..end].as_bytes()[..bytes]);
-            } else if at >= first.len() {
-                take(&second[at - first.len()..].as_bytes()[..bytes]);
-            } else {
-                self.whole.clear();
-                self.whole.extend_from_slice(first[at..].as_bytes());
-                self.whole.extend_from_slice(second[..end - first.len()].as_bytes());
-                take(&self.whole[..bytes]);
+            let is_last_of_line = match records.step() {
+                Ok(None) => break read_bytes,
+                Ok(Some(record::Record::Message(message))) => {
+                    take(&Record::of_ours(message));
+                    count += 1;
+                    message.header.has(ALONE)
+                }
+                Ok(Some(record::Record::Control(head, _))) => {
+                    if head.kind == LARGE {
+                        let large = self.large.pop().expect("it was pushed before its head");
+                        take(&Record::of(&large));
+                        count += 1;
+                    }
+                    true
+                }
+                Err(reason) => unreachable!("reactors of a box write whole records: {reason:?}"),
+            };
+            if is_last_of_line {
+                records.skip(records.left() % LINE_BYTES);
             }
-            at = end;
-        }
-        chunk.commit(at);
+        };
+        chunk.commit(read_bytes / LINE_BYTES);
         self.popped += count as u64;
         count
     }
 
     /// Tells the sender that all that was popped is settled.
     pub fn settle(&self) {
-        if self.taken.load(Ordering::Relaxed) != self.popped {
-            self.taken.store(self.popped, Ordering::Release);
+        if self.taken.0.load(Ordering::Relaxed) != self.popped {
+            self.taken.0.store(self.popped, Ordering::Release);
         }
     }
 
@@ -257,8 +303,25 @@ impl RingReceiver {
     }
 }
 
+/// All of the chunk; if it wraps round the end of the ring, copied to `whole`.
+#[inline]
+fn in_one<'a>(chunk: &'a ReadChunk<'_, Line>, whole: &'a mut Vec<u8>) -> &'a [u8] {
+    let (first, second) = chunk.as_slices();
+    first.iter().take(FETCHED_LINES).for_each(|line| fetch_to_read(line));
+    if second.is_empty() {
+        return first.as_bytes();
+    }
+    whole.clear();
+    whole.extend_from_slice(first.as_bytes());
+    whole.extend_from_slice(second.as_bytes());
+    whole
+}
+
 #[cfg(test)]
 mod tests {
+    use daedal_net::wire::control;
+    use daedal_net::wire::message::{MessageHeader, ShortHeader};
+
     use super::*;
 
     fn record(bytes: usize, mark: u8) -> Vec<u8> {
@@ -286,9 +349,9 @@ mod tests {
             }
             sender.flush();
             let mut left = sizes.iter();
-            let mut check = |got: &[u8]| {
+            let mut check = |got: &Record<'_>| {
                 let bytes = left.next().expect("no more come out than went in");
-                assert_eq!(got, record(*bytes, round));
+                assert_eq!(got.to_vec(), record(*bytes, round));
             };
             // As many at a time as there may be, from wherever the round before has left the ring.
             let most = if round % 2 == 0 { usize::MAX } else { 2 };
@@ -298,11 +361,61 @@ mod tests {
         assert_eq!(receiver.pop(1, |_| panic!("it is empty")), 0);
     }
 
+    /// Writes the next message of a stream to the room, with a short header if it may have one: as long as its number
+    /// modulo 200 says.
+    fn write(sender: &mut RingSender, stream: Stream, number: u64) -> bool {
+        let bytes = number as usize % 200;
+        let is_short = sender.follows(stream, Number(number));
+        let mut bytes_of_it = record(bytes, number as u8);
+        if is_short {
+            let length = (bytes as u16).into();
+            let (zero, kind, flags, floor) = (0.into(), control::MESSAGE, 0, 0.into());
+            let head = ShortHeader { zero, kind, flags, length, floor };
+            bytes_of_it.drain(..MessageHeader::BYTES - ShortHeader::BYTES);
+            head.emit(&mut bytes_of_it);
+        } else {
+            let header = *Record::of(&bytes_of_it).header();
+            MessageHeader { number: number.into(), ..header }.emit(&mut bytes_of_it);
+        }
+        assert!(sender.has_room() && sender.room().len() >= bytes_of_it.len());
+        sender.room()[..bytes_of_it.len()].copy_from_slice(&bytes_of_it);
+        sender.written(bytes_of_it.len(), (ConversationIndex(7), Number(number)), Some(stream));
+        is_short
+    }
+
+    #[test]
+    fn a_stream_is_read_as_if_each_message_had_a_whole_header() {
+        let (mut sender, mut receiver) = ring();
+        let (one, other) = (Stream::MIN, Stream::MAX);
+        let (mut number, mut shorts, mut came) = (0, 0, 0);
+        for turn in 0..500u64 {
+            for at in 0..turn % 70 {
+                let is_other = at % 11 == 10;
+                shorts += u64::from(write(&mut sender, if is_other { other } else { one }, number));
+                number += 1;
+            }
+            sender.flush();
+            let most = [usize::MAX, 1, 40][turn as usize % 3];
+            let mut read = |got: &Record<'_>| {
+                assert_eq!(got.number(), Number(came));
+                assert_eq!(got.body(), vec![came as u8; came as usize % 200]);
+                came += 1;
+            };
+            // Some are left for the next turn.
+            let mut left = if turn % 2 == 0 { 2 } else { usize::MAX };
+            while left > 0 && receiver.pop(most, &mut read) > 0 {
+                left -= 1;
+            }
+        }
+        assert!(shorts > number / 2, "{shorts} of {number}");
+        assert!(!sender.follows(one, Number(number)), "what is published next begins a line");
+    }
+
     #[test]
     fn a_full_ring_takes_nothing_and_loses_nothing() {
         let (mut sender, mut receiver) = ring();
         let mut pushed = 0;
-        while push(&mut sender, 40, 1) {
+        while push(&mut sender, LINE_BYTES, 1) {
             pushed += 1;
         }
         assert_eq!(pushed, RING_LINES / 2);
@@ -322,7 +435,7 @@ mod tests {
         for _ in 0..2 {
             let mut there = 0;
             for _ in 0..SHOWN_LINES {
-                assert!(push(&mut sender, 40, 1));
+                assert!(push(&mut sender, LINE_BYTES, 1));
                 there += receiver.pop(usize::MAX, |_| ());
             }
             assert_eq!(there, 1 + SHOWN_LINES / 2);
@@ -337,7 +450,8 @@ mod tests {
         let (mut sender, mut receiver) = ring();
         let name = |number| (ConversationIndex(7), Number(number));
         (0..4).for_each(|number| {
-            assert!(sender.push(&mut Parcel::Given(&mut record(40, 1)), Some(name(number))))
+            let mut record = record(LINE_BYTES, 1);
+            assert!(sender.push(&mut Parcel::Given(&mut record), Some(name(number))));
         });
         sender.flush();
         assert_eq!(receiver.pop(3, |_| ()), 3);

@@ -33,6 +33,11 @@ pub(crate) const FROM_OUTSIDE: u8 = 1 << 4;
 pub(crate) const RETURNED: u8 = 1 << 5;
 /// Header flag: for all points of the destination, or of a part of it, which a step says.
 pub(crate) const BROADCAST: u8 = 1 << 6;
+/// Header flag, in rings only: nothing stands behind the message in its last line, which need not be looked at for it.
+pub(crate) const ALONE: u8 = 1 << 7;
+
+/// Header flags of a message where it lies, not of its copies.
+const HERE: u8 = HAS_REPLY_TO | HAS_LOGICAL | ALONE;
 
 /// Wrap step: the message is one child's part of its parent's; merge (Escher §3.1).
 const STEP_MERGE: u16 = 1;
@@ -53,6 +58,12 @@ impl<'a> Record<'a> {
     #[inline]
     pub fn of(bytes: &'a [u8]) -> Record<'a> {
         let message = MessageHeader::lay_out(bytes).expect("records of this process are whole");
+        Record::of_ours(message)
+    }
+
+    /// A message of this process, where it lies.
+    #[inline]
+    pub fn of_ours(message: Message<'a>) -> Record<'a> {
         Record { message, kind: Kind(message.header.kind.get()) }
     }
 
@@ -185,7 +196,7 @@ impl<'a> Record<'a> {
     fn draft(&self) -> Draft {
         let mut header = *self.header();
         header.kind = self.kind.0.into();
-        header.flags &= !(HAS_REPLY_TO | HAS_LOGICAL);
+        header.flags &= !HERE;
         let (answers, child, place) = (self.answers(), self.child(), self.place());
         Draft { header, answers, child, place, part: self.part() }
     }
@@ -218,7 +229,7 @@ impl<'a> Record<'a> {
     /// Its header alone, as of a message with nothing behind it.
     fn bare(self) -> Vec<u8> {
         let mut header = *self.header();
-        header.flags &= !(HAS_REPLY_TO | HAS_LOGICAL);
+        header.flags &= !HERE;
         Draft { header, ..Draft::default() }.with(&[])
     }
 

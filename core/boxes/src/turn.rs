@@ -253,7 +253,7 @@ impl<D: Driver> Turn<D> {
                 if popped == 0 {
                     break;
                 }
-                left -= popped;
+                left = left.saturating_sub(popped);
                 any = true;
             }
             if let Some(taken) = taken.filter(|_| left > 0) {
@@ -465,14 +465,13 @@ impl<D: Driver> Turn<D> {
         self.came_back(record.conversation(), from, &record.to_vec(), fate);
     }
 
-    fn arrive_by_ring(&mut self, from: u8, bytes: &[u8]) {
-        let record = Record::of(bytes);
+    fn arrive_by_ring(&mut self, from: u8, record: &Record<'_>) {
         if record.has(RETURNED) {
-            return self.back_by_ring(from, &record);
+            return self.back_by_ring(from, record);
         }
-        let fate = self.arrive(&record, Trust::Ours, Via::Ring(from));
+        let fate = self.arrive(record, Trust::Ours, Via::Ring(from));
         if fate != Fate::Done {
-            self.plane.send_back(from, &record, fate);
+            self.plane.send_back(from, record, fate);
         }
     }
 

@@ -119,6 +119,24 @@ impl<'a> Records<'a> {
         }
     }
 
+    /// Bytes that are left of the area.
+    #[inline]
+    pub fn left(&self) -> usize {
+        self.rest.len()
+    }
+
+    /// Passes over so many bytes: a multiple of what records are aligned to, and no more than are left.
+    #[inline]
+    pub fn skip(&mut self, bytes: usize) {
+        self.rest = &self.rest[bytes..];
+    }
+
+    /// Whether the next record is a message with a short header, which says nothing without the one before it.
+    #[inline]
+    pub fn is_next_short(&self) -> bool {
+        ShortHeader::new_checked(self.rest).is_ok()
+    }
+
     #[inline]
     fn message<'b>(&'b self, behind: &'b [u8]) -> Result<Message<'b>, DropReason> {
         match &self.before {

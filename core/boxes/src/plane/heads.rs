@@ -1,6 +1,7 @@
 //! The head of what an agent sends another, or answers one: made once. The next message to the same one
 //! differs in number, floor, point, trace and flags alone, so its way is found again only after some way has
-//! changed. Behind the one before it in a frame it needs no more than a short header, if point and trace are none.
+//! changed. Behind the one before it in a frame or a ring it needs no more than a short header, if point and trace are
+//! none.
 
 use daedal_model::context::{Addressee, Letter};
 use daedal_model::id::{AgentId, Name, Number};
@@ -17,7 +18,7 @@ use crate::conversation::ConversationIndex;
 use crate::links::Links;
 use crate::mesh::RingSender;
 use crate::record::{ASKS, Draft, HAS_POINT, SAVED_BYTES, write_answers, write_child};
-use crate::routes::Way;
+use crate::routes::{Leaf, Way};
 use crate::slot::SlotIndex;
 
 /// A head, and what it holds for.
@@ -147,13 +148,24 @@ impl<D: Driver> Plane<D> {
         if is_child { write_child(rest, child) } else { rest }
     }
 
-    /// Copies the head of the message that was begun in a frame with a short header to scratch, with a whole one: it
-    /// says too little behind another one, or in no frame. How many bytes that is.
-    pub(super) fn lengthen(&mut self, slot: SlotIndex, link: u32) -> usize {
+    /// Copies the head of the message that is being written afar to scratch, with a whole header: a short one says too
+    /// little behind another message, or by itself. How many bytes that is.
+    pub(super) fn take_head(&mut self, slot: SlotIndex) -> usize {
         let begun = self.begun.as_mut().expect("a message was begun");
+        let at = begun.body_at;
+        let room = match begun.goes {
+            Goes::To(Leaf { via: Via::Link(link), .. }) => self.links.room(link, at),
+            Goes::To(Leaf { via: Via::Ring(to), .. }) => {
+                self.rings[usize::from(to)].as_mut().expect("it was begun there").room()
+            }
+            _ => unreachable!("it is written here"),
+        };
+        if !begun.is_short {
+            self.scratch[..at].copy_from_slice(&room[..at]);
+            return at;
+        }
         let heads = self.senders[slot.0 as usize].heads.as_deref().expect("it has one of them");
         let ready = [&heads.to, &heads.back].into_iter().find(|it| it.begun.stream == begun.stream);
-        let room = self.links.room(link, begun.body_at);
         let (short, rest) = ShortHeader::ref_from_prefix(room).expect("it was begun there");
         let head = MessageHeader {
             number: begun.number.0.into(),
@@ -161,7 +173,7 @@ impl<D: Driver> Plane<D> {
             floor: short.floor,
             ..ready.expect("it was begun with one of them").head
         };
-        let behind = begun.body_at - ShortHeader::BYTES;
+        let behind = at - ShortHeader::BYTES;
         head.emit(&mut self.scratch);
         self.scratch[MessageHeader::BYTES..][..behind].copy_from_slice(&rest[..behind]);
         begun.body_at += SAVED_BYTES;
@@ -226,7 +238,7 @@ fn is_streamed(hand: &Hand, letter: &Letter) -> bool {
 }
 
 /// The room of a message that leaves the reactor: in the frame of its link or the next lines of its ring, which have it.
-/// In a frame it may have a short header.
+/// It may have a short header there.
 #[inline(never)]
 fn room_afar<'a, D: Driver>(
     links: &'a mut Links<D>,
@@ -239,7 +251,11 @@ fn room_afar<'a, D: Driver>(
             begun.is_short = begun.stream.is_some_and(|it| links.follows(link, it, begun.number));
             links.room(link, FRAME_ROOM_BYTES)
         }
-        Via::Ring(to) => rings[usize::from(to)].as_mut().expect("it has room").room(),
+        Via::Ring(to) => {
+            let ring = rings[usize::from(to)].as_mut().expect("it has room");
+            begun.is_short = begun.stream.is_some_and(|it| ring.follows(it, begun.number));
+            ring.room()
+        }
         Via::Local(_) | Via::Nowhere => unreachable!("there is no head for that"),
     }
 }

@@ -250,39 +250,26 @@ impl<D: Driver> Plane<D> {
                 Some(&mut self.filling.wider_room()?[at..])
             }
             Goes::To(Leaf { via: Via::Link(link), .. }) => {
-                let at = self.take_head_from_frame(slot, link)?;
+                let at = self.take_head_from_frame(slot)?;
                 let room = self.links.whole_room(link)?;
                 room[..at].copy_from_slice(&self.scratch[..at]);
                 Some(&mut room[at..])
             }
-            Goes::To(Leaf { via: Via::Ring(to), .. }) if begun.is_in_ring => {
+            Goes::To(Leaf { via: Via::Ring(_), .. }) if begun.is_in_ring => {
                 begun.is_in_ring = false;
-                self.take_head_from_ring(to, at);
+                let at = self.take_head(slot);
                 Some(&mut self.scratch[at..])
             }
             _ => None,
         }
     }
 
-    fn take_head_from_ring(&mut self, to: u8, bytes: usize) {
-        let ring = self.rings[usize::from(to)].as_mut().expect("it was begun there");
-        self.scratch[..bytes].copy_from_slice(&ring.room()[..bytes]);
-    }
-
     /// Copies the head of the message that is being written to scratch: the frame where it stands may
     /// leave without it, when more room is asked for. Its bytes; `None`: it was there already.
-    fn take_head_from_frame(&mut self, slot: SlotIndex, link: u32) -> Option<usize> {
+    fn take_head_from_frame(&mut self, slot: SlotIndex) -> Option<usize> {
         let begun = self.begun.as_mut().expect("a message was begun");
-        if std::mem::replace(&mut begun.is_widest, true) {
-            return None;
-        }
-        if begun.is_short {
-            return Some(self.lengthen(slot, link));
-        }
-        let at = begun.body_at;
-        let room = self.links.room(link, at);
-        self.scratch[..at].copy_from_slice(&room[..at]);
-        Some(at)
+        let was_widest = std::mem::replace(&mut begun.is_widest, true);
+        (!was_widest).then(|| self.take_head(slot))
     }
 
     #[inline]
@@ -318,11 +305,12 @@ impl<D: Driver> Plane<D> {
         // Not taken, which would read all of it: parts of it were just written.
         let begun = self.begun.as_ref().expect("a message was begun");
         let (at, number, body_at) = (begun.conversation, begun.number, begun.body_at);
-        let is_one_of_each = begun.is_one_of_each;
+        let (is_one_of_each, is_short, stream) =
+            (begun.is_one_of_each, begun.is_short, begun.stream);
+        let finish = if is_short { finish_short } else { finish };
         match begun.goes {
             Goes::To(Leaf { via: Via::Link(link), .. }) => {
-                let (asks, stream) = (begun.asks, begun.stream);
-                let finish = if begun.is_short { finish_short } else { finish };
+                let asks = begun.asks;
                 let end = finish(self.links.room(link, body_at + bytes), body_at, bytes);
                 self.links.written(link, end, (at, number), stream);
                 if asks {
@@ -332,7 +320,7 @@ impl<D: Driver> Plane<D> {
             Goes::To(Leaf { via: Via::Ring(to), .. }) if begun.is_in_ring => {
                 let ring = self.ring(to);
                 let end = finish(ring.room(), body_at, bytes);
-                ring.written(end, (at, number));
+                ring.written(end, (at, number), stream);
                 self.counts.rung |= 1 << (to % 64);
             }
             _ => {
@@ -354,11 +342,11 @@ impl<D: Driver> Plane<D> {
         match begun.goes {
             _ if begun.is_one_of_each => self.begin_in_scratch(),
             Goes::To(Leaf { via: Via::Local(_), .. }) => return self.filling.room()[..at].to_vec(),
-            Goes::To(Leaf { via: Via::Link(link), .. }) => {
-                self.take_head_from_frame(slot, link);
+            Goes::To(Leaf { via: Via::Link(_), .. }) => {
+                self.take_head_from_frame(slot);
             }
-            Goes::To(Leaf { via: Via::Ring(to), .. }) if begun.is_in_ring => {
-                self.take_head_from_ring(to, at);
+            Goes::To(Leaf { via: Via::Ring(_), .. }) if begun.is_in_ring => {
+                self.take_head(slot);
             }
             _ => {}
         }
