@@ -420,7 +420,8 @@ impl<D: Driver> Turn<D> {
             for (number, record) in replies {
                 self.plane.conversations.put_back(at, number, record);
             }
-            for (at, _, record) in self.plane.take_waiting_in_line(at) {
+            for (at, _, mut record) in self.plane.take_waiting_in_line(at) {
+                self.plane.leave_place(at, None, &mut record);
                 self.plane.refuse(at, &Record::of(&record), refusal);
             }
             self.plane.release(at);

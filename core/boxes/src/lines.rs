@@ -67,10 +67,16 @@ struct Line {
     had: Option<PointRange>,
     /// Whether the ways lead there.
     is_led_to: bool,
+    /// The last place that is taken, and the last that ever was.
     taken: Place,
-    /// Places that were taken, and that nothing is under way by; with the last ticket that may leave by them while
-    /// others are under way, which are not to be overtaken.
+    last: Place,
+    /// Places before the last taken one that nothing is under way by, and whose messages had which tickets. Higher tickets
+    /// must not leave by them while something is under way that they would overtake: [`Ticket::MAX`] is one of copies,
+    /// among which nobody asks for that.
     free: BTreeMap<Place, Ticket>,
+    /// What left last has a place that another had, which the leaf may have passed: whoever leaves behind it might overtake
+    /// it.
+    is_alone: bool,
     under_way: u64,
     waiting: BTreeMap<Waits, Vec<u8>>,
 }
@@ -117,7 +123,8 @@ impl Lines {
     #[inline]
     fn may_leave(&self, line: LineIndex) -> bool {
         let it = self.line(line);
-        it.is_led_to && it.under_way < UNDER_WAY_MAX && (self.strays == 0 || !self.is_awaited(it))
+        let most = if it.is_alone { 1 } else { UNDER_WAY_MAX };
+        it.is_led_to && it.under_way < most && (self.strays == 0 || !self.is_awaited(it))
     }
 
     /// Whether something is under way to who had points of this leaf before.
@@ -211,11 +218,14 @@ impl Lines {
         let line = self.find(leaf).unwrap_or_else(|| self.add(leaf));
         let it = &mut self.all[line.0 as usize];
         let place = it.next_place(ticket, had);
-        it.free.remove(&place);
+        // Those that wait there for a place in front of them wait for the others that are free, too.
+        let is_awaited = it.free.remove(&place).is_some() && it.under_way > 0;
+        let is_anothers = place <= it.last && had != Some(place);
+        it.is_alone = is_anothers && !is_awaited && it.range.is_some();
+        (it.taken, it.last) = (it.taken.max(place), it.last.max(place));
         if let Some(had) = had.filter(|had| *had != place) {
             it.give_up_place(had, ticket);
         }
-        it.taken = it.taken.max(place);
         place
     }
 
@@ -230,7 +240,9 @@ impl Lines {
     /// Nothing is under way to this leaf, which has forgotten what came before.
     pub fn begin_anew(&mut self, leaf: AgentId) {
         if let Some(line) = self.by_leaf.get(&leaf) {
-            self.all[line.0 as usize].taken = NO_PLACE;
+            let it = &mut self.all[line.0 as usize];
+            (it.taken, it.last) = (NO_PLACE, NO_PLACE);
+            it.free.clear();
         }
     }
 
@@ -334,7 +346,9 @@ impl Line {
             had: None,
             is_led_to: false,
             taken: NO_PLACE,
+            last: NO_PLACE,
             free: BTreeMap::new(),
+            is_alone: false,
             under_way: 0,
             waiting: BTreeMap::new(),
         }
@@ -348,9 +362,13 @@ impl Line {
         free.next().map_or(place, |(free, _)| place.min(*free))
     }
 
-    /// Whoever comes next takes the place of what went to another copy: it will not come again.
+    /// Nothing is under way by this place any more. `ticket`: of what was.
     fn give_up_place(&mut self, place: Place, ticket: Ticket) {
         self.free.insert(place, if self.range.is_none() { Ticket::MAX } else { ticket });
+        // Nobody is behind those at the end.
+        while self.free.remove(&self.taken).is_some() {
+            self.taken -= 1;
+        }
     }
 
     fn is_stray(&self) -> bool {

@@ -19,6 +19,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use daedal_model::id::Number;
 use daedal_net::cache::fetch_to_read;
 use daedal_net::link::Stream;
+use daedal_net::wire::control;
 use daedal_net::wire::message::MessageHeader;
 use daedal_net::wire::record::{self, ControlHead, Records};
 use rtrb::chunks::ReadChunk;
@@ -41,6 +42,9 @@ pub(crate) use lines::RING_LINES;
 /// Room that a message finds at the least where it is written, in bytes; one that is longer than what it finds is copied
 /// there.
 const ROOM_BYTES: usize = 256;
+/// Lines that are looked at together: what was published together and begins among the first [`SHOWN_LINES`] is there to
+/// its end.
+const READ_LINES_MAX: usize = SHOWN_LINES + SHOWN_LINES_MAX;
 /// Kind of the control record that stands for the next large record: no link has it.
 const LARGE: u8 = u8::MAX;
 /// Lines that the receiver has its core fetch at once: what most records take. It would wait for one after the other.
@@ -56,7 +60,7 @@ pub(crate) struct RingSender {
     lines: LineWriter,
     /// Whether one was published since the turn began.
     has_published: bool,
-    /// The message that may stand behind the last one with a short header.
+    /// The message that may have a short header, if it comes next.
     follows: Option<(Stream, Number)>,
     large: Producer<Vec<u8>>,
     /// Length of the longest record that found no room, until there is room for it.
@@ -88,6 +92,7 @@ pub(crate) struct RingReceiver {
 pub(crate) fn ring() -> (RingSender, RingReceiver) {
     let (lines_in, lines_out) = lines();
     let (large_in, large_out) = RingBuffer::new(LARGE_COUNT_MAX);
+    let whole = Vec::with_capacity(READ_LINES_MAX * LINE_BYTES);
     let taken = Arc::new(Taken::default());
     (
         RingSender {
@@ -99,7 +104,7 @@ pub(crate) fn ring() -> (RingSender, RingReceiver) {
             under_way: UnderWay::default(),
             taken: taken.clone(),
         },
-        RingReceiver { lines: lines_out, large: large_out, whole: Vec::new(), popped: 0, taken },
+        RingReceiver { lines: lines_out, large: large_out, whole, popped: 0, taken },
     )
 }
 
@@ -252,8 +257,7 @@ impl RingReceiver {
     /// Their lines are free after the last of them: the sender, who waits for that in a full ring, would otherwise
     /// fetch the ring's start anew for each.
     pub fn pop(&mut self, most: usize, mut take: impl FnMut(&Record<'_>)) -> usize {
-        // What was published together, and begins among the first, is there to its end.
-        let there = self.lines.slots().min(SHOWN_LINES + SHOWN_LINES_MAX);
+        let there = self.lines.slots().min(READ_LINES_MAX);
         let chunk = self.lines.read_chunk(there).expect("so many are there");
         let area = in_one(&chunk, &mut self.whole);
         let mut records = Records::new(area);
@@ -276,6 +280,8 @@ impl RingReceiver {
                         let large = self.large.pop().expect("it was pushed before its head");
                         take(&Record::of(&large));
                         count += 1;
+                    } else {
+                        debug_assert_eq!(head.kind, control::PAD);
                     }
                     true
                 }
@@ -319,8 +325,7 @@ fn in_one<'a>(chunk: &'a ReadChunk<'_, Line>, whole: &'a mut Vec<u8>) -> &'a [u8
 
 #[cfg(test)]
 mod tests {
-    use daedal_net::wire::control;
-    use daedal_net::wire::message::{MessageHeader, ShortHeader};
+    use daedal_net::wire::message::ShortHeader;
 
     use super::*;
 
@@ -383,6 +388,14 @@ mod tests {
         is_short
     }
 
+    fn push_numbered(sender: &mut RingSender, (bytes, number): (usize, u64)) -> bool {
+        let mut bytes = record(bytes, number as u8);
+        let header = *Record::of(&bytes).header();
+        MessageHeader { number: number.into(), ..header }.emit(&mut bytes);
+        sender.push(&mut Parcel::Given(&mut bytes), None)
+    }
+
+    /// Now and then another writes, or what is no stream's stands between.
     #[test]
     fn a_stream_is_read_as_if_each_message_had_a_whole_header() {
         let (mut sender, mut receiver) = ring();
@@ -390,15 +403,23 @@ mod tests {
         let (mut number, mut shorts, mut came) = (0, 0, 0);
         for turn in 0..500u64 {
             for at in 0..turn % 70 {
-                let is_other = at % 11 == 10;
-                shorts += u64::from(write(&mut sender, if is_other { other } else { one }, number));
+                let bytes = number as usize % 200;
+                match at % 23 {
+                    19 => assert!(push_numbered(&mut sender, (bytes, number))),
+                    21 => assert!(push_numbered(&mut sender, (bytes + 10_000, number))),
+                    it => {
+                        let stream = if it == 10 { other } else { one };
+                        shorts += u64::from(write(&mut sender, stream, number));
+                    }
+                }
                 number += 1;
             }
             sender.flush();
             let most = [usize::MAX, 1, 40][turn as usize % 3];
             let mut read = |got: &Record<'_>| {
                 assert_eq!(got.number(), Number(came));
-                assert_eq!(got.body(), vec![came as u8; came as usize % 200]);
+                let bytes = came as usize % 200;
+                assert_eq!(got.body()[..bytes], vec![came as u8; bytes]);
                 came += 1;
             };
             // Some are left for the next turn.

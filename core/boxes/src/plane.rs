@@ -517,9 +517,6 @@ impl<D: Driver> Plane<D> {
         let range = read.range().expect("what has a point is not cut");
         let (base, route) = (self.conversations.base(at), self.conversations[at].route);
         let ticket = self.conversations.ticket(at, read.number());
-        if let Some((ticket, place)) = ticket.zip(read.place()) {
-            self.conversations.give_up_place((at, ticket), read.destination(), place);
-        }
         let lanes = self.routes[route].way.cut(range);
         let (is_part, is_awaited) = self.gathers.stands_for((at, read.number()));
         let mut parts = Vec::new();
@@ -633,15 +630,11 @@ impl<D: Driver> Plane<D> {
         let Some(place) = read.place() else {
             return self.send_headed(at, leaf, &mut header, record);
         };
-        let (was_at, had_there) = before(place);
-        let goes_elsewhere = was_at != leaf.physical && !conversation.goes_to_several(number);
         let had = conversation.place_before(number, leaf.physical, before(place));
         let had = had.filter(|_| !planted::is(Bug::PlaceAnew));
         let ticket =
             self.conversations.ticket(at, number).expect("what has a place stands in a line");
-        if goes_elsewhere {
-            self.conversations.give_up_place((at, ticket), was_at, had_there);
-        }
+        self.leave_place(at, Some(leaf.physical), record);
         put_place(record, self.conversations.next_place((at, ticket), leaf.physical, had));
         let sent = self.send_headed(at, leaf, &mut header, record);
         match sent {
@@ -652,6 +645,18 @@ impl<D: Driver> Plane<D> {
             false => put_place(record, had.unwrap_or(NO_PLACE)),
         }
         sent
+    }
+
+    /// A record that is to go to this leaf, or nowhere, gives up the place that it had in the line to another.
+    pub fn leave_place(&mut self, at: ConversationIndex, to: Option<AgentId>, record: &mut [u8]) {
+        let read = Record::of(record);
+        let (was_at, number) = (read.destination(), read.number());
+        let had = read.place().filter(|it| *it != NO_PLACE && to != Some(was_at));
+        let had = had.filter(|_| !self.conversations[at].goes_to_several(number));
+        if let Some((had, ticket)) = had.zip(self.conversations.ticket(at, number)) {
+            self.conversations.give_up_place((at, ticket), was_at, had);
+            put_place(record, NO_PLACE);
+        }
     }
 
     fn send_headed(

@@ -1,6 +1,7 @@
 //! Message records: header, extensions, wrap steps and body, in one form wherever a message is: in the
 //! local queue, in a ring, in a frame, in an inbox, in an outbox. So a message is read where it lies, and
-//! to park, move or send one again is to copy its bytes, or to give them on.
+//! to park, move or send one again is to copy its bytes, or to give them on. Where its header is short, in a ring or a
+//! frame, whoever reads it makes it whole.
 //!
 //! A record that has not left its reactor has another use for three fields that nobody needs there:
 //! `floor` holds the slot that it is for, `route_epoch` the slot that it is from, `checkpoint` the
@@ -366,7 +367,8 @@ pub(crate) fn finish(room: &mut [u8], body_at: usize, body_bytes: usize) -> usiz
 #[inline]
 pub(crate) fn finish_short(room: &mut [u8], body_at: usize, body_bytes: usize) -> usize {
     let end = body_at + body_bytes;
-    let length = u16::try_from(end - ShortHeader::BYTES).expect("frames are shorter than 64 KiB");
+    let length =
+        u16::try_from(end - ShortHeader::BYTES).expect("frames and rooms are shorter than 64 KiB");
     room[SHORT_LENGTH_AT..][..2].copy_from_slice(&length.to_le_bytes());
     end
 }

@@ -441,10 +441,22 @@ impl<D: Driver> Turn<D> {
                     true => self.seen_before(to, &record),
                 }
             }
-            _ => Fate::Returned,
+            _ => {
+                self.pass_foreign(to, &record);
+                Fate::Returned
+            }
         };
         self.settle_locally(fate, &record);
         padded(record.bytes())
+    }
+
+    /// Those behind a message that is not for the agent that it went to need not wait for it there.
+    #[cold]
+    fn pass_foreign(&mut self, to: SlotIndex, record: &Record<'_>) {
+        let slot = self.slots.get(to.0 as usize).and_then(Option::as_ref);
+        if slot.is_some_and(|slot| slot.physical == record.destination()) {
+            self.pass(to, record);
+        }
     }
 
     /// Tells a neighbour of this reactor what became of its message.
@@ -521,7 +533,7 @@ impl<D: Driver> Turn<D> {
         let Some(slot) = &mut self.slots[index.0 as usize] else { return Fate::Returned };
         let foreign = record.answers().is_none() && !slot.owns(record);
         if foreign {
-            self.pass(index, record);
+            self.pass_foreign(index, record);
             return Fate::Returned;
         }
         let mut is_first = false;

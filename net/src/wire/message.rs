@@ -1,5 +1,5 @@
 //! Message header, 64 bytes: one cache line. Behind it: announced extensions, wrap steps, body. A message whose header
-//! says little that the one before it in its frame does not has a short one, 16 bytes, as RFC 1144 has it for TCP.
+//! says little that the one before it does not has a short one, 16 bytes, as RFC 1144 has it for TCP.
 //!
 //! Ids, names, points and epochs are opaque numbers here.
 
@@ -60,7 +60,7 @@ const _: () = assert!(offset_of!(MessageHeader, route_epoch) == 56);
 const _: () = assert!(offset_of!(MessageHeader, checkpoint) == 60);
 
 on_the_wire! {
-    /// The header of a message where it differs from that of the message before it in its frame in nothing but flags,
+    /// The header of a message where it differs from that of the message before it in nothing but flags,
     /// length, floor and number, which is the next one.
     pub struct ShortHeader[16] {
         /// Zero, as in a [`ControlHead`](super::record::ControlHead).

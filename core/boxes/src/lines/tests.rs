@@ -259,6 +259,45 @@ fn who_comes_again_by_way_of_another_leaf_finds_its_place() {
     assert_eq!(conversations.next_place((at, ticket), ONE, None), 3);
 }
 
+/// The last that left went to another leaf: those that come now have nobody to wait for there.
+#[test]
+fn the_last_place_that_is_given_up_is_the_next_one() {
+    let mut conversations = conversations();
+    follow(&mut conversations, 0, &[(ONE, Some(LOW)), (TWO, Some(HIGH))]);
+    let _ = [1, 1].map(|lane| sent(&mut conversations, lane, ONE));
+    let (at, number) = sent(&mut conversations, 1, ONE);
+    conversations.put_back(at, number, record(number));
+    conversations.give_up_place((at, 3), ONE, 3);
+    assert_eq!(conversations.next_place((BASE, 4), ONE, None), 3, "nobody is overtaken");
+    // Two came back, and the second leaves again, in front of others.
+    let mut conversations = self::conversations();
+    follow(&mut conversations, 0, &[(ONE, Some(LOW)), (TWO, Some(HIGH))]);
+    for (at, number) in [1, 1].map(|lane| sent(&mut conversations, lane, ONE)) {
+        conversations.put_back(at, number, record(number));
+    }
+    conversations.give_up_place((BASE, 1), ONE, 1);
+    assert_eq!(conversations.take_place((BASE, 2), ONE, Some(2)), 1);
+    assert_eq!(conversations.next_place((BASE, 3), ONE, None), 2);
+}
+
+/// It was not for the leaf, which let those behind it pass: whoever has its place now has no turn there.
+#[test]
+fn nobody_leaves_behind_who_has_a_place_that_its_leaf_may_have_passed() {
+    let mut conversations = conversations();
+    follow(&mut conversations, 0, &[(ONE, Some(LOW)), (TWO, Some(HIGH))]);
+    let all = [1, 1].map(|lane| sent(&mut conversations, lane, ONE));
+    conversations.put_back(all[0].0, all[0].1, record(all[0].1));
+    conversations.give_up_place((BASE, 1), ONE, 1);
+    conversations.give_up(all[0].0, all[0].1);
+    conversations.done(all[1].0, all[1].1);
+    assert!(conversations.is_open(BASE, 0, ONE));
+    let (at, number) = sent(&mut conversations, 1, ONE);
+    assert!(!conversations.is_open(BASE, 0, ONE), "it has the first place");
+    conversations.done(at, number);
+    let _ = sent(&mut conversations, 1, ONE);
+    assert!(conversations.is_open(BASE, 0, ONE), "it has one that nobody had");
+}
+
 /// It went to its owner in the end.
 #[test]
 fn nobody_waits_for_what_went_to_another_leaf_when_nothing_else_is_under_way() {

@@ -158,7 +158,7 @@ impl<D: Driver> Plane<D> {
             Goes::To(Leaf { via: Via::Ring(to), .. }) => {
                 self.rings[usize::from(to)].as_mut().expect("it was begun there").room()
             }
-            _ => unreachable!("it is written here"),
+            _ => unreachable!("what goes neither by link nor by ring has no head afar"),
         };
         if !begun.is_short {
             self.scratch[..at].copy_from_slice(&room[..at]);

@@ -39,7 +39,7 @@ impl<D: Driver> Plane<D> {
     /// Finds a line for each message that has none, up to one for which that cannot be said yet: those
     /// behind it are not to overtake it.
     fn sort_lines(&mut self, index: LinesIndex) {
-        while let Some((waits, record)) = self.conversations.lines(index).next_unsorted() {
+        while let Some((waits, mut record)) = self.conversations.lines(index).next_unsorted() {
             let (_, at, number) = waits;
             let leaf = match self.leaf_of(at, &Record::of(&record)) {
                 Ok(leaf) => Some(leaf.physical),
@@ -56,6 +56,7 @@ impl<D: Driver> Plane<D> {
                     return self.conversations.lines(index).wait(None, waits, record);
                 }
                 Err(detour) => {
+                    self.leave_place(at, None, &mut record);
                     self.conversations.took_from_line(at, number, &record);
                     match detour {
                         Detour::Refuse(refusal) => self.refuse(at, &Record::of(&record), refusal),
@@ -64,6 +65,10 @@ impl<D: Driver> Plane<D> {
                     continue;
                 }
             };
+            // Those behind it in the line to another leaf may leave before it does.
+            if leaf.is_some() {
+                self.leave_place(at, leaf, &mut record);
+            }
             self.conversations.lines(index).sort(leaf, waits, record);
         }
     }
