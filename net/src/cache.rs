@@ -1,6 +1,6 @@
 //! What a core is told of lines that it will need.
 
-/// Has the core fetch the line that `at` lies in, which it will read. A hint, as [`fetch_to_write`].
+/// Has the core fetch the line that `at` lies in, which it will read. A hint: processors other than x86's are not given it.
 #[inline]
 #[expect(unsafe_code, reason = "stable Rust has no other way to say so")]
 pub fn fetch_to_read<T>(at: *const T) {
