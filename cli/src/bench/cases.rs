@@ -145,7 +145,7 @@ fn in_one_process() -> impl Iterator<Item = Case> {
     let cross = vec![
         tell(Here(cross::tell))
             .beside("raw ring-tell 64 64", None)
-            // The lines that a message and its header take.
+            // The lines that a message takes by itself; behind another it takes fewer.
             .beside("raw ring-tell 128 64", AtLeast(0.5))
             .beside("aeron ipc-tell", AtLeast(1.2)),
         ask(Here(cross::ask)).beside("raw ring-ask 8", PlusNs(120.0)),
