@@ -7,6 +7,9 @@
 //! or comes back, and then leaves by the new way in the order of its ticket. Copies that are alike take no
 //! points over from each other: what one has is not waited for by the others.
 //!
+//! What came back and goes elsewhere gives its place up: its leaf, if it lives, waits for whoever takes that. Nobody does
+//! who would overtake what is under way, and behind whoever does nobody leaves until it is done.
+//!
 //! A leaf that the ways lead to no more, though all of them are known, is a life that is over: its line goes
 //! when nothing is under way in it.
 
@@ -224,7 +227,7 @@ impl Lines {
         it.is_alone = is_anothers && !is_awaited && it.range.is_some();
         (it.taken, it.last) = (it.taken.max(place), it.last.max(place));
         if let Some(had) = had.filter(|had| *had != place) {
-            it.give_up_place(had, ticket);
+            it.give_up_place(ticket, had);
         }
         place
     }
@@ -233,7 +236,7 @@ impl Lines {
     /// after it must not wait for it there.
     pub fn give_up_place(&mut self, leaf: AgentId, ticket: Ticket, place: Place) {
         if let Some(line) = self.find(leaf).filter(|_| place != NO_PLACE) {
-            self.all[line.0 as usize].give_up_place(place, ticket);
+            self.all[line.0 as usize].give_up_place(ticket, place);
         }
     }
 
@@ -363,7 +366,7 @@ impl Line {
     }
 
     /// Nothing is under way by this place any more. `ticket`: of what was.
-    fn give_up_place(&mut self, place: Place, ticket: Ticket) {
+    fn give_up_place(&mut self, ticket: Ticket, place: Place) {
         self.free.insert(place, if self.range.is_none() { Ticket::MAX } else { ticket });
         // Nobody is behind those at the end.
         while self.free.remove(&self.taken).is_some() {

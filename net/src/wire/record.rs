@@ -1,6 +1,6 @@
-//! Records of a frame, or of a ring of lines: messages, and what the links themselves say. A record whose first 8 bytes are zero is control,
-//! or, of one kind, a message with a short header. Zero bytes behind the last record are control records of kind 0:
-//! padding.
+//! Records of a frame, or of a ring of lines: messages, and what the links themselves say. A record whose first 8 bytes
+//! are zero is control, or, of one kind, a message with a short header. Zero bytes behind the last record are control
+//! records of kind 0: padding.
 
 use zerocopy::little_endian::{U16, U32, U64};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
